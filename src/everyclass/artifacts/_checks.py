@@ -1,0 +1,109 @@
+"""Checks of arrays that several artifacts share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.errors import InputError, InputTypeError
+
+__all__ = ["as_array", "as_floats", "as_ids", "as_labels", "as_names"]
+
+
+def as_array(value: Any) -> npt.NDArray[Any]:
+    """Return a NumPy array of a list, an array, or a tensor on any device."""
+    if hasattr(value, "detach"):  # a tensor; torch itself is not needed to know that
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":  # NumPy has no bfloat16
+            value = value.float()
+        value = value.numpy()
+    return np.asarray(value)
+
+
+def as_labels(
+    value: Any, *, num_classes: int | None = None, length: int | None = None, name: str = "labels"
+) -> npt.NDArray[np.int64]:
+    """Return (n,) int64 labels, or say what is wrong with them.
+
+    Raises:
+        InputTypeError: floats, strings or booleans.
+        InputError: empty, not one-dimensional, of another length, or outside 0..C−1.
+    """
+    labels = as_array(value)
+    if labels.ndim != 1:
+        raise InputError(f"{name} must be one-dimensional; got an array of shape {labels.shape}.")
+    if labels.size == 0:
+        raise InputError(f"{name} is empty; at least one is needed.")
+    if labels.dtype.kind not in "iu":
+        hint = "" if labels.dtype.kind != "f" else "; convert them with labels.astype(int)"
+        raise InputTypeError(f"{name} must be integers 0..C−1; got {labels.dtype}{hint}.")
+    if length is not None and len(labels) != length:
+        raise InputError(f"{name} has {len(labels)} entries where {length} are needed.")
+    if labels.dtype.kind == "u" and labels.max() > np.iinfo(np.int64).max:
+        raise InputError(f"{name} holds {labels.max()}, which is no class index.")
+    labels = labels.astype(np.int64)
+    bad = labels < 0 if num_classes is None else (labels < 0) | (labels >= num_classes)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        bound = "0.." if num_classes is None else f"0..{num_classes - 1}"
+        raise InputError(
+            f"{name}[{row}] is {labels[row]}, outside {bound} ({int(bad.sum())} such)."
+        )
+    return labels
+
+
+def as_floats(value: Any, *, name: str, ndim: tuple[int, ...]) -> npt.NDArray[np.floating[Any]]:
+    """Return a finite, non-empty floating-point array, or say what is wrong with it.
+
+    Raises:
+        InputTypeError: not numbers.
+        InputError: empty, of another rank, or with NaN or infinite entries (the first is named).
+    """
+    array = as_array(value)
+    if array.dtype.kind in "iu":
+        array = array.astype(np.float64)
+    if array.dtype.kind != "f":
+        raise InputTypeError(f"{name} must be floating-point numbers; got {array.dtype}.")
+    if array.ndim not in ndim:
+        wanted = " or ".join(str(n) for n in ndim)
+        raise InputError(f"{name} must have {wanted} dimensions; got shape {array.shape}.")
+    if array.size == 0:
+        raise InputError(f"{name} is empty: its shape is {array.shape}.")
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        count = array.size - int(finite.sum())
+        raise InputError(
+            f"{name}{list(where)} is {array[where]}; {count} of {array.size} values are not finite."
+        )
+    return array
+
+
+def as_names(value: Sequence[str] | None, num_classes: int) -> tuple[str, ...] | None:
+    """Return C distinct class names, or None.
+
+    Raises:
+        InputError: a wrong number of names, or the same name twice.
+    """
+    if value is None:
+        return None
+    names = tuple(str(name) for name in value)
+    if len(names) != num_classes:
+        raise InputError(f"There are {len(names)} class names and {num_classes} classes.")
+    if len(set(names)) != len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise InputError(f"The class name {twice!r} stands twice.")
+    return names
+
+
+def as_ids(value: Any, length: int) -> npt.NDArray[Any] | None:
+    """Return one id per image as an array of integers or strings, or None."""
+    if value is None:
+        return None
+    ids = np.asarray(value)
+    if ids.shape != (length,):
+        raise InputError(f"ids has shape {ids.shape}; one per image is needed: ({length},).")
+    return ids if ids.dtype.kind in "iuU" else ids.astype(str)

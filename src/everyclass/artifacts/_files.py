@@ -1,0 +1,276 @@
+"""Reading and writing files so that nobody ever meets half of one, or runs what is inside."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from everyclass.errors import (
+    FileFormatError,
+    InputError,
+    MissingFileError,
+    OutputError,
+    OutputExistsError,
+)
+
+__all__ = [
+    "atomic_write",
+    "existing_file",
+    "load_safetensors",
+    "prepare_folder",
+    "read_json",
+    "read_npz",
+    "save_safetensors",
+    "write_json",
+    "write_npz",
+]
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside ``path`` that takes its name only when all is written.
+
+    The file is flushed to disk before it is renamed. On any failure, Ctrl-C included, the
+    temporary file is removed and whatever stood at ``path`` stays as it was.
+
+    Raises:
+        OutputError: no permission, no space, or no such folder.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.tmp-", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; ours are shared
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {_reason(error)}.") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "the disk is full; free some space or name another folder"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "there is no permission to write there; name another folder"
+    return error.strerror or str(error)
+
+
+def prepare_folder(path: str | Path, *, overwrite: bool, flag: str = "--overwrite") -> Path:
+    """Return ``path`` as a writable folder, refusing one that already holds something.
+
+    Raises:
+        OutputExistsError: the folder is not empty and ``overwrite`` is false.
+        OutputError: the folder cannot be made or written.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise OutputExistsError(f"{path} is a file, not a folder; name another output folder.")
+    if path.is_dir() and not overwrite and any(path.iterdir()):
+        raise OutputExistsError(
+            f"The output folder {path} is not empty; name another one or pass {flag}."
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path, prefix=".writable-"):
+            pass
+    except OSError as error:
+        raise OutputError(f"Cannot write into {path}: {_reason(error)}.") from error
+    return path
+
+
+def existing_file(path: str | Path, what: str = "file") -> Path:
+    """Return ``path`` if a file is there.
+
+    Raises:
+        MissingFileError: nothing is there, or it is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise MissingFileError(f"{path} is a folder; a {what} is needed.")
+    if not path.exists():
+        raise MissingFileError(f"There is no {what} at {path}.")
+    return path
+
+
+def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
+    """Write ``value`` as indented JSON; NaN and infinities become null."""
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_write(path) as stream:
+        stream.write(text.encode() + b"\n")
+
+
+def read_json(path: str | Path, what: str = "JSON file") -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        MissingFileError: nothing is there.
+        FileFormatError: it is not a JSON object.
+    """
+    path = existing_file(path, what)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not a readable {what}: {error}.") from error
+    if not isinstance(value, dict):
+        raise FileFormatError(f"{path} holds a {type(value).__name__}; a JSON object is needed.")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays, NumPy scalars and non-finite floats into what JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as an uncompressed ``.npz`` without pickled objects."""
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise InputError(f"The array {name!r} holds Python objects and is not written.")
+    with atomic_write(path) as stream:
+        np.savez(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+
+
+def read_npz(path: str | Path, what: str = ".npz file") -> dict[str, np.ndarray]:
+    """Read every array of an ``.npz`` file without executing anything.
+
+    The size that each member claims in its header is compared with what the archive holds and
+    with the memory that is free before any of it is read.
+
+    Raises:
+        MissingFileError: nothing is there.
+        FileFormatError: not an ``.npz`` file, truncated, with pickled objects, or claiming more
+            bytes than it holds or than memory is free.
+    """
+    path = existing_file(path, what)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            _check_claims(path, archive, members)
+            arrays = {}
+            for member in members:
+                with archive.open(member) as stream:
+                    name = member.filename.removesuffix(".npy")
+                    arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+            return arrays
+    except FileFormatError:
+        raise
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, KeyError) as error:
+        raise FileFormatError(
+            f"{path} is not a readable .npz file ({_first_line(error)}); "
+            "write it with numpy.savez, or check that the copy is complete."
+        ) from error
+    except (SyntaxError, NotImplementedError, zipfile.LargeZipFile, MemoryError) as error:
+        raise FileFormatError(f"{path} is not a readable .npz file: {error}.") from error
+
+
+def _check_claims(path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
+    free = _free_memory()
+    total = 0
+    for member in members:
+        with archive.open(member) as stream:
+            version = np.lib.format.read_magic(stream)
+            reader = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = reader(stream)
+        if dtype.hasobject:
+            raise FileFormatError(
+                f"{path} holds pickled Python objects in {member.filename!r}; they are never "
+                "loaded: save plain numbers or strings instead."
+            )
+        claimed = math.prod(shape) * dtype.itemsize
+        if claimed > member.file_size:
+            raise FileFormatError(
+                f"{path} is damaged: {member.filename!r} claims {claimed:,} bytes and the archive "
+                f"holds {member.file_size:,}."
+            )
+        total += claimed
+    if total > free:
+        raise FileFormatError(
+            f"{path} unpacks to {total:,} bytes, more than the {free:,} bytes of free memory."
+        )
+
+
+def _free_memory() -> int:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as stream:
+            for line in stream:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # other systems: all there is
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 1 << 36
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def save_safetensors(
+    path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+) -> None:
+    """Write named arrays and string metadata as one ``.safetensors`` file."""
+    from safetensors.numpy import save
+
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with atomic_write(path) as stream:
+        stream.write(save(contiguous, metadata=dict(metadata)))
+
+
+def load_safetensors(
+    path: str | Path, what: str = "safetensors file"
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read every array and the metadata of a ``.safetensors`` file.
+
+    Raises:
+        MissingFileError: nothing is there.
+        FileFormatError: not a safetensors file, or truncated.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = existing_file(path, what)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return arrays, dict(file.metadata() or {})
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{path} is not a readable {what}: {_first_line(error)}.") from error
+
+

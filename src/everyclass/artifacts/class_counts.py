@@ -1,0 +1,211 @@
+"""How many training images each class has, and which group that puts it in."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts._checks import as_labels, as_names
+from everyclass.artifacts._files import atomic_write, existing_file
+from everyclass.errors import FileFormatError, InputError, InputTypeError
+
+__all__ = ["ClassCounts", "Group", "GroupRule"]
+
+GroupRule = Literal["paper", "common"]
+Group = Literal["many", "medium", "few"]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassCounts:
+    """Training images per class, in class order, with names where they are known.
+
+    Attributes:
+        counts: (C,) int64, each ≥ 0.
+        names: C distinct names, or None.
+
+    Example:
+        >>> counts = ClassCounts.from_labels([0, 0, 0, 1, 2, 2])
+        >>> counts.counts.tolist(), counts.imbalance_ratio
+        ([3, 1, 2], 3.0)
+        >>> ClassCounts.of({"cat": 120, "lynx": 4}).names
+        ('cat', 'lynx')
+    """
+
+    counts: npt.NDArray[np.int64]
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        counts = _as_counts(self.counts)
+        object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "names", as_names(self.names, len(counts)))
+
+    @classmethod
+    def of(
+        cls, value: Any, *, num_classes: int | None = None, names: Sequence[str] | None = None
+    ) -> ClassCounts:
+        """Accept whatever a caller has: ClassCounts, a list, array or tensor, or a dict by name.
+
+        Args:
+            value: counts in class order, or a mapping from class name (or index) to count. With
+                ``names``, a mapping by name is put in that order.
+            num_classes: if given, the number of classes there must be.
+            names: class names in class order.
+
+        Raises:
+            InputError: a negative count, a wrong length, or a name that is missing or unknown.
+            InputTypeError: counts that are not whole numbers.
+        """
+        if isinstance(value, ClassCounts):
+            counts = value
+        elif isinstance(value, Mapping):
+            counts = cls._from_mapping(value, names)
+        else:
+            counts = cls(value, names=None if names is None else tuple(names))
+        if num_classes is not None and counts.num_classes != num_classes:
+            raise InputError(
+                f"class_counts has {counts.num_classes} entries and there are {num_classes} "
+                "classes; give one count per class, in class order."
+            )
+        return counts
+
+    @classmethod
+    def _from_mapping(cls, value: Mapping[Any, Any], names: Sequence[str] | None) -> ClassCounts:
+        if names is None and value and all(isinstance(k, int | np.integer) for k in value):
+            expected = list(range(len(value)))
+            if sorted(value) != expected:
+                raise InputError(
+                    f"class_counts is keyed by class index and has {sorted(value)[:5]}…; give "
+                    f"every class from 0 to {len(value) - 1}, or use names."
+                )
+            return cls([value[k] for k in expected])  # type: ignore[arg-type]
+        by_name = {str(k): v for k, v in value.items()}
+        order = list(by_name) if names is None else [str(n) for n in names]
+        missing = [n for n in order if n not in by_name]
+        unknown = [n for n in by_name if n not in set(order)]
+        if missing or unknown:
+            raise InputError(
+                "class_counts does not fit the class names: "
+                f"missing {missing[:5]}, unknown {unknown[:5]}."
+            )
+        return cls([by_name[n] for n in order], names=tuple(order))  # type: ignore[arg-type]
+
+    @classmethod
+    def from_labels(
+        cls, labels: Any, *, num_classes: int | None = None, names: Sequence[str] | None = None
+    ) -> ClassCounts:
+        """Count labels, in one pass over an array and never over a dataset.
+
+        Args:
+            labels: (n,) integers in 0..C−1, as list, array or tensor.
+            num_classes: C; default the number of ``names``, else the largest label + 1.
+            names: class names in class order.
+
+        Raises:
+            InputError: no labels, or one outside 0..C−1.
+            InputTypeError: labels that are not integers.
+        """
+        if num_classes is None and names is not None:
+            num_classes = len(names)
+        labels = as_labels(labels, num_classes=num_classes)
+        counts = np.bincount(labels, minlength=num_classes or 0)
+        return cls(counts, names=None if names is None else tuple(names))
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return len(self.counts)
+
+    @property
+    def total(self) -> int:
+        """The number of training images."""
+        return int(self.counts.sum())
+
+    @property
+    def imbalance_ratio(self) -> float:
+        """Largest over smallest class; infinite if a class has no image."""
+        smallest = int(self.counts.min())
+        return float(self.counts.max()) / smallest if smallest else float("inf")
+
+    @property
+    def missing(self) -> npt.NDArray[np.int64]:
+        """Indices of the classes without a training image."""
+        return np.flatnonzero(self.counts == 0)
+
+    def groups(self, rule: GroupRule = "paper") -> npt.NDArray[np.str_]:
+        """Put each class into "many", "medium" or "few".
+
+        Args:
+            rule: "paper" (Du & Wu 2023, after OLTR): many ≥ 100, few ≤ 20 training images;
+                "common" (Kang et al. 2020 and most code since): many > 100, few < 20.
+
+        Returns:
+            (C,) strings.
+        """
+        if rule not in get_args(GroupRule):
+            raise InputError(f"The grouping rule must be 'paper' or 'common'; got {rule!r}.")
+        strict = rule == "common"
+        many = self.counts > 100 if strict else self.counts >= 100
+        few = self.counts < 20 if strict else self.counts <= 20
+        return np.where(many, "many", np.where(few, "few", "medium"))
+
+    def describe(self, index: int) -> str:
+        """Name a class for a message: ``'lynx' (class 7)`` or ``class 7``."""
+        return f"{self.names[index]!r} (class {index})" if self.names else f"class {index}"
+
+    def save(self, path: str | Path) -> None:
+        """Write a CSV file with the columns ``class`` and ``count``, in class order."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["class", "count"])
+        names = self.names or tuple(str(c) for c in range(self.num_classes))
+        writer.writerows(zip(names, self.counts.tolist(), strict=True))
+        with atomic_write(path) as stream:
+            stream.write(text.getvalue().encode())
+
+    @classmethod
+    def load(cls, path: str | Path, *, names: Sequence[str] | None = None) -> ClassCounts:
+        """Read a CSV file with the columns ``class`` (name or index) and ``count``.
+
+        Raises:
+            MissingFileError: nothing is there.
+            FileFormatError: the columns are missing, or a count is not a whole number ≥ 0.
+        """
+        path = existing_file(path, "class-counts file")
+        try:
+            rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+            pairs = {row["class"]: int(row["count"]) for row in rows}
+        except (KeyError, TypeError, ValueError, csv.Error, UnicodeDecodeError) as error:
+            raise FileFormatError(
+                f"{path} is not a class-counts file: it needs a header line 'class,count' and a "
+                f"whole number in each row ({type(error).__name__}: {error})."
+            ) from error
+        if len(pairs) != len(rows):
+            raise FileFormatError(f"{path} names a class twice.")
+        if pairs and names is None and all(key.isdecimal() for key in pairs):
+            return cls.of({int(key): count for key, count in pairs.items()})
+        return cls.of(pairs, names=names)
+
+
+def _as_counts(value: Any) -> npt.NDArray[np.int64]:
+    counts = np.asarray(value)
+    if counts.ndim != 1 or counts.size == 0:
+        raise InputError(
+            f"class_counts must be one number per class; got an array of shape {counts.shape}."
+        )
+    if counts.dtype.kind == "f" and np.array_equal(counts, np.floor(counts)):
+        counts = counts.astype(np.int64)
+    if counts.dtype.kind not in "iu":
+        raise InputTypeError(f"class_counts must be whole numbers; got {counts.dtype}.")
+    if (counts < 0).any():
+        worst = int(np.argmin(counts))
+        raise InputError(f"class_counts[{worst}] is {counts[worst]}; a count cannot be negative.")
+    counts = counts.astype(np.int64)
+    counts.flags.writeable = False
+    return counts

@@ -1,0 +1,136 @@
+"""A run's folder: what was asked, how far it is, and what came out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from everyclass.artifacts._files import prepare_folder, read_json, write_json
+from everyclass.errors import InputError, MissingFileError, OutputExistsError
+
+__all__ = ["Run", "birth_certificate"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder with ``config.json``, ``checkpoint.safetensors``, ``log.jsonl``, ``result.json``.
+
+    Attributes:
+        folder: where it is.
+        config: what was asked; a run is only ever resumed with the same.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """Open an existing run.
+
+        Raises:
+            MissingFileError: there is no run in that folder.
+            FileFormatError: its ``config.json`` is damaged.
+        """
+        folder = Path(folder)
+        if not (folder / "config.json").is_file():
+            raise MissingFileError(
+                f"{folder} is not a run: it has no config.json. "
+                "Make one with: everyclass pretrain ce --data cifar100-lt"
+            )
+        return cls(folder, read_json(folder / "config.json", "run configuration"))
+
+    @classmethod
+    def start(cls, folder: str | Path, config: Mapping[str, Any]) -> Run:
+        """Make a run's folder, or come back to one of the same configuration.
+
+        Raises:
+            OutputExistsError: the folder holds something that is not a run.
+            InputError: it holds a run with another configuration; the differences are named.
+        """
+        folder = Path(folder)
+        config = {"format": FORMAT, **config}
+        if (folder / "config.json").is_file():
+            run = cls.open(folder)
+            different = _differences(run.config, config)
+            if different:
+                raise InputError(
+                    f"{folder} holds a run with another configuration ({'; '.join(different)}); "
+                    "name another folder with --out, or ask for the same."
+                )
+            return run
+        if folder.is_dir() and any(folder.iterdir()):
+            raise OutputExistsError(f"{folder} is not empty and not a run; name another with --out")
+        prepare_folder(folder, overwrite=False)
+        write_json(folder / "config.json", config)
+        return cls(folder, config)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the newest checkpoint is."""
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What came out, or None while the run is not finished."""
+        path = self.folder / "result.json"
+        return read_json(path, "run result") if path.is_file() else None
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Append one line to ``log.jsonl``, replacing the lines of epochs that are run again."""
+        path = self.folder / "log.jsonl"
+        kept = []
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    if json.loads(line)["epoch"] < record["epoch"]:
+                        kept.append(line)
+                except (ValueError, KeyError):
+                    continue  # the torn last line of a killed run
+        kept.append(json.dumps(dict(record)))
+        path.write_text("\n".join(kept) + "\n", encoding="utf-8")
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write ``result.json``: the run is complete."""
+        write_json(self.folder / "result.json", result)
+
+
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], place: str = ""
+) -> list[str]:
+    different = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            different += _differences(a, b, f"{place}{key}.")
+        elif a != b:
+            different.append(f"{place}{key}: {a} there, {b} asked")
+    return different
+
+
+def birth_certificate(seconds: float | None = None) -> dict[str, Any]:
+    """Versions, hardware, time and peak memory of this process, for a result file."""
+    packages = ("everyclass", "torch", "numpy", "scipy", "scikit-learn")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in packages},
+        },
+        "hardware": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpus": os.cpu_count(),
+        },
+        "peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024),
+        **({} if seconds is None else {"seconds": seconds}),
+    }

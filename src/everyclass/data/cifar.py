@@ -1,0 +1,309 @@
+"""CIFAR-10 and CIFAR-100 from whatever form of them is at hand, and their long-tailed versions.
+
+The published split (LDAM-DRW, Cao et al. 2019) seeds NumPy's legacy generator with 0, shuffles each
+class's rows in class order, and keeps the first N_c of each. As the shuffles do not depend on the
+ratio, the split of every ratio is, class by class, a prefix of the split of any smaller ratio.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts import as_labels, read_npz
+from everyclass.data._pickles import load_plain_pickle
+from everyclass.data.image_set import Dataset, ImageSet
+from everyclass.data.places import search_roots
+from everyclass.data.profiles import Profile, long_tailed_counts
+from everyclass.errors import DataNotFoundError, FileFormatError, InputError
+
+__all__ = ["CIFAR10", "CIFAR100", "CIFARFacts", "load_cifar_lt"]
+
+# Used by all published long-tailed code for CIFAR-10 and CIFAR-100 alike.
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2023, 0.1994, 0.2010)
+HELD_OUT_RATIO = 10.0
+
+
+@dataclass(frozen=True)
+class CIFARFacts:
+    """What tells CIFAR-10 and CIFAR-100 apart on disk."""
+
+    name: str
+    num_classes: int
+    largest: int
+    batches: tuple[str, ...]
+    folder: str
+    label_key: str
+    names_file: str
+    names_key: str
+    archive: str
+    sha256: str
+
+
+CIFAR10 = CIFARFacts(
+    name="cifar10",
+    num_classes=10,
+    largest=5000,
+    batches=tuple(f"data_batch_{i}" for i in range(1, 6)),
+    folder="cifar-10-batches-py",
+    label_key="labels",
+    names_file="batches.meta",
+    names_key="label_names",
+    archive="cifar-10-python.tar.gz",
+    sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+)
+CIFAR100 = CIFARFacts(
+    name="cifar100",
+    num_classes=100,
+    largest=500,
+    batches=("train",),
+    folder="cifar-100-python",
+    label_key="fine_labels",
+    names_file="meta",
+    names_key="fine_label_names",
+    archive="cifar-100-python.tar.gz",
+    sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """The training images at hand, each with its place in its class's published shuffle."""
+
+    train: ImageSet
+    order: npt.NDArray[np.int64]
+    test: ImageSet
+    class_names: tuple[str, ...]
+
+
+def load_cifar_lt(
+    facts: CIFARFacts,
+    *,
+    imbalance_ratio: float = 100.0,
+    profile: Profile = "exp",
+    val: str = "none",
+    root: str | Path | None = None,
+) -> Dataset:
+    """Read CIFAR and cut the published long-tailed split out of it.
+
+    Args:
+        facts: ``CIFAR10`` or ``CIFAR100``.
+        imbalance_ratio: largest over smallest class.
+        profile: "exp" or "step".
+        val: "none", or "rest": the images of the ratio-10 split that this split leaves out, an
+            honest held-out set (of CIFAR-100 at ratio 100: none of class 0, 11 to 125 of others).
+        root: folder to look in before ``EVERYCLASS_DATA`` and the cache.
+
+    Raises:
+        DataNotFoundError: no form of the data is in any of the places tried.
+        InputError: the file at hand is a part of CIFAR that this split goes beyond.
+        FileFormatError: a file is there and is not what it should be.
+    """
+    source = _read(facts, search_roots(root))
+    counts = long_tailed_counts(facts.largest, facts.num_classes, imbalance_ratio, profile)
+    rows = _rows_of(source, counts, facts, f"{profile} split of ratio {imbalance_ratio:g}")
+    held_out = None
+    if val == "rest":
+        wide = long_tailed_counts(facts.largest, facts.num_classes, HELD_OUT_RATIO, "exp")
+        rest = np.setdiff1d(_rows_of(source, wide, facts, "ratio-10 split"), rows)
+        if len(rest) == 0:
+            raise InputError(
+                f"The split of ratio {imbalance_ratio:g} ({profile}) leaves nothing of the "
+                "ratio-10 split for --val rest; use a larger ratio or --val none."
+            )
+        held_out = source.train.take(rest)
+    elif val != "none":
+        raise InputError(f"--val must be 'none' or 'rest'; got {val!r}.")
+    return Dataset(
+        name=f"{facts.name}-lt",
+        train=source.train.take(rows),
+        test=source.test,
+        val=held_out,
+        class_names=source.class_names,
+        mean=MEAN,
+        std=STD,
+        crop_padding=4,
+        flip=True,
+    )
+
+
+def _rows_of(
+    source: _Source, counts: npt.NDArray[np.int64], facts: CIFARFacts, what: str
+) -> npt.NDArray[np.intp]:
+    """Rows whose place in the class is below the class's count, class by class in shuffle order."""
+    labels = source.train.labels
+    wanted = np.flatnonzero(source.order < counts[labels])
+    missing = counts - np.bincount(labels[wanted], minlength=facts.num_classes)
+    if (missing > 0).any():
+        worst = int(np.argmax(missing))
+        raise InputError(
+            f"The {what} needs {counts[worst]} images of class {worst} "
+            f"({source.class_names[worst]!r}) and the file at hand holds "
+            f"{counts[worst] - missing[worst]}: it is a part of {facts.name}. "
+            f"Use a larger ratio, or get the whole set with: everyclass data get {facts.name}"
+        )
+    return wanted[np.lexsort((source.order[wanted], labels[wanted]))]
+
+
+def published_order(labels: npt.NDArray[np.int64], num_classes: int) -> npt.NDArray[np.int64]:
+    """Each training image's place in the published class-wise shuffle.
+
+    Args:
+        labels: (50000,) int64, of the whole training set in its original order.
+        num_classes: C.
+    """
+    generator = np.random.RandomState(0)
+    order = np.empty(len(labels), dtype=np.int64)
+    for c in range(num_classes):
+        rows = np.flatnonzero(labels == c)
+        generator.shuffle(rows)
+        order[rows] = np.arange(len(rows))
+    return order
+
+
+def _read(facts: CIFARFacts, roots: Sequence[Path]) -> _Source:
+    for root in roots:
+        for folder in (root / facts.name, root):
+            parquet = sorted(folder.glob("train-*.parquet"))
+            if parquet and (folder.name == facts.name or _is_ours(parquet[0], facts)):
+                return _read_parquet(facts, folder)
+        if (root / facts.folder / facts.names_file).is_file():
+            return _read_pickles(facts, root / facts.folder)
+        for npz in (root / f"{facts.name}.npz", root / facts.name / f"{facts.name}.npz"):
+            if npz.is_file():
+                return _read_npz(facts, npz)
+    tried = "\n".join(
+        f"  {root}: {facts.name}/train-*.parquet, {facts.folder}/, {facts.name}.npz"
+        for root in roots
+    )
+    raise DataNotFoundError(
+        f"{facts.name} was not found. Get it with\n  everyclass data get {facts.name}\n"
+        f"or name the folder that has it (--data-root DIR, or EVERYCLASS_DATA). Tried:\n{tried}"
+    )
+
+
+def _is_ours(path: Path, facts: CIFARFacts) -> bool:
+    import pyarrow.parquet as pq
+
+    columns = set(pq.read_schema(path).names)
+    return ("fine_label" in columns) == (facts.num_classes == 100)
+
+
+def _read_parquet(facts: CIFARFacts, folder: Path) -> _Source:
+    train, train_columns = _decode_parquet(facts, sorted(folder.glob("train-*.parquet")))
+    tests = sorted(folder.glob("test-*.parquet"))
+    if not tests:
+        raise FileFormatError(f"{folder} has train-*.parquet and no test-*.parquet.")
+    test, _ = _decode_parquet(facts, tests)
+    if "order" in train_columns:
+        order = train_columns["order"].astype(np.int64)
+    else:
+        full = facts.largest * facts.num_classes
+        if len(np.unique(train.index)) != full:
+            raise FileFormatError(
+                f"{folder} holds {len(train):,} of the {full:,} training images and no column "
+                "'order' with each image's place in the published shuffle, so no published split "
+                f"can be cut from it. Get the whole set with: everyclass data get {facts.name}"
+            )
+        labels = np.empty(full, dtype=np.int64)
+        labels[train.index] = train.labels
+        order = published_order(labels, facts.num_classes)[train.index]
+    names = train_columns["names"]
+    return _Source(train, order, test, tuple(names))
+
+
+def _decode_parquet(facts: CIFARFacts, paths: list[Path]) -> tuple[ImageSet, dict[str, Any]]:
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        table = pa.concat_tables([pq.read_table(path) for path in paths])
+    except (pa.ArrowException, OSError) as error:
+        raise FileFormatError(f"{paths[0]} is not a readable parquet file: {error}.") from error
+    columns = table.column_names
+    image = next((c for c in ("img", "image") if c in columns), None)
+    label = next((c for c in ("fine_label", "label") if c in columns), None)
+    if image is None or label is None:
+        raise FileFormatError(
+            f"{paths[0]} needs an image column (img or image) and a label column "
+            f"(fine_label or label); it has {', '.join(columns)}."
+        )
+    labels = as_labels(table[label].to_numpy(), num_classes=facts.num_classes, name=label)
+    index = table["index"].to_numpy() if "index" in columns else np.arange(len(labels))
+    images = np.empty((len(labels), 32, 32, 3), dtype=np.uint8)
+    for row, cell in enumerate(table[image].to_pylist()):
+        try:
+            images[row] = np.asarray(Image.open(io.BytesIO(cell["bytes"])).convert("RGB"))
+        except (UnidentifiedImageError, OSError, ValueError, TypeError, KeyError) as error:
+            raise FileFormatError(
+                f"{paths[0]}: the image in row {row} cannot be decoded to 32 × 32 RGB ({error})."
+            ) from error
+    extra: dict[str, Any] = {"names": tuple(str(c) for c in range(facts.num_classes))}
+    if "order" in columns:
+        extra["order"] = table["order"].to_numpy()
+    described = (table.schema.metadata or {}).get(b"huggingface")
+    if described:
+        feature = json.loads(described).get("info", {}).get("features", {}).get(label, {})
+        extra["names"] = tuple(feature.get("names", extra["names"]))
+    return ImageSet(images, labels, np.asarray(index, dtype=np.int64)), extra
+
+
+def _read_pickles(facts: CIFARFacts, folder: Path) -> _Source:
+    train = _join_batches(facts, [folder / name for name in facts.batches])
+    test_name = "test" if facts.num_classes == 100 else "test_batch"
+    test = _join_batches(facts, [folder / test_name])
+    names = load_plain_pickle(folder / facts.names_file)[facts.names_key]
+    return _Source(train, published_order(train.labels, facts.num_classes), test, tuple(names))
+
+
+def _join_batches(facts: CIFARFacts, paths: list[Path]) -> ImageSet:
+    images, labels = [], []
+    for path in paths:
+        batch = load_plain_pickle(path)
+        data = batch.get("data") if isinstance(batch, dict) else None
+        if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != 3072:
+            raise FileFormatError(f"{path} is not a CIFAR batch: it needs 'data' of 3,072 columns.")
+        if facts.label_key not in batch:
+            raise FileFormatError(f"{path} is not a {facts.name} batch: no {facts.label_key!r}.")
+        labels.append(
+            as_labels(
+                batch[facts.label_key],
+                num_classes=facts.num_classes,
+                length=len(data),
+                name=facts.label_key,
+            )
+        )
+        images.append(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    joined = np.concatenate(labels)
+    return ImageSet(
+        np.ascontiguousarray(np.concatenate(images)).astype(np.uint8),
+        joined,
+        np.arange(len(joined), dtype=np.int64),
+    )
+
+
+def _read_npz(facts: CIFARFacts, path: Path) -> _Source:
+    arrays = read_npz(path)
+    parts = []
+    for part in ("train", "test"):
+        images, labels = arrays.get(f"{part}_images"), arrays.get(f"{part}_labels")
+        if images is None or labels is None or images.shape[1:] != (32, 32, 3):
+            raise FileFormatError(
+                f"{path} needs train_images, train_labels, test_images, test_labels, the images "
+                f"of shape (n, 32, 32, 3); it has {', '.join(arrays)}."
+            )
+        labels = as_labels(labels, num_classes=facts.num_classes, length=len(images))
+        parts.append(ImageSet(images.astype(np.uint8), labels, np.arange(len(labels))))
+    names = arrays.get("class_names", np.arange(facts.num_classes))
+    order = published_order(parts[0].labels, facts.num_classes)
+    return _Source(parts[0], order, parts[1], tuple(str(n) for n in names))

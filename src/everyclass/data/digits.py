@@ -1,0 +1,66 @@
+"""`digits-lt`: scikit-learn's handwritten digits, made long-tailed; needs no download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from everyclass.data.image_set import Dataset, ImageSet
+from everyclass.data.profiles import Profile, long_tailed_counts
+from everyclass.errors import InputError
+
+__all__ = ["load_digits_lt"]
+
+LARGEST = 120
+TEST_PER_CLASS = 50
+
+
+def load_digits_lt(
+    *,
+    imbalance_ratio: float = 20.0,
+    profile: Profile = "exp",
+    val: str = "none",
+    root: str | Path | None = None,
+) -> Dataset:
+    """Cut a long-tailed training set and a balanced test set out of scikit-learn's digits.
+
+    The 1,797 images of 8 × 8 are shuffled class by class (seed 0). The last 50 of each class are
+    the test set; the first N_c, at most 120, the training set; with ``val="rest"`` the images in
+    between are held out.
+
+    Args:
+        imbalance_ratio: largest over smallest class, at most 120.
+        profile: "exp" or "step".
+        val: "none" or "rest".
+        root: not used; the images come with scikit-learn.
+    """
+    from sklearn.datasets import load_digits
+
+    del root
+    digits = load_digits()
+    labels = digits.target.astype(np.int64)
+    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    images = np.repeat(pixels[..., None], 3, axis=3)
+    everything = ImageSet(images, labels, np.arange(len(labels)))
+    counts = long_tailed_counts(LARGEST, 10, imbalance_ratio, profile)
+    train, test, rest = [], [], []
+    generator = np.random.default_rng(0)
+    for c in range(10):
+        rows = generator.permutation(np.flatnonzero(labels == c))
+        train.append(rows[: counts[c]])
+        rest.append(rows[counts[c] : -TEST_PER_CLASS])
+        test.append(rows[-TEST_PER_CLASS:])
+    if val not in ("none", "rest"):
+        raise InputError(f"--val must be 'none' or 'rest'; got {val!r}.")
+    return Dataset(
+        name="digits-lt",
+        train=everything.take(np.concatenate(train)),
+        test=everything.take(np.concatenate(test)),
+        val=everything.take(np.concatenate(rest)) if val == "rest" else None,
+        class_names=tuple(str(c) for c in range(10)),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        crop_padding=1,
+        flip=False,
+    )

@@ -1,0 +1,75 @@
+"""Labelled images in memory, and the data sets made of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts import ClassCounts
+
+__all__ = ["Dataset", "ImageSet"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images with their labels.
+
+    Attributes:
+        images: (n, h, w, 3) uint8.
+        labels: (n,) int64 in 0..C−1.
+        index: (n,) int64, the row of each image in the original file.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    index: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> ImageSet:
+        """The images at ``rows``, in that order."""
+        return ImageSet(self.images[rows], self.labels[rows], self.index[rows])
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the original row numbers, in order, as little-endian int64."""
+        return hashlib.sha256(self.index.astype("<i8").tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A long-tailed training set, a balanced test set, and held-out images where there are any.
+
+    Attributes:
+        name: such as ``cifar100-lt``.
+        train, test: the images.
+        val: images of the training distribution that no training uses, or None.
+        class_names: C names in class order.
+        mean, std: per channel, of pixel values in 0..1, for normalisation.
+        crop_padding: pixels of zero padding for the random crop; 0 means no crop.
+        flip: whether a mirrored image keeps its class.
+    """
+
+    name: str
+    train: ImageSet
+    test: ImageSet
+    val: ImageSet | None
+    class_names: tuple[str, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop_padding: int
+    flip: bool
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return len(self.class_names)
+
+    @property
+    def class_counts(self) -> ClassCounts:
+        """Training images per class."""
+        return ClassCounts.from_labels(self.train.labels, names=self.class_names)

@@ -1,0 +1,62 @@
+"""What is said when something is wrong.
+
+Every exception of this library derives from :class:`EveryclassError` and from the built-in
+exception that callers already catch. A message is one sentence: what was found, where, and what
+to do. ``exit_code`` is what the command line returns: 2 for bad input, 1 for a run that failed.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataNotFoundError",
+    "EveryclassError",
+    "FileFormatError",
+    "InputError",
+    "InputTypeError",
+    "MissingFileError",
+    "OutputError",
+    "OutputExistsError",
+    "RunFailedError",
+]
+
+
+class EveryclassError(Exception):
+    """Root of all errors raised by this library."""
+
+    exit_code = 2
+
+
+class InputError(EveryclassError, ValueError):
+    """A value that cannot be used: wrong range, shape, length or combination."""
+
+
+class InputTypeError(EveryclassError, TypeError):
+    """A value of a type that cannot be used, such as labels given as floats."""
+
+
+class FileFormatError(EveryclassError, ValueError):
+    """A file that is not what it should be: truncated, of another format, hostile or incomplete."""
+
+
+class MissingFileError(EveryclassError, FileNotFoundError):
+    """A file or folder that was named and is not there."""
+
+
+class DataNotFoundError(MissingFileError):
+    """A data set that is in none of the places where it is looked for."""
+
+
+class OutputExistsError(EveryclassError, FileExistsError):
+    """Results would overwrite something that is already there."""
+
+
+class OutputError(EveryclassError, OSError):
+    """A file could not be written: no permission, no space, no such device."""
+
+    exit_code = 1
+
+
+class RunFailedError(EveryclassError, RuntimeError):
+    """A run that started and could not be finished, such as a training that diverged."""
+
+    exit_code = 1

@@ -1,0 +1,38 @@
+"""A small perceptron for small images: what `digits-lt` and the demo train in seconds."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+__all__ = ["MLP", "mlp"]
+
+
+class MLP(nn.Module):
+    """Two hidden layers on the flattened image.
+
+    Args:
+        in_features: values per image.
+        width: units of each hidden layer, and the number of features.
+
+    Shape:
+        input (n, …) with in_features values per image → output (n, width).
+    """
+
+    def __init__(self, in_features: int, width: int = 64) -> None:
+        super().__init__()
+        self.num_features = width
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(in_features, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def mlp() -> MLP:
+    """A perceptron for 8 × 8 images of three channels: 64 hidden units twice, 64 features."""
+    return MLP(in_features=3 * 8 * 8)

@@ -1,0 +1,81 @@
+"""The ResNet-32 for 32 × 32 images that the long-tailed literature uses.
+
+Facts: He et al. 2016 §4.2 (option A shortcuts); initialisation and layout as in LDAM-DRW
+(Cao et al. 2019), which BBN, MiSLAS, PaCo and others took over. 470,004 parameters with a biased
+linear classifier of 100 classes.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["ResNetCIFAR", "resnet32"]
+
+
+class _Block(nn.Module):
+    """Two 3 × 3 convolutions and a parameter-free shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.stride = stride
+        self.padding = (out_channels - in_channels) // 2
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        if self.stride == 1 and self.padding == 0:
+            return x
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, self.padding, self.padding))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(out)) + self._shortcut(x))
+
+
+class ResNetCIFAR(nn.Module):
+    """A residual network for 32 × 32 images that ends in its pooled features.
+
+    Args:
+        blocks_per_stage: residual blocks in each of the three stages; depth is 6 × this + 2.
+        width: channels of the first stage; the next two have twice and four times as many.
+
+    Shape:
+        input (n, 3, h, w) → output (n, 4 × width).
+    """
+
+    def __init__(self, blocks_per_stage: int = 5, width: int = 16) -> None:
+        super().__init__()
+        self.num_features = 4 * width
+        self.conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+        stages = []
+        channels = width
+        for stage, out_channels in enumerate((width, 2 * width, 4 * width)):
+            blocks = []
+            for index in range(blocks_per_stage):
+                stride = 2 if stage > 0 and index == 0 else 1
+                blocks.append(_Block(channels, out_channels, stride))
+                channels = out_channels
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.Sequential(*stages)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn(self.conv(x)))
+        return self.stages(x).mean(dim=(2, 3))
+
+
+def resnet32() -> ResNetCIFAR:
+    """ResNet-32: five blocks a stage, 16 / 32 / 64 channels, 64 features.
+
+    Example:
+        >>> sum(p.numel() for p in resnet32().parameters())
+        463504
+    """
+    return ResNetCIFAR(blocks_per_stage=5, width=16)

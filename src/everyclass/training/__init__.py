@@ -1,0 +1,24 @@
+"""One loop for every method: devices, schedules, checkpoints."""
+
+from everyclass.training.allocator import keep_large_buffers
+from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
+from everyclass.training.devices import Precision, autocast, choose_device, choose_precision
+from everyclass.training.loop import EpochLog, TrainingSettings, fit
+from everyclass.training.recipe import Recipe
+from everyclass.training.schedules import Schedule, build_scheduler
+
+__all__ = [
+    "EpochLog",
+    "Precision",
+    "Recipe",
+    "Schedule",
+    "TrainingSettings",
+    "autocast",
+    "build_scheduler",
+    "choose_device",
+    "choose_precision",
+    "fit",
+    "keep_large_buffers",
+    "load_checkpoint",
+    "save_checkpoint",
+]

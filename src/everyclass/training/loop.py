@@ -1,0 +1,172 @@
+"""The one training loop: every method runs through it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from everyclass.data import BatchAugmentation
+from everyclass.errors import RunFailedError
+from everyclass.progress import silent
+from everyclass.training.allocator import keep_large_buffers
+from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
+from everyclass.training.devices import autocast
+from everyclass.training.schedules import Schedule, build_scheduler
+
+__all__ = ["EpochLog", "TrainingSettings", "fit"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What the loop needs to know besides the network, the loss and the images.
+
+    Attributes:
+        schedule: epochs and learning rate.
+        batch_size: images per step; the last, smaller batch of an epoch is used too.
+        momentum, weight_decay: of SGD, on every parameter, as in the published recipes.
+        precision: what the network computes in; weights and losses stay float32.
+        seed: of the order of images and of their augmentation.
+        compile: compile the network where a compiler is found.
+        checkpoint_every: epochs between checkpoints.
+    """
+
+    schedule: Schedule
+    batch_size: int = 128
+    momentum: float = 0.9
+    weight_decay: float = 2e-4
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+    compile: bool = False
+    checkpoint_every: int = 1
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """What one epoch gave.
+
+    Attributes:
+        epoch: from 1.
+        loss: mean over the images.
+        accuracy: on the augmented training images, as a fraction.
+        learning_rate: in this epoch.
+        seconds: it took.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+def fit(
+    model: nn.Module,
+    loss: nn.Module,
+    images: BatchAugmentation,
+    labels: Tensor,
+    settings: TrainingSettings,
+    *,
+    device: torch.device,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochLog], None] = lambda log: None,
+    show: Any = silent,
+) -> nn.Module:
+    """Train ``model`` in place; go on from ``checkpoint`` if one is there.
+
+    A run that was stopped at any moment and started again ends with the same weights, bit for
+    bit, as one left alone on the same machine: the checkpoint holds the optimiser, the schedule
+    and the generator that orders and augments the images.
+
+    Args:
+        model: from (b, 3, h, w) float images to (b, C) logits.
+        loss: (logits, labels) → scalar.
+        images: the training images on the device.
+        labels: (n,) int64.
+        settings: see :class:`TrainingSettings`.
+        device: where to train.
+        checkpoint: file to write after every few epochs, and to resume from.
+        on_epoch: called after every epoch.
+        show: how progress is shown.
+
+    Raises:
+        RunFailedError: the loss became NaN or infinite.
+    """
+    keep_large_buffers()
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loss.to(device)
+    labels = labels.to(device)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=settings.schedule.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
+    scheduler = build_scheduler(optimizer, settings.schedule)
+    generator = torch.Generator().manual_seed(settings.seed)
+    first_epoch = 1
+    if checkpoint is not None and checkpoint.exists():
+        state = load_checkpoint(checkpoint)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        scheduler.load_state_dict(state["scheduler"])
+        generator.set_state(state["generator"])
+        first_epoch = state["epoch"] + 1
+
+    network = _compiled(model) if settings.compile else model
+    epochs = settings.schedule.epochs
+    done = (first_epoch - 1) * len(labels)
+    with show("training", epochs * len(labels), "images", done) as task:
+        for epoch in range(first_epoch, epochs + 1):
+            start = time.perf_counter()
+            learning_rate = optimizer.param_groups[0]["lr"]
+            model.train()
+            total = torch.zeros((), device=device)
+            correct = torch.zeros((), device=device)
+            for rows in torch.randperm(len(labels), generator=generator).split(settings.batch_size):
+                target = labels[rows.to(device)]
+                with autocast(device, settings.precision):
+                    logits = network(images.augmented(rows, generator))
+                value = loss(logits.float(), target)
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()
+                optimizer.step()
+                total += value.detach() * len(rows)
+                correct += (logits.detach().argmax(dim=1) == target).sum()
+                task.advance(len(rows), f"epoch {epoch}/{epochs}")
+            scheduler.step()
+            mean_loss = float(total) / len(labels)
+            if not torch.isfinite(total):
+                raise RunFailedError(
+                    f"The training loss became {mean_loss} in epoch {epoch}; lower the learning "
+                    "rate. The checkpoint of the last good epoch is kept."
+                )
+            on_epoch(
+                EpochLog(
+                    epoch,
+                    mean_loss,
+                    float(correct) / len(labels),
+                    learning_rate,
+                    time.perf_counter() - start,
+                )
+            )
+            last = epoch == epochs
+            if checkpoint is not None and (last or epoch % settings.checkpoint_every == 0):
+                state = {
+                    "epoch": epoch,
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "scheduler": scheduler.state_dict(),
+                    "generator": generator.get_state(),
+                }
+                save_checkpoint(checkpoint, state)
+    return model.eval()
+
+
+def _compiled(model: nn.Module) -> Any:
+    return torch.compile(model)

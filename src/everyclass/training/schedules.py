@@ -1,0 +1,60 @@
+"""Learning-rate schedules, assembled from torch's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR
+from torch.optim.lr_scheduler import SequentialLR as _SequentialLR
+
+from everyclass.errors import InputError
+
+__all__ = ["Schedule", "build_scheduler"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train and how the learning rate moves, epoch by epoch.
+
+    Attributes:
+        epochs: how many.
+        learning_rate: the peak.
+        decay: "steps" multiplies by ``step_factor`` at each of ``milestones``; "cosine" goes to
+            zero at the end.
+        warmup_epochs: the first epochs, at learning_rate · e / warmup_epochs for e = 1, 2, ….
+        milestones: as fractions of ``epochs``, so that a shorter run keeps its shape.
+        step_factor: what each milestone multiplies the rate by.
+    """
+
+    epochs: int = 200
+    learning_rate: float = 0.1
+    decay: Literal["steps", "cosine"] = "steps"
+    warmup_epochs: int = 5
+    milestones: tuple[float, ...] = (0.8, 0.9)
+    step_factor: float = 0.01
+
+
+def build_scheduler(optimizer: torch.optim.Optimizer, schedule: Schedule) -> LRScheduler:
+    """A scheduler to be stepped once after each epoch.
+
+    Raises:
+        InputError: less than one epoch, or a decay of another name.
+    """
+    if schedule.epochs < 1:
+        raise InputError(f"A run needs at least one epoch; got {schedule.epochs}.")
+    warmup = min(schedule.warmup_epochs, schedule.epochs - 1)
+    after: LRScheduler
+    if schedule.decay == "cosine":
+        after = CosineAnnealingLR(optimizer, T_max=schedule.epochs - warmup)
+    elif schedule.decay == "steps":
+        steps = [round(m * schedule.epochs) - warmup for m in schedule.milestones]
+        after = MultiStepLR(optimizer, steps, gamma=schedule.step_factor)
+    else:
+        raise InputError(f"The decay must be 'steps' or 'cosine'; got {schedule.decay!r}.")
+    if warmup == 0:
+        return after
+    # LinearLR runs from 1/w to 1 over w−1 steps: epoch e (from 1) has the rate · e / w.
+    rising = LinearLR(optimizer, start_factor=1 / warmup, total_iters=max(warmup - 1, 1))
+    return _SequentialLR(optimizer, [rising, after], milestones=[warmup])

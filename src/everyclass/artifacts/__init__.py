@@ -13,17 +13,30 @@ from everyclass.artifacts._files import (
     write_npz,
 )
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
+from everyclass.artifacts.evaluation import Evaluation
+from everyclass.artifacts.features import Features
+from everyclass.artifacts.head import Head, HeadKind
+from everyclass.artifacts.predictions import Predictions, Scores
+from everyclass.artifacts.run import Run, birth_certificate
 
 __all__ = [
     "ClassCounts",
+    "Evaluation",
+    "Features",
     "Group",
     "GroupRule",
+    "Head",
+    "HeadKind",
+    "Predictions",
+    "Run",
+    "Scores",
     "as_array",
     "as_floats",
     "as_ids",
     "as_labels",
     "as_names",
     "atomic_write",
+    "birth_certificate",
     "existing_file",
     "load_safetensors",
     "prepare_folder",

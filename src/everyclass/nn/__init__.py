@@ -1,6 +1,17 @@
 """Backbones and heads."""
 
 from everyclass.nn.classifier import BACKBONES, Classifier, build_classifier
+from everyclass.nn.heads import CosineHead, EnsembleHead, head_of_module, module_of_head
 from everyclass.nn.resnet_cifar import ResNetCIFAR, resnet32
 
-__all__ = ["BACKBONES", "Classifier", "ResNetCIFAR", "build_classifier", "resnet32"]
+__all__ = [
+    "BACKBONES",
+    "Classifier",
+    "CosineHead",
+    "EnsembleHead",
+    "ResNetCIFAR",
+    "build_classifier",
+    "head_of_module",
+    "module_of_head",
+    "resnet32",
+]

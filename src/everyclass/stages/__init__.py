@@ -1,0 +1,41 @@
+"""Extract, retrain, calibrate, ensemble, fold: functions from artifacts to artifacts."""
+
+from everyclass.stages.calibration import fit_temperature
+from everyclass.stages.crossfitting import CrossFit, cross_fit
+from everyclass.stages.deciding import ClassifierName, Verdict, decide
+from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
+from everyclass.stages.extraction import extract, extract_views
+from everyclass.stages.folding import fold_head
+from everyclass.stages.objectives import Objective
+from everyclass.stages.pretraining import pretrain
+from everyclass.stages.rescuing import MissingClasses, rescue
+from everyclass.stages.result import RescueResult
+from everyclass.stages.retraining import Retraining, Solver, retrain
+from everyclass.stages.run_rescue import extract_run, load_network, rescue_run
+from everyclass.stages.solvers import MinibatchSettings
+
+__all__ = [
+    "ClassifierName",
+    "CrossFit",
+    "Ensemble",
+    "MinibatchSettings",
+    "MissingClasses",
+    "Objective",
+    "RescueResult",
+    "Retraining",
+    "Solver",
+    "Verdict",
+    "cross_fit",
+    "decide",
+    "ensemble_log_probabilities",
+    "extract",
+    "extract_run",
+    "extract_views",
+    "fit_temperature",
+    "fold_head",
+    "load_network",
+    "pretrain",
+    "rescue",
+    "rescue_run",
+    "retrain",
+]

@@ -1,0 +1,195 @@
+"""The numbers that a classifier is judged by, and how they are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts._files import read_json, write_json
+from everyclass.artifacts.class_counts import ClassCounts
+from everyclass.errors import FileFormatError
+
+__all__ = ["Evaluation"]
+
+_ARRAYS = {"support", "predicted_count", "per_class_recall", "per_class_precision", "per_class_f1"}
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Every number of one classifier on one labelled set; fractions, never percent.
+
+    A class without test samples has no recall: it is NaN (null in files), stands in
+    ``untestable``, and is left out of every mean. The set of classes scored is fixed by the labels,
+    never by the predictions.
+
+    Attributes:
+        num_samples, num_classes, num_scored: images; classes; classes with at least one image.
+        accuracy: fraction of images right (eq. 4).
+        balanced_accuracy: mean recall over the scored classes.
+        geometric_mean, harmonic_mean: of recall (eqs. 6 and 5), zeros replaced by ``zero_floor``.
+        zero_floor, zeros_replaced: the replacement, and how many classes it was used for.
+        lowest_recall: the smallest recall, never replaced by the floor.
+        lowest_classes: the classes that have it.
+        worst: mean recall of the worst 1, 5 and 10 % of classes (at least one), by percent.
+        recall_quantiles: of recall over classes, by level.
+        groups: mean recall of many / medium / few under both rules, or None without counts.
+        never_predicted: scored classes that no image was given to.
+        untestable: classes without test samples.
+        support, predicted_count: (C,) images of, and images given to, each class.
+        per_class_recall, per_class_precision, per_class_f1: (C,), NaN where undefined.
+        class_names, class_counts: where known.
+        top5_accuracy, negative_log_likelihood, brier_score, calibration_error,
+        classwise_calibration_error, geometric_mean_loss: with scores only, else None.
+    """
+
+    num_samples: int
+    num_classes: int
+    num_scored: int
+    accuracy: float
+    balanced_accuracy: float
+    geometric_mean: float
+    harmonic_mean: float
+    zero_floor: float
+    zeros_replaced: int
+    lowest_recall: float
+    lowest_classes: tuple[int, ...]
+    worst: dict[str, float]
+    recall_quantiles: dict[str, float]
+    groups: dict[str, dict[str, float | None]] | None
+    never_predicted: tuple[int, ...]
+    untestable: tuple[int, ...]
+    support: npt.NDArray[np.int64]
+    predicted_count: npt.NDArray[np.int64]
+    per_class_recall: npt.NDArray[np.float64]
+    per_class_precision: npt.NDArray[np.float64]
+    per_class_f1: npt.NDArray[np.float64]
+    class_names: tuple[str, ...] | None = None
+    class_counts: ClassCounts | None = None
+    top5_accuracy: float | None = None
+    negative_log_likelihood: float | None = None
+    brier_score: float | None = None
+    calibration_error: float | None = None
+    classwise_calibration_error: float | None = None
+    geometric_mean_loss: float | None = None
+
+    def summary(self) -> dict[str, float]:
+        """The five headline numbers, as fractions."""
+        names = (
+            "accuracy",
+            "balanced_accuracy",
+            "geometric_mean",
+            "harmonic_mean",
+            "lowest_recall",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values for JSON; NaN becomes null when written."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.class_counts is not None:
+            values["class_counts"] = self.class_counts.counts
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str = "the evaluation") -> Evaluation:
+        """Rebuild from :meth:`to_dict`'s values; unknown keys of newer versions are passed over.
+
+        Raises:
+            FileFormatError: a needed key is missing.
+        """
+        known = {f.name for f in fields(cls)}
+        values = {key: value for key, value in values.items() if key in known}
+        for name in _ARRAYS & set(values):
+            kind = np.int64 if name in ("support", "predicted_count") else np.float64
+            values[name] = np.array([np.nan if v is None else v for v in values[name]], dtype=kind)
+        for name in ("lowest_classes", "never_predicted", "untestable", "class_names"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
+        if values.get("class_counts") is not None:
+            values["class_counts"] = ClassCounts.of(
+                values["class_counts"], names=values.get("class_names")
+            )
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise FileFormatError(f"{where} is incomplete: {error}.") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON, atomically."""
+        write_json(path, {"format": 1, **self.to_dict()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evaluation:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            MissingFileError: nothing is there.
+            FileFormatError: not an evaluation.
+        """
+        return cls.from_dict(read_json(path, "evaluation"), str(path))
+
+    def class_label(self, index: int) -> str:
+        """A class's name, or its number where names are not known."""
+        return self.class_names[index] if self.class_names else str(index)
+
+    def worst_first(self) -> npt.NDArray[np.int64]:
+        """The scored classes: never predicted first, then by rising recall."""
+        scored = np.flatnonzero(self.support > 0)
+        never = np.isin(scored, self.never_predicted)
+        return scored[np.lexsort((scored, self.per_class_recall[scored], ~never))]
+
+    def __str__(self) -> str:
+        return self.table(most=20)
+
+    def table(self, most: int | None = None) -> str:
+        """A plain-text table, worst classes first.
+
+        Args:
+            most: how many classes to list; all if None.
+        """
+        floor = f" ({self.zeros_replaced} zero recalls counted as {self.zero_floor:g})"
+        note = floor if self.zeros_replaced else ""
+        lowest = ", ".join(self.class_label(c) for c in self.lowest_classes[:5])
+        more = len(self.lowest_classes) - 5
+        lowest += f" and {more} more" if more > 0 else ""
+        lines = [
+            f"{self.num_samples:,} images, {self.num_scored} of {self.num_classes} classes scored",
+            f"lowest recall      {_percent(self.lowest_recall)}  {lowest}",
+            f"harmonic mean      {_percent(self.harmonic_mean)}{note}",
+            f"geometric mean     {_percent(self.geometric_mean)}",
+            f"balanced accuracy  {_percent(self.balanced_accuracy)}",
+            f"accuracy           {_percent(self.accuracy)}",
+        ]
+        if self.never_predicted:
+            never = [self.class_label(c) for c in self.never_predicted]
+            lines.append(f"never predicted    {len(never)}: {_listed(never)}")
+        if self.untestable:
+            names = [self.class_label(c) for c in self.untestable]
+            lines.append(f"no test images     {len(names)}: {_listed(names)} (not scored)")
+        order = self.worst_first()
+        shown = order if most is None else order[:most]
+        width = max(5, *(len(self.class_label(int(c))) for c in shown))
+        lines += ["", f"{'class':<{width}}  recall  precision  images  given  trained on"]
+        for c in shown:
+            trained = f"{self.class_counts.counts[c]:>10,}" if self.class_counts else f"{'–':>10}"
+            lines.append(
+                f"{self.class_label(int(c)):<{width}}  {_percent(self.per_class_recall[c])}"
+                f"     {_percent(self.per_class_precision[c])}  {self.support[c]:>6,}"
+                f"  {self.predicted_count[c]:>5,}  {trained}"
+            )
+        if len(shown) < len(order):
+            lines.append(f"… and {len(order) - len(shown)} classes with higher recall")
+        return "\n".join(lines)
+
+
+def _listed(names: list[str], most: int = 10) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _percent(value: float) -> str:
+    return "   –  " if np.isnan(value) else f"{100 * value:5.1f}%"

@@ -1,0 +1,156 @@
+"""Cached features: what a frozen backbone says about images, once and for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts._checks import as_floats, as_ids, as_labels, as_names
+from everyclass.artifacts._files import read_npz, write_npz
+from everyclass.artifacts.class_counts import ClassCounts
+from everyclass.artifacts.head import Head
+from everyclass.errors import FileFormatError, InputError
+
+__all__ = ["Features"]
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Vectors in front of a network's last layer, with labels and, where known, that layer.
+
+    Attributes:
+        features: (n, d), or (views, n, d) for several augmented views of the same images;
+            float32 or float16, finite.
+        labels: (n,) int64.
+        head: the network's own last layer, the "old" classifier, or None.
+        class_names: C names in class order, or None.
+        ids: (n,) one id per image, or None.
+
+    Example:
+        >>> train = Features(np.random.default_rng(0).normal(size=(6, 4)), [0, 0, 0, 1, 1, 2])
+        >>> train.num_views, len(train), train.class_counts.counts.tolist()
+        (1, 6, [3, 2, 1])
+    """
+
+    features: npt.NDArray[np.floating[Any]]
+    labels: npt.NDArray[np.int64]
+    head: Head | None = None
+    class_names: tuple[str, ...] | None = None
+    ids: npt.NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        features = as_floats(self.features, name="features", ndim=(2, 3))
+        if features.dtype not in (np.float16, np.float32):
+            features = features.astype(np.float32)
+            if not np.isfinite(features).all():
+                raise InputError("features holds values beyond the range of float32.")
+        classes = self.head.num_classes if self.head is not None else None
+        if classes is None and self.class_names is not None:
+            classes = len(self.class_names)
+        labels = as_labels(self.labels, num_classes=classes, length=features.shape[-2])
+        if self.head is not None and self.head.num_features != features.shape[-1]:
+            raise InputError(
+                f"The head takes features of width {self.head.num_features} and these have "
+                f"{features.shape[-1]}: it belongs to another network."
+            )
+        classes = classes or int(labels.max()) + 1
+        object.__setattr__(self, "features", features)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "class_names", as_names(self.class_names, classes))
+        object.__setattr__(self, "ids", as_ids(self.ids, len(labels)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def num_views(self) -> int:
+        """How many views of each image there are."""
+        return 1 if self.features.ndim == 2 else self.features.shape[0]
+
+    @property
+    def num_features(self) -> int:
+        """d, the width."""
+        return self.features.shape[-1]
+
+    @property
+    def num_classes(self) -> int:
+        """C: of the head, else the number of names, else the largest label + 1."""
+        if self.head is not None:
+            return self.head.num_classes
+        return len(self.class_names) if self.class_names else int(self.labels.max()) + 1
+
+    @property
+    def class_counts(self) -> ClassCounts:
+        """Images per class (not views)."""
+        return ClassCounts.from_labels(
+            self.labels, num_classes=self.num_classes, names=self.class_names
+        )
+
+    @property
+    def views(self) -> npt.NDArray[np.floating[Any]]:
+        """The features as (views, n, d)."""
+        return self.features[None] if self.features.ndim == 2 else self.features
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Features:
+        """The images at ``rows``, all their views."""
+        return Features(
+            self.features[..., rows, :],
+            self.labels[rows],
+            self.head,
+            self.class_names,
+            None if self.ids is None else self.ids[rows],
+        )
+
+    def with_head(self, head: Head | None) -> Features:
+        """The same features in front of another last layer.
+
+        Raises:
+            InputError: the head has another width, or fewer classes than the labels name.
+        """
+        return Features(self.features, self.labels, head, self.class_names, self.ids)
+
+    def save(self, path: str | Path) -> None:
+        """Write an ``.npz``: features, labels, and ids, class_names, head_* where known."""
+        arrays: dict[str, npt.NDArray[Any]] = {"features": self.features, "labels": self.labels}
+        if self.ids is not None:
+            arrays["ids"] = self.ids
+        if self.class_names is not None:
+            arrays["class_names"] = np.array(self.class_names)
+        if self.head is not None:
+            arrays |= {"head_weight": self.head.weight, "head_bias": self.head.bias}
+            arrays |= {f"head_{name}": value for name, value in self.head._extra().items()}
+        write_npz(path, arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Features:
+        """Read an ``.npz`` with ``features`` (n × d or views × n × d) and ``labels`` (n).
+
+        Raises:
+            MissingFileError: nothing is there.
+            FileFormatError: not such a file, or without those arrays.
+            InputError: the arrays do not fit each other, or are not finite.
+        """
+        arrays = read_npz(path, "features file")
+        for name in ("features", "labels"):
+            if name not in arrays:
+                raise FileFormatError(
+                    f"{path} has no array {name!r}; a features file needs features (n × d or "
+                    f"views × n × d) and labels (n), and this has {', '.join(arrays) or 'nothing'}."
+                )
+        try:
+            head = None
+            if "head_weight" in arrays:
+                head = Head(
+                    arrays["head_weight"],
+                    arrays["head_bias"],
+                    kind=str(arrays.get("head_kind", "linear")),  # type: ignore[arg-type]
+                    scale=float(arrays.get("head_scale", 1.0)),
+                )
+            names = tuple(arrays["class_names"].tolist()) if "class_names" in arrays else None
+            return cls(arrays["features"], arrays["labels"], head, names, arrays.get("ids"))
+        except InputError as error:
+            raise type(error)(f"{path}: {error}") from error

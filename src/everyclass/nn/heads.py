@@ -1,0 +1,87 @@
+"""Last layers as modules."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from everyclass.artifacts import Head
+
+__all__ = ["CosineHead", "EnsembleHead", "head_of_module", "module_of_head"]
+
+
+class CosineHead(nn.Module):
+    """Logits = scale · cos(feature, class weight).
+
+    Args:
+        num_features: d.
+        num_classes: C.
+        scale: of the cosine; 30 in LDAM and RIDE.
+
+    Shape:
+        (n, d) → (n, C).
+    """
+
+    def __init__(self, num_features: int, num_classes: int, scale: float = 30.0) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weight = nn.Parameter(torch.empty(num_classes, num_features).uniform_(-1, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.scale * F.linear(F.normalize(features), F.normalize(self.weight))
+
+
+class EnsembleHead(nn.Module):
+    """The log of eq. 11's probabilities, from one product with 2C rows.
+
+    Args:
+        old, new: heads of the same kind, both linear.
+        t_old, t_new: their temperatures.
+
+    Shape:
+        (n, d) → (n, C) log-probabilities, valid as logits.
+    """
+
+    def __init__(self, old: Head, new: Head, t_old: float, t_new: float) -> None:
+        super().__init__()
+        weight = [torch.from_numpy(h.weight / t) for h, t in ((old, t_old), (new, t_new))]
+        bias = [torch.from_numpy(h.bias / t) for h, t in ((old, t_old), (new, t_new))]
+        self.num_classes = old.num_classes
+        self.in_features, self.out_features = old.num_features, old.num_classes
+        self.weight = nn.Parameter(torch.cat(weight))
+        self.bias = nn.Parameter(torch.cat(bias))
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits = F.linear(features, self.weight, self.bias)
+        old, new = logits.unflatten(-1, (2, self.num_classes)).log_softmax(dim=-1).unbind(-2)
+        return torch.logaddexp(old, new) - math.log(2)
+
+
+def head_of_module(module: nn.Module) -> Head | None:
+    """The weights of a linear or cosine layer, or None if it is neither."""
+    weight = getattr(module, "weight", None)
+    if isinstance(module, CosineHead):
+        return Head(_numpy(module.weight), torch.zeros(len(module.weight)).numpy(), "cosine",
+                    module.scale)
+    if not isinstance(module, nn.Linear) or weight is None:
+        return None
+    bias = module.bias if module.bias is not None else torch.zeros(module.out_features)
+    return Head(_numpy(module.weight), _numpy(bias))
+
+
+def _numpy(tensor: Tensor) -> npt.NDArray[Any]:
+    return tensor.detach().float().cpu().numpy()
+
+
+def module_of_head(head: Head) -> nn.Linear:
+    """An ordinary linear layer with the weights of a linear head."""
+    layer = nn.Linear(head.num_features, head.num_classes)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(head.weight))
+        layer.bias.copy_(torch.from_numpy(head.bias))
+    return layer

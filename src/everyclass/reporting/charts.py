@@ -1,0 +1,319 @@
+"""The charts, as Altair specifications made from plain rows.
+
+All of them take the width of what holds them, carry tooltips, and use three colours that
+colour-blind readers tell apart (Okabe and Ito) and that stand out from white and from black. What
+is grey in a specification may be restyled by a page: Vega keeps the names of layers as classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from everyclass.reporting.data import ClassRow, bin_rows
+
+if TYPE_CHECKING:
+    import altair as alt
+
+__all__ = ["MOST_BARS", "change_chart", "counts_chart", "recall_chart"]
+
+MOST_BARS = 200
+MOST_NAMES = 30
+GROUP_COLOURS = {"many": "#0072b2", "medium": "#009e73", "few": "#d55e00"}
+OLD_COLOUR = "#a3aab4"
+TEXT_COLOUR = "#5f6773"
+LINE_COLOUR = "#d5d9df"
+FLOOR_ON_LOG = 0.7  # where bars start on a logarithmic axis, so that one image has a bar
+
+Width = int | Literal["container"]
+
+
+def recall_chart(
+    rows: Sequence[ClassRow],
+    *,
+    old: str = "old",
+    new: str = "new",
+    width: Width = "container",
+    height: int = 320,
+    legend: bool = True,
+) -> alt.LayerChart:
+    """Draw recall of every class before and after, most training images first (figures 1 and 2).
+
+    Up to 200 classes: a wide grey bar is the recall before, a narrow coloured one after. More:
+    neighbouring classes are taken together; a line is their mean recall, and the shade below it
+    reaches down to the mean of their worst tenth.
+
+    Args:
+        rows: all classes, as :meth:`RescueReport.class_rows` gives them.
+        old: what the classifier before is called.
+        new: what the classifier after is called.
+        width: pixels, or "container" on a page; give pixels to save a picture.
+        height: pixels.
+        legend: whether the chart itself explains its colours.
+
+    Returns:
+        A chart; ``recall_chart(rows, width=900).save("figure2.svg")`` writes it.
+    """
+    import altair as alt
+
+    rows = _most_first(rows)
+    colours = {old: OLD_COLOUR} | {f"{new}: {g}": colour for g, colour in GROUP_COLOURS.items()}
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    shown = alt.Legend(title=None) if legend else None
+    layers = _recall_bars if len(rows) <= MOST_BARS else _recall_lines
+    return _styled(
+        layers(
+            rows,
+            old,
+            new,
+            alt.ColorDatum(old, scale=scale, legend=shown),
+            alt.Color("series:N", scale=scale, legend=shown),
+        ).properties(
+            width=width,
+            height=height,
+            description=f"Recall per class of two classifiers, {old} and {new}; "
+            "the class with most training images comes first.",
+        )
+    )
+
+
+def _recall_bars(
+    rows: Sequence[ClassRow], old: str, new: str, grey: Any, colour: Any
+) -> alt.LayerChart:
+    import altair as alt
+
+    values = [{**row, "points": _points(row), "series": f"{new}: {row['group']}"} for row in rows]
+    base = alt.Chart(alt.Data(values=values)).encode(x=_class_axis(rows))
+    wide, narrow = alt.RelativeBandSize(band=0.92), alt.RelativeBandSize(band=0.46)
+    return alt.layer(
+        base.mark_bar(width=wide)
+        .encode(y=_recall_axis("recall_old"), color=grey)
+        .properties(name="old"),
+        base.mark_bar(width=narrow).encode(y=_recall_axis("recall_new"), color=colour),
+        _hover(base.encode(tooltip=_class_tooltip(old, new))),
+    )
+
+
+def _recall_lines(
+    rows: Sequence[ClassRow], old: str, new: str, grey: Any, colour: Any
+) -> alt.LayerChart:
+    import altair as alt
+
+    values = [{**row, "series": f"{new}: {row['group']}"} for row in _bin_values(rows)]
+    base = alt.Chart(alt.Data(values=values))
+    line = base.encode(x=_rank_axis("middle", rows))
+    mean_old, mean_new = _recall_axis("mean_old"), _recall_axis("mean_new")
+    return alt.layer(
+        line.mark_area(opacity=0.28).encode(y=mean_old, y2="worst_old:Q", color=grey),
+        line.mark_area(opacity=0.22).encode(y=mean_new, y2="worst_new:Q", color=colour),
+        line.mark_line(point={"size": 16}, strokeWidth=1.5).encode(y=mean_old, color=grey),
+        line.mark_line(point={"size": 24}, strokeWidth=2).encode(y=mean_new, color=colour),
+        _hover(
+            base.encode(x=_rank_axis("start", rows), x2="stop:Q", tooltip=_bin_tooltip(old, new))
+        ),
+    )
+
+
+def change_chart(
+    rows: Sequence[ClassRow],
+    *,
+    old: str = "old",
+    new: str = "new",
+    width: Width = "container",
+    row_height: int = 24,
+) -> alt.LayerChart:
+    """Draw from where to where the recall of each row goes, in the order of the rows.
+
+    Args:
+        rows: a few dozen classes at most, such as the risers or the payers.
+        old: what the classifier before is called.
+        new: what the classifier after is called.
+        width: pixels, or "container" on a page.
+        row_height: pixels per class.
+    """
+    import altair as alt
+
+    values = [
+        {**row, "points": _points(row), "right": max(row["recall_old"] or 0, row["recall_new"] or 0)}
+        for row in rows
+    ]
+    names = alt.Axis(title=None, labelLimit=130, labelPadding=8, domain=False, ticks=False)
+    percent = alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
+    room = alt.Scale(domain=[0, 1.15])  # for the numbers to the right of the points
+    x = alt.X("recall_old:Q", title="recall", axis=percent, scale=room)
+    base = alt.Chart(alt.Data(values=values)).encode(
+        y=alt.Y("class:N", sort=None, axis=names), tooltip=_class_tooltip(old, new)
+    )
+    colour = _group_colour()
+    return _styled(
+        alt.layer(
+            base.mark_bar(height=4, opacity=0.45).encode(x=x, x2="recall_new:Q", color=colour),
+            base.mark_point(size=45, opacity=1, filled=True, color=OLD_COLOUR)
+            .encode(x=x)
+            .properties(name="old"),
+            base.mark_point(size=70, opacity=1, filled=True).encode(
+                x="recall_new:Q", color=colour
+            ),
+            base.mark_text(align="left", dx=9, color=TEXT_COLOUR)
+            .encode(x="right:Q", text=alt.Text("points:Q", format="+.1f"))
+            .properties(name="label"),
+        ).properties(
+            width=width,
+            height=alt.Step(row_height),
+            description=f"Recall of single classes, from the {old} to the {new} classifier.",
+        )
+    )
+
+
+def counts_chart(
+    rows: Sequence[ClassRow], *, width: Width = "container", height: int = 180
+) -> alt.LayerChart:
+    """Draw training images per class, most first; on a logarithmic axis where they differ much.
+
+    Args:
+        rows: all classes, as :meth:`RescueReport.class_rows` gives them.
+        width: pixels, or "container" on a page.
+        height: pixels.
+    """
+    import altair as alt
+
+    rows = _most_first(rows)
+    counts = [row["training_count"] for row in rows]
+    uneven = max(counts) > 20 * max(1, min(counts))
+    floor = FLOOR_ON_LOG if uneven else 0
+    if len(rows) <= MOST_BARS:
+        values = [{**row, "images": max(row["training_count"], floor)} for row in rows]
+        x = {"x": _class_axis(rows)}
+        tooltip, title = _class_tooltip("", "")[:3], "training images"
+    else:
+        values = [{**row, "images": max(row["mean_images"], floor)} for row in _bin_values(rows)]
+        x = {"x": _rank_axis("start", rows), "x2": alt.X2("stop:Q")}
+        tooltip, title = _bin_tooltip("", "")[:3], "training images (mean)"
+    scale = alt.Scale(type="log", domainMin=floor, nice=False) if uneven else alt.Scale()
+    y = alt.Y("images:Q", title=title, scale=scale, axis=alt.Axis(format=",d", tickCount=4))
+    base = alt.Chart(alt.Data(values=values)).encode(**x)
+    return _styled(
+        alt.layer(
+            base.mark_bar().encode(y=y, y2=alt.Y2Datum(floor), color=_group_colour()),
+            _hover(base.encode(tooltip=tooltip)),
+        ).properties(
+            width=width,
+            height=height,
+            description="Training images per class, most first.",
+        )
+    )
+
+
+def _points(row: ClassRow) -> float | None:
+    return None if row["change"] is None else 100 * row["change"]
+
+
+def _most_first(rows: Sequence[ClassRow]) -> list[ClassRow]:
+    return sorted(rows, key=lambda row: -row["training_count"])
+
+
+def _bin_values(rows: Sequence[ClassRow]) -> list[dict[str, Any]]:
+    return [
+        {
+            **row,
+            "classes": row["stop"] - row["start"],
+            "images_range": f"{row['most_images']:,} to {row['fewest_images']:,}",
+        }
+        for row in bin_rows(rows)
+    ]
+
+
+def _group_colour() -> alt.Color:
+    import altair as alt
+
+    scale = alt.Scale(domain=list(GROUP_COLOURS), range=list(GROUP_COLOURS.values()))
+    return alt.Color("group:N", scale=scale, legend=None)
+
+
+def _recall_axis(field: str) -> alt.Y:
+    import altair as alt
+
+    percent = alt.Axis(format=".0%", tickCount=5)
+    return alt.Y(f"{field}:Q", title="recall", scale=alt.Scale(domain=[0, 1]), axis=percent)
+
+
+def _class_axis(rows: Sequence[ClassRow]) -> alt.X:
+    import altair as alt
+
+    if len(rows) <= MOST_NAMES:
+        axis = alt.Axis(title=None, labelAngle=-40, labelLimit=110, labelOverlap=False)
+    else:
+        axis = alt.Axis(title=_order_of(rows), labels=False)
+    axis.ticks = axis.grid = False
+    return alt.X("class:N", sort=None, scale=alt.Scale(padding=0), axis=axis)
+
+
+def _rank_axis(field: str, rows: Sequence[ClassRow]) -> alt.X:
+    import altair as alt
+
+    axis = alt.Axis(title=_order_of(rows), labels=False, ticks=False, grid=False)
+    scale = alt.Scale(domain=[0, len(rows)], nice=False)
+    return alt.X(f"{field}:Q", scale=scale, axis=axis)
+
+
+def _order_of(rows: Sequence[ClassRow]) -> str:
+    most, fewest = rows[0]["training_count"], rows[-1]["training_count"]
+    return f"{len(rows):,} classes, from {most:,} training images down to {fewest:,}"
+
+
+def _hover(base: alt.Chart) -> alt.Chart:
+    """Catch the pointer over the whole height: thin and low bars cannot be hit."""
+    import altair as alt
+
+    full = base.mark_bar(opacity=0, color=TEXT_COLOUR)
+    return full.encode(y=alt.value(0), y2=alt.value("height")).properties(name="hover")
+
+
+def _class_tooltip(old: str, new: str) -> list[alt.Tooltip]:
+    import altair as alt
+
+    return [
+        alt.Tooltip("class:N", title="class"),
+        alt.Tooltip("training_count:Q", title="training images", format=","),
+        alt.Tooltip("group:N", title="group"),
+        alt.Tooltip("support:Q", title="test images", format=","),
+        alt.Tooltip("recall_old:Q", title=f"recall, {old}", format=".1%"),
+        alt.Tooltip("recall_new:Q", title=f"recall, {new}", format=".1%"),
+        alt.Tooltip("points:Q", title="change in points", format="+.1f"),
+    ]
+
+
+def _bin_tooltip(old: str, new: str) -> list[alt.Tooltip]:
+    import altair as alt
+
+    return [
+        alt.Tooltip("classes:N", title="classes"),
+        alt.Tooltip("images_range:N", title="training images"),
+        alt.Tooltip("group:N", title="group"),
+        alt.Tooltip("mean_old:Q", title=f"mean recall, {old}", format=".1%"),
+        alt.Tooltip("mean_new:Q", title=f"mean recall, {new}", format=".1%"),
+        alt.Tooltip("worst_old:Q", title=f"worst tenth, {old}", format=".1%"),
+        alt.Tooltip("worst_new:Q", title=f"worst tenth, {new}", format=".1%"),
+        alt.Tooltip("lowest_class:N", title=f"lowest, {new}"),
+        alt.Tooltip("lowest_new:Q", title="its recall", format=".1%"),
+    ]
+
+
+def _styled(chart: alt.LayerChart) -> alt.LayerChart:
+    quiet: dict[str, Any] = {"labelColor": TEXT_COLOUR, "titleColor": TEXT_COLOUR}
+    return (
+        chart.configure(font="system-ui, sans-serif")
+        .configure_view(stroke=None)
+        .configure_axis(
+            **quiet,
+            gridColor=LINE_COLOUR,
+            domainColor=LINE_COLOUR,
+            tickColor=LINE_COLOUR,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+            titlePadding=10,
+        )
+        .configure_axisY(domain=False, ticks=False)
+        .configure_legend(**quiet, orient="top", labelFontSize=12, symbolType="square")
+    )

@@ -1,0 +1,103 @@
+"""Which classifier to use: a claim of gain has to survive a test, else nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from everyclass.metrics import harmonic_mean, per_class_recall
+
+__all__ = ["ClassifierName", "Verdict", "decide"]
+
+ClassifierName = Literal["old", "retrained", "ensemble"]
+DRAWS = 2000
+PRIOR = 0.25
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which classifier to use, why, and what that was decided on.
+
+    Attributes:
+        use: "old" means: no change recommended.
+        reason: one sentence for a person.
+        decided_on: "validation data" or "cross-fitting on the training features".
+    """
+
+    use: ClassifierName
+    reason: str
+    decided_on: str
+
+    def __str__(self) -> str:
+        if self.use == "old":
+            return f"No change recommended: {self.reason} (decided on {self.decided_on})."
+        return f"Use the {self.use} classifier: {self.reason} (decided on {self.decided_on})."
+
+    def to_dict(self) -> dict[str, str]:
+        """As plain values, for ``evaluation.json``."""
+        return asdict(self)
+
+
+def decide(
+    labels: npt.NDArray[np.int64],
+    predicted: Mapping[ClassifierName, npt.NDArray[np.int64]],
+    num_classes: int,
+    *,
+    decided_on: str,
+    seed: int = 0,
+) -> Verdict:
+    """Choose by the harmonic mean of recall; a change has to be significant.
+
+    The candidate with the highest harmonic mean is compared with the old classifier on the same
+    images: for each class the shares of images that both, only one, or neither get right are drawn
+    from their posterior (Dirichlet, ¼ each before any image, which is Jeffreys' prior for either
+    recall). A resampling of the images would be certain of what six images of a class say; this is
+    not. The change is recommended if at least 95 % of the draws have a positive difference.
+
+    Args:
+        labels: (n,) true classes of images that the candidates were not fitted to.
+        predicted: (n,) classes by classifier; "old" and at least one other.
+        num_classes: C.
+        decided_on: what the images are, for the verdict.
+        seed: of the draws.
+    """
+    means = {
+        name: harmonic_mean(per_class_recall(labels, classes, num_classes))
+        for name, classes in predicted.items()
+    }
+    candidates = [name for name in predicted if name != "old"]
+    best = max(candidates, key=lambda name: means[name])
+    differences = _drawn_differences(
+        predicted["old"] == labels, predicted[best] == labels, labels, num_classes, seed
+    )
+    share = float((differences > 0).mean())
+    numbers = f"harmonic mean of recall {means['old']:.1%} → {means[best]:.1%}"
+    if means[best] > means["old"] and share >= 1 - LEVEL:
+        low, high = np.quantile(differences, [0.025, 0.975])
+        reason = f"{numbers}, a gain of {100 * low:.1f} to {100 * high:.1f} points"
+        return Verdict(best, reason, decided_on)
+    return Verdict("old", f"the gain is not certain enough ({best}: {numbers})", decided_on)
+
+
+def _drawn_differences(
+    old_right: npt.NDArray[np.bool_],
+    new_right: npt.NDArray[np.bool_],
+    labels: npt.NDArray[np.int64],
+    num_classes: int,
+    seed: int,
+) -> npt.NDArray[np.float64]:
+    """(DRAWS,) differences of harmonic means."""
+    generator = np.random.default_rng(seed)
+    outcome = 2 * old_right + new_right
+    table = np.bincount(labels * 4 + outcome, minlength=4 * num_classes).reshape(-1, 4)
+    table = table[table.sum(axis=1) > 0]
+    drawn = generator.standard_gamma(table + PRIOR, size=(DRAWS, *table.shape))
+    _, only_new, only_old, both = np.moveaxis(drawn / drawn.sum(axis=-1, keepdims=True), -1, 0)
+    means = stats.hmean(np.stack([both + only_new, both + only_old]), axis=-1)
+    return np.asarray(means[0] - means[1])

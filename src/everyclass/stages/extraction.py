@@ -1,0 +1,178 @@
+"""Features in front of a network's last layer, computed once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from everyclass.artifacts import Features
+from everyclass.data import BatchAugmentation
+from everyclass.errors import InputError
+from everyclass.nn import Classifier, CosineHead, head_of_module
+from everyclass.progress import silent
+from everyclass.training import autocast
+
+__all__ = ["extract", "extract_views"]
+
+
+@torch.inference_mode()
+def extract(
+    model: nn.Module,
+    loader: Iterable[Any],
+    *,
+    head: str | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Features:
+    """Run a network over a loader and keep what enters its last layer.
+
+    The last layer is the linear or cosine layer whose output is the network's output, bit for
+    bit, on the first batch; so it is found by what it does and not by its name. The network is
+    put in eval mode for this and back afterwards; it stays on its device.
+
+    Args:
+        model: any network that ends in a linear or cosine layer.
+        loader: yields (inputs, labels) batches; use one that does not shuffle or augment.
+        head: the last layer's name, such as ``"fc"``, if it is not found.
+        class_names: C names in class order.
+
+    Returns:
+        Features with labels and the network's own head.
+
+    Raises:
+        InputError: the last layer is not found, the loader is empty or yields something else.
+    """
+    was_training = model.training
+    model.eval()
+    parameter = next(model.parameters(), None)
+    device = parameter.device if parameter is not None else torch.device("cpu")
+    caught: dict[str, tuple[Tensor, Any]] = {}
+    layers = _candidates(model, head)
+    handles = [
+        layer.register_forward_hook(
+            lambda _, inputs, output, name=name: caught.__setitem__(name, (inputs[0], output))
+        )
+        for name, layer in layers.items()
+    ]
+    chosen = head
+    features, labels = [], []
+    try:
+        for batch in loader:
+            inputs, target = _unpack(batch)
+            caught.clear()
+            output = model(inputs.to(device))
+            if chosen is None or not features:
+                chosen = _matching(caught, output, head)
+            features.append(caught[chosen][0].float().cpu())
+            labels.append(torch.as_tensor(target).cpu())
+    finally:
+        for handle in handles:
+            handle.remove()
+        model.train(was_training)
+    if not features or chosen is None:
+        raise InputError("The loader yields no batch; there is nothing to extract.")
+    return Features(
+        torch.cat(features).numpy(),
+        torch.cat(labels).numpy(),
+        head_of_module(layers[chosen]),
+        None if class_names is None else tuple(class_names),
+    )
+
+
+def _candidates(model: nn.Module, head: str | None) -> dict[str, nn.Module]:
+    layers = {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | CosineHead)
+    }
+    if head is None:
+        return layers
+    if head not in layers:
+        raise InputError(
+            f"The network has no linear or cosine layer {head!r}; it has "
+            f"{', '.join(list(layers)[-5:]) or 'none'}."
+        )
+    return {head: layers[head]}
+
+
+def _unpack(batch: Any) -> tuple[Tensor, Any]:
+    if isinstance(batch, list | tuple) and len(batch) == 2:
+        return batch[0], batch[1]
+    raise InputError(
+        f"The loader yields {type(batch).__name__} and must yield (inputs, labels); wrap it: "
+        "((b['image'], b['label']) for b in loader)."
+    )
+
+
+def _matching(caught: dict[str, tuple[Tensor, Any]], output: Any, head: str | None) -> str:
+    if not isinstance(output, Tensor):
+        raise InputError(
+            f"The network returns {type(output).__name__} and must return a tensor of logits; "
+            "wrap it in a module that does."
+        )
+    matches = [n for n, (_, out) in caught.items() if out.shape == output.shape
+               and torch.equal(out, output)]
+    if not matches:
+        which = f"the layer {head!r}" if head else "no linear or cosine layer of the network"
+        raise InputError(
+            f"The network's output is not the output of {which}; pass the part of the network "
+            'that ends in its last layer, or name that layer with head="…".'
+        )
+    name = matches[-1]
+    if caught[name][0].ndim != 2:
+        raise InputError(
+            f"The layer {name!r} takes an input of shape {tuple(caught[name][0].shape)}; one "
+            "vector per image is needed."
+        )
+    return name
+
+
+@torch.inference_mode()
+def extract_views(
+    model: Classifier,
+    images: BatchAugmentation,
+    labels: Tensor,
+    *,
+    num_views: int,
+    device: torch.device,
+    precision: Literal["fp32", "bf16"],
+    class_names: Sequence[str],
+    seed: int = 0,
+    batch_size: int = 500,
+    title: str = "extracting features",
+    show: Any = silent,
+) -> Features:
+    """Cache the plain view of each image and ``num_views − 1`` augmented ones.
+
+    Args:
+        model: backbone and head; used in eval mode.
+        images: the images on the device.
+        labels: (n,) int64.
+        num_views: v ≥ 1; the first view is never augmented.
+        device, precision: what the backbone runs on and in.
+        class_names: C names.
+        seed: of the augmentation.
+        batch_size: images per step.
+        title: of the progress.
+        show: how progress is shown.
+
+    Returns:
+        Features of shape (n, d) for one view, else (v, n, d), float32.
+    """
+    model.eval()
+    generator = torch.Generator().manual_seed(seed)
+    views = []
+    with show(title, num_views * len(labels), "images") as task:
+        for view in range(num_views):
+            parts = []
+            for rows in torch.arange(len(labels)).split(batch_size):
+                batch = images.plain(rows) if view == 0 else images.augmented(rows, generator)
+                with autocast(device, precision):
+                    parts.append(model.backbone(batch).float().cpu())
+                task.advance(len(rows))
+            views.append(torch.cat(parts).numpy())
+    stacked = views[0] if num_views == 1 else np.stack(views)
+    return Features(stacked, labels.numpy(), head_of_module(model.head), tuple(class_names))

@@ -1,0 +1,145 @@
+"""What a rescue found: three classifiers, a verdict, and what can be done with them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from everyclass.artifacts import (
+    ClassCounts,
+    Evaluation,
+    Features,
+    Head,
+    Predictions,
+    birth_certificate,
+    write_json,
+)
+from everyclass.metrics import evaluate
+from everyclass.stages.deciding import ClassifierName, Verdict
+from everyclass.stages.ensembling import Ensemble
+from everyclass.stages.folding import fold_head
+
+__all__ = ["RescueResult"]
+
+
+@dataclass
+class RescueResult:
+    """What a rescue found.
+
+    Attributes:
+        verdict: which classifier to use, and why.
+        old, retrained: the two heads.
+        ensemble: both with their temperatures.
+        class_counts: training images per class.
+        settings: how it was made, as plain values.
+        evaluations: of the last test set given to :meth:`evaluate`, by classifier.
+    """
+
+    verdict: Verdict
+    old: Head
+    retrained: Head
+    ensemble: Ensemble
+    class_counts: ClassCounts
+    settings: dict[str, Any]
+    evaluations: dict[ClassifierName, Evaluation] = field(default_factory=dict)
+
+    def classifier(self, which: ClassifierName | None = None) -> Head | Ensemble:
+        """One of the three classifiers; default the one that the verdict recommends."""
+        classifiers: dict[ClassifierName, Head | Ensemble] = {
+            "old": self.old,
+            "retrained": self.retrained,
+            "ensemble": self.ensemble,
+        }
+        return classifiers[which or self.verdict.use]
+
+    def predict(self, test: Features, which: ClassifierName | None = None) -> Predictions:
+        """Predictions of one classifier on features (the first view of each image).
+
+        Args:
+            test: features of the same backbone.
+            which: default the one that the verdict recommends.
+        """
+        return Predictions(
+            labels=test.labels,
+            logits=self.classifier(which).logits(test.views[0]),
+            class_names=self.class_counts.names,
+            class_counts=self.class_counts,
+            ids=test.ids,
+        )
+
+    def evaluate(self, test: Features) -> tuple[Evaluation, Evaluation]:
+        """Judge all three classifiers on a test set that played no part in the rescue.
+
+        Args:
+            test: features of the same backbone.
+
+        Returns:
+            The old classifier's evaluation and that of the recommended one (the same one twice if
+            no change is recommended); all three stay in ``evaluations``.
+        """
+        names: tuple[ClassifierName, ...] = ("old", "retrained", "ensemble")
+        self.evaluations = {name: evaluate(self.predict(test, name)) for name in names}
+        return self.evaluations["old"], self.evaluations[self.verdict.use]
+
+    def to_module(self, model: nn.Module, which: ClassifierName | None = None) -> nn.Module:
+        """A copy of the user's network with the new last layer; the original stays as it was.
+
+        Args:
+            model: the network that the features came from.
+            which: default the classifier that the verdict recommends. "ensemble" puts a layer
+                with twice the rows in the place of the last one; its output is the log of eq. 11.
+
+        Raises:
+            InputError: the network has no layer with the old head's weights.
+        """
+        return fold_head(model, self.old, self.classifier(which))
+
+    def report(self, path: str | Path, *, title: str = "Rescue of the worst classes") -> Path:
+        """Write the report of this rescue, with the last test set given to :meth:`evaluate`.
+
+        Args:
+            path: the HTML file to write.
+            title: its heading.
+        """
+        from everyclass.reporting import RescueReport, write_report
+
+        report = RescueReport(
+            title=title,
+            verdict=self.verdict.to_dict(),
+            evaluations=dict(self.evaluations),
+            class_counts=self.class_counts,
+            settings=self.settings,
+            created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        )
+        return write_report(path, report)
+
+    def save(self, folder: str | Path, test: Features | None = None) -> None:
+        """Write heads, ``evaluation.json``, ``result.json``, ``report.html`` into ``folder``.
+
+        Args:
+            folder: made if it is not there; files of the same names are replaced.
+            test: if given, all three are judged on it and their predictions are written too.
+        """
+        folder = Path(folder)
+        if test is not None:
+            self.evaluate(test)
+            for name in self.evaluations:
+                self.predict(test, name).save(folder / f"{name}.npz")
+        self.old.save(folder / "old-head.safetensors")
+        self.retrained.save(folder / "head.safetensors")
+        write_json(folder / "evaluation.json", self.to_dict())
+        write_json(folder / "result.json", {"settings": self.settings, **birth_certificate()})
+        self.report(folder / "report.html")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``evaluation.json``: verdict, temperatures, and each evaluation."""
+        return {
+            "format": 1,
+            "verdict": self.verdict.to_dict(),
+            "temperatures": {"old": self.ensemble.t_old, "retrained": self.ensemble.t_new},
+            **{name: evaluation.to_dict() for name, evaluation in self.evaluations.items()},
+        }

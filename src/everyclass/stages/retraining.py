@@ -1,0 +1,149 @@
+"""Stage 2: a fresh last layer on cached features, retrained so that every class counts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, get_args
+
+import torch
+
+from everyclass.artifacts import Features, Head
+from everyclass.errors import InputError
+from everyclass.progress import silent
+from everyclass.stages.crossfitting import (
+    PENALTIES,
+    CrossFit,
+    balanced_log_loss,
+    cross_fit,
+    mean_log_probability,
+)
+from everyclass.stages.objectives import Objective, ObjectiveName
+from everyclass.stages.solvers import (
+    MinibatchSettings,
+    fit_exact,
+    fit_minibatches,
+    standardise,
+)
+
+__all__ = ["Retraining", "Solver", "cross_fit_objective", "retrain"]
+
+Solver = Literal["exact", "minibatch", "running"]
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How a head is retrained.
+
+    Attributes:
+        objective: "gml", "balanced_softmax" or "cross_entropy".
+        reweight: whether "gml" uses eq. 3 (table 8 turns it off).
+        resample: draw classes alike instead of images alike; mini-batches only (table 8).
+        solver: "exact" minimises over all images at once (L-BFGS); "minibatch" is SGD as in the
+            paper; "running" is SGD with running class means.
+        penalty: on the squared weights; None chooses it by cross-fitting.
+        minibatch: settings of the two SGD solvers.
+    """
+
+    objective: ObjectiveName = "gml"
+    reweight: bool = True
+    resample: bool = False
+    solver: Solver = "exact"
+    penalty: float | None = None
+    minibatch: MinibatchSettings = field(default_factory=MinibatchSettings)
+
+    def __post_init__(self) -> None:
+        if self.objective not in get_args(ObjectiveName):
+            raise InputError(
+                f"The objective must be one of {', '.join(get_args(ObjectiveName))}; "
+                f"got {self.objective!r}."
+            )
+        if self.solver not in get_args(Solver):
+            raise InputError(
+                f"The solver must be one of {', '.join(get_args(Solver))}; got {self.solver!r}."
+            )
+        if self.resample and self.solver == "exact":
+            raise InputError("Re-sampling needs mini-batches: use solver 'minibatch'.")
+        if self.penalty is not None and not self.penalty >= 0:
+            raise InputError(f"The penalty must be at least 0; got {self.penalty}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for ``result.json``."""
+        values = asdict(self)
+        if self.solver == "exact":
+            del values["minibatch"]
+        return values
+
+
+def _objective(train: Features, settings: Retraining) -> Objective:
+    counts = torch.from_numpy(train.class_counts.counts.copy()).float()
+    return Objective(settings.objective, counts, settings.reweight)
+
+
+def cross_fit_objective(
+    train: Features, settings: Retraining, *, seed: int = 0, show: Any = silent
+) -> CrossFit:
+    """Choose the penalty of an objective by cross-fitting; see :func:`cross_fit`.
+
+    Cross entropy is judged by the likelihood of held-out images, the others by eq. 1 on them.
+    """
+    plain = settings.objective == "cross_entropy"
+    return cross_fit(
+        train,
+        _objective(train, settings),
+        mean_log_probability if plain else balanced_log_loss,
+        penalties=PENALTIES if settings.penalty is None else (settings.penalty,),
+        seed=seed,
+        title=f"cross-fitting {settings.objective.replace('_', ' ')}",
+        show=show,
+    )
+
+
+def retrain(
+    train: Features, settings: Retraining | None = None, *, seed: int = 0, show: Any = silent
+) -> Head:
+    """Fit a fresh linear head to cached features.
+
+    Args:
+        train: training features, all views; every class needs at least one image.
+        settings: default: the exact GML objective, its penalty chosen by cross-fitting.
+        seed: of the folds and of the order of mini-batches.
+        show: how progress is shown.
+
+    Returns:
+        A linear head for the features as they are.
+
+    Raises:
+        InputError: a class without images.
+        RunFailedError: the fit diverged.
+
+    Example:
+        >>> import numpy as np
+        >>> generator = np.random.default_rng(0)
+        >>> labels = np.repeat([0, 1], [90, 10])
+        >>> features = generator.normal(size=(100, 3)) + 2 * labels[:, None]
+        >>> head = retrain(Features(features, labels), Retraining(penalty=1e-3))
+        >>> head.weight.shape
+        (2, 3)
+    """
+    settings = settings or Retraining()
+    if len(train.class_counts.missing):
+        first = int(train.class_counts.missing[0])
+        raise InputError(
+            f"{len(train.class_counts.missing)} classes have no training image, the first of them "
+            f"{train.class_counts.describe(first)}; a head cannot learn them."
+        )
+    penalty = settings.penalty
+    if penalty is None:
+        penalty = cross_fit_objective(train, settings, seed=seed, show=show).penalty
+    data = standardise(train.views, train.labels)
+    objective = _objective(train, settings)
+    if settings.solver == "exact":
+        return data.head(*fit_exact(data, objective, penalty))
+    sampling = None
+    if settings.resample:
+        sampling = 1 / objective.counts[data.labels]
+        objective = replace(objective, counts=torch.ones_like(objective.counts))
+    minibatch = replace(settings.minibatch, running=settings.solver == "running", seed=seed)
+    return data.head(
+        *fit_minibatches(data, objective, penalty, minibatch, sampling=sampling, show=show)
+    )

@@ -1,0 +1,97 @@
+"""Rescue the classes a classifier has given up on.
+
+>>> import everyclass as ec
+>>> ec.evaluate(labels=[0, 0, 1], predicted=[0, 0, 0]).lowest_recall
+0.0
+
+Names are imported when they are first used, so that what needs no torch does not load it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from everyclass import losses
+    from everyclass.artifacts import ClassCounts, Evaluation, Features, Head, Predictions, Run
+    from everyclass.data import DataConfig, load_dataset
+    from everyclass.errors import EveryclassError, InputError
+    from everyclass.losses import BalancedSoftmaxLoss, GMLLoss
+    from everyclass.methods import get_method
+    from everyclass.metrics import evaluate
+    from everyclass.stages import (
+        Ensemble,
+        RescueResult,
+        Retraining,
+        Verdict,
+        extract,
+        pretrain,
+        rescue,
+        rescue_run,
+    )
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BalancedSoftmaxLoss": "losses",
+    "ClassCounts": "artifacts",
+    "DataConfig": "data",
+    "Ensemble": "stages",
+    "Evaluation": "artifacts",
+    "EveryclassError": "errors",
+    "Features": "artifacts",
+    "GMLLoss": "losses",
+    "Head": "artifacts",
+    "InputError": "errors",
+    "Predictions": "artifacts",
+    "RescueResult": "stages",
+    "Retraining": "stages",
+    "Run": "artifacts",
+    "Verdict": "stages",
+    "evaluate": "metrics",
+    "extract": "stages",
+    "get_method": "methods",
+    "load_dataset": "data",
+    "pretrain": "stages",
+    "rescue": "stages",
+    "rescue_run": "stages",
+}
+
+__all__ = [
+    "BalancedSoftmaxLoss",
+    "ClassCounts",
+    "DataConfig",
+    "Ensemble",
+    "Evaluation",
+    "EveryclassError",
+    "Features",
+    "GMLLoss",
+    "Head",
+    "InputError",
+    "Predictions",
+    "RescueResult",
+    "Retraining",
+    "Run",
+    "Verdict",
+    "evaluate",
+    "extract",
+    "get_method",
+    "load_dataset",
+    "losses",
+    "pretrain",
+    "rescue",
+    "rescue_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "losses":
+        return importlib.import_module("everyclass.losses")
+    if name not in _HOME:
+        raise AttributeError(f"module 'everyclass' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"everyclass.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -10,17 +10,24 @@ import numpy.typing as npt
 
 from everyclass.errors import InputError, InputTypeError
 
-__all__ = ["as_array", "as_floats", "as_ids", "as_labels", "as_names"]
+__all__ = ["as_array", "as_float32", "as_floats", "as_ids", "as_labels", "as_names", "stored_names"]
 
 
 def as_array(value: Any) -> npt.NDArray[Any]:
-    """Return a NumPy array of a list, an array, or a tensor on any device."""
+    """Return a NumPy array of a list, an array, or a tensor on any device.
+
+    Raises:
+        InputError: lists of different lengths inside a list.
+    """
     if hasattr(value, "detach"):  # a tensor; torch itself is not needed to know that
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":  # NumPy has no bfloat16
             value = value.float()
         value = value.numpy()
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"These values make no array: {error}.") from error
 
 
 def as_labels(
@@ -82,14 +89,30 @@ def as_floats(value: Any, *, name: str, ndim: tuple[int, ...]) -> npt.NDArray[np
     return array
 
 
+def as_float32(value: npt.NDArray[np.floating[Any]], *, name: str) -> npt.NDArray[np.float32]:
+    """Return finite numbers as float32.
+
+    Raises:
+        InputError: one of them is beyond the range of float32.
+    """
+    with np.errstate(over="ignore"):
+        array = value.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} holds values beyond the range of float32.")
+    return array
+
+
 def as_names(value: Sequence[str] | None, num_classes: int) -> tuple[str, ...] | None:
     """Return C distinct class names, or None.
 
     Raises:
+        InputTypeError: one string instead of a sequence of them.
         InputError: a wrong number of names, or the same name twice.
     """
     if value is None:
         return None
+    if isinstance(value, str):
+        raise InputTypeError(f"class_names must be a sequence of C names; got {value!r}.")
     names = tuple(str(name) for name in value)
     if len(names) != num_classes:
         raise InputError(f"There are {len(names)} class names and {num_classes} classes.")
@@ -99,11 +122,35 @@ def as_names(value: Sequence[str] | None, num_classes: int) -> tuple[str, ...] |
     return names
 
 
+def stored_names(array: npt.NDArray[Any] | None) -> tuple[str, ...] | None:
+    """Return the class names that a file holds as an array, or None.
+
+    Raises:
+        InputError: not one-dimensional, or bytes that are no text.
+    """
+    if array is None:
+        return None
+    if array.ndim != 1:
+        raise InputError(f"class_names must be one-dimensional; got shape {array.shape}.")
+    return tuple(_as_text(array, "class_names").tolist())
+
+
 def as_ids(value: Any, length: int) -> npt.NDArray[Any] | None:
-    """Return one id per image as an array of integers or strings, or None."""
+    """Return one id per image as an array of integers or strings, or None.
+
+    Raises:
+        InputError: not one per image, or bytes that are no text.
+    """
     if value is None:
         return None
-    ids = np.asarray(value)
+    ids = as_array(value)
     if ids.shape != (length,):
         raise InputError(f"ids has shape {ids.shape}; one per image is needed: ({length},).")
-    return ids if ids.dtype.kind in "iuU" else ids.astype(str)
+    return ids if ids.dtype.kind in "iuU" else _as_text(ids, "ids")
+
+
+def _as_text(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.str_]:
+    try:
+        return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array.astype(str)
+    except ValueError as error:
+        raise InputError(f"{name} cannot be read as text: {error}.") from error

@@ -7,15 +7,17 @@ import errno
 import json
 import math
 import os
+import re
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from everyclass.errors import (
+    EveryclassError,
     FileFormatError,
     InputError,
     MissingFileError,
@@ -27,6 +29,7 @@ __all__ = [
     "atomic_write",
     "existing_file",
     "load_safetensors",
+    "plain_json",
     "prepare_folder",
     "read_json",
     "read_npz",
@@ -44,11 +47,13 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     temporary file is removed and whatever stood at ``path`` stays as it was.
 
     Raises:
-        OutputError: no permission, no space, or no such folder.
+        OutputError: no permission, no space, or something at ``path`` that is no regular file.
     """
     path = Path(path)
     temporary: Path | None = None
     try:
+        if path.exists() and not path.is_file():  # renaming onto /dev/null would replace it
+            raise OutputError(f"Cannot write {path}: it is a folder or a device; name a file.")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.tmp-", dir=path.parent)
         temporary = Path(name)
@@ -61,6 +66,8 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; ours are shared
         os.replace(temporary, path)
         temporary = None
+    except EveryclassError:
+        raise
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {_reason(error)}.") from error
     finally:
@@ -84,19 +91,26 @@ def prepare_folder(path: str | Path, *, overwrite: bool, flag: str = "--overwrit
         OutputError: the folder cannot be made or written.
     """
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise OutputExistsError(f"{path} is a file, not a folder; name another output folder.")
-    if path.is_dir() and not overwrite and any(path.iterdir()):
-        raise OutputExistsError(
-            f"The output folder {path} is not empty; name another one or pass {flag}."
-        )
     try:
+        if path.exists() and not path.is_dir():
+            raise OutputExistsError(f"{path} is a file, not a folder; name another output folder.")
+        if path.is_dir() and not overwrite and holds_something(path):
+            raise OutputExistsError(
+                f"The output folder {path} is not empty; name another one or pass {flag}."
+            )
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path, prefix=".writable-"):
             pass
+    except EveryclassError:
+        raise
     except OSError as error:
         raise OutputError(f"Cannot write into {path}: {_reason(error)}.") from error
     return path
+
+
+def holds_something(folder: Path) -> bool:
+    """Whether a folder holds more than what a killed :func:`atomic_write` left."""
+    return any(not re.match(r"\..+\.tmp-", entry.name) for entry in folder.iterdir())
 
 
 def existing_file(path: str | Path, what: str = "file") -> Path:
@@ -104,18 +118,21 @@ def existing_file(path: str | Path, what: str = "file") -> Path:
 
     Raises:
         MissingFileError: nothing is there, or it is a folder.
+        FileFormatError: there is no permission to read it.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise MissingFileError(f"{path} is a folder; a {what} is needed.")
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists, false where the folder may not be searched
         raise MissingFileError(f"There is no {what} at {path}.")
+    if not os.access(path, os.R_OK):
+        raise FileFormatError(f"There is no permission to read {path}.")
     return path
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
     """Write ``value`` as indented JSON; NaN and infinities become null."""
-    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain_json(value), indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_write(path) as stream:
         stream.write(text.encode() + b"\n")
 
@@ -137,16 +154,16 @@ def read_json(path: str | Path, what: str = "JSON file") -> dict[str, Any]:
     return value
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """Turn arrays, NumPy scalars and non-finite floats into what JSON can hold."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain_json(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain_json(value.item())
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Path):
@@ -160,7 +177,7 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
         if array.dtype.hasobject:
             raise InputError(f"The array {name!r} holds Python objects and is not written.")
     with atomic_write(path) as stream:
-        np.savez(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
 def read_npz(path: str | Path, what: str = ".npz file") -> dict[str, np.ndarray]:
@@ -187,13 +204,11 @@ def read_npz(path: str | Path, what: str = ".npz file") -> dict[str, np.ndarray]
             return arrays
     except FileFormatError:
         raise
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, KeyError) as error:
+    except Exception as error:  # zlib.error, tokenize.TokenError, …: bytes can be wrong in any way
         raise FileFormatError(
-            f"{path} is not a readable .npz file ({_first_line(error)}); "
+            f"{path} is not a readable .npz file ({first_line(error)}); "
             "write it with numpy.savez, or check that the copy is complete."
         ) from error
-    except (SyntaxError, NotImplementedError, zipfile.LargeZipFile, MemoryError) as error:
-        raise FileFormatError(f"{path} is not a readable .npz file: {error}.") from error
 
 
 def _check_claims(path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
@@ -213,7 +228,7 @@ def _check_claims(path: Path, archive: zipfile.ZipFile, members: list[zipfile.Zi
                 f"{path} holds pickled Python objects in {member.filename!r}; they are never "
                 "loaded: save plain numbers or strings instead."
             )
-        claimed = math.prod(shape) * dtype.itemsize
+        claimed = math.prod(shape) * max(dtype.itemsize, 1)  # an empty string takes none
         if claimed > member.file_size:
             raise FileFormatError(
                 f"{path} is damaged: {member.filename!r} claims {claimed:,} bytes and the archive "
@@ -239,7 +254,7 @@ def _free_memory() -> int:
     return 1 << 36
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
@@ -263,14 +278,14 @@ def load_safetensors(
         MissingFileError: nothing is there.
         FileFormatError: not a safetensors file, or truncated.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = existing_file(path, what)
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return arrays, dict(file.metadata() or {})
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise FileFormatError(f"{path} is not a readable {what}: {_first_line(error)}.") from error
+    except Exception as error:  # a dtype that NumPy lacks is an AttributeError
+        raise FileFormatError(f"{path} is not a readable {what}: {first_line(error)}.") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._checks import as_labels, as_names
+from everyclass.artifacts._checks import as_array, as_labels, as_names
 from everyclass.artifacts._files import atomic_write, existing_file
-from everyclass.errors import FileFormatError, InputError, InputTypeError
+from everyclass.errors import EveryclassError, FileFormatError, InputError, InputTypeError
 
 __all__ = ["ClassCounts", "Group", "GroupRule"]
 
@@ -54,30 +55,35 @@ class ClassCounts:
 
         Args:
             value: counts in class order, or a mapping from class name (or index) to count. With
-                ``names``, a mapping by name is put in that order.
-            num_classes: if given, the number of classes there must be.
+                ``names``, what is counted by name is put in that order.
+            num_classes: the number of classes there must be; default the number of ``names``.
             names: class names in class order.
 
         Raises:
             InputError: a negative count, a wrong length, or a name that is missing or unknown.
             InputTypeError: counts that are not whole numbers.
         """
-        if isinstance(value, ClassCounts):
-            counts = value
-        elif isinstance(value, Mapping):
+        if isinstance(value, Mapping):
             counts = cls._from_mapping(value, names)
         else:
-            counts = cls(value, names=None if names is None else tuple(names))
+            counts = value if isinstance(value, ClassCounts) else cls(value)
+        if num_classes is None and names is not None:
+            num_classes = len(names)
         if num_classes is not None and counts.num_classes != num_classes:
             raise InputError(
                 f"class_counts has {counts.num_classes} entries and there are {num_classes} "
                 "classes; give one count per class, in class order."
             )
-        return counts
+        if names is None or counts.names == tuple(names):
+            return counts
+        if counts.names is None:
+            return cls(counts.counts, names=tuple(names))
+        by_name = dict(zip(counts.names, counts.counts.tolist(), strict=True))
+        return cls._from_mapping(by_name, names)
 
     @classmethod
     def _from_mapping(cls, value: Mapping[Any, Any], names: Sequence[str] | None) -> ClassCounts:
-        if names is None and value and all(isinstance(k, int | np.integer) for k in value):
+        if value and all(isinstance(k, int | np.integer) for k in value):
             expected = list(range(len(value)))
             if sorted(value) != expected:
                 raise InputError(
@@ -160,52 +166,78 @@ class ClassCounts:
         return f"{self.names[index]!r} (class {index})" if self.names else f"class {index}"
 
     def save(self, path: str | Path) -> None:
-        """Write a CSV file with the columns ``class`` and ``count``, in class order."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["class", "count"])
+        """Write a CSV file with the columns ``class`` and ``count``, in class order.
+
+        Names that are all numbers would be read back as indices; their column is called ``name``.
+        """
+        numbers = self.names is not None and all(map(_is_index, self.names))
         names = self.names or tuple(str(c) for c in range(self.num_classes))
+        text = io.StringIO()
+        # Before Python 3.13 a lone carriage return is not quoted where it has to be.
+        quoting = csv.QUOTE_ALL if any("\r" in name for name in names) else csv.QUOTE_MINIMAL
+        writer = csv.writer(text, quoting=quoting, lineterminator="\n")
+        writer.writerow(["name" if numbers else "class", "count"])
         writer.writerows(zip(names, self.counts.tolist(), strict=True))
         with atomic_write(path) as stream:
             stream.write(text.getvalue().encode())
 
     @classmethod
     def load(cls, path: str | Path, *, names: Sequence[str] | None = None) -> ClassCounts:
-        """Read a CSV file with the columns ``class`` (name or index) and ``count``.
+        """Read a CSV file with the columns ``class`` (name or index; or else ``name``), ``count``.
+
+        Args:
+            path: the file.
+            names: class names in class order, which the file's names are put in.
 
         Raises:
             MissingFileError: nothing is there.
-            FileFormatError: the columns are missing, or a count is not a whole number ≥ 0.
+            FileFormatError: the columns are missing, a count is not a whole number ≥ 0, or the
+                classes are not those of ``names``.
         """
         path = existing_file(path, "class-counts file")
         try:
-            rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-            pairs = {row["class"]: int(row["count"]) for row in rows}
-        except (KeyError, TypeError, ValueError, csv.Error, UnicodeDecodeError) as error:
+            text = io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")
+            rows = list(csv.DictReader(text))
+            key = "name" if rows and "class" not in rows[0] else "class"
+            pairs = {row[key]: int(row["count"]) for row in rows}
+            if None in pairs:
+                raise ValueError("a row is too short")
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
             raise FileFormatError(
                 f"{path} is not a class-counts file: it needs a header line 'class,count' and a "
                 f"whole number in each row ({type(error).__name__}: {error})."
             ) from error
         if len(pairs) != len(rows):
             raise FileFormatError(f"{path} names a class twice.")
-        if pairs and names is None and all(key.isdecimal() for key in pairs):
-            return cls.of({int(key): count for key, count in pairs.items()})
-        return cls.of(pairs, names=names)
+        by_index = key == "class" and names is None and all(map(_is_index, pairs))
+        try:
+            if by_index and pairs:
+                return cls.of({int(index): count for index, count in pairs.items()})
+            return cls.of(pairs, names=names)
+        except EveryclassError as error:
+            raise FileFormatError(f"{path}: {error}") from error
+
+
+def _is_index(text: str) -> bool:
+    return re.fullmatch("0|[1-9][0-9]{0,17}", text) is not None
 
 
 def _as_counts(value: Any) -> npt.NDArray[np.int64]:
-    counts = np.asarray(value)
+    counts = as_array(value)
     if counts.ndim != 1 or counts.size == 0:
         raise InputError(
             f"class_counts must be one number per class; got an array of shape {counts.shape}."
         )
-    if counts.dtype.kind == "f" and np.array_equal(counts, np.floor(counts)):
-        counts = counts.astype(np.int64)
+    if counts.dtype.kind == "f" and (np.abs(counts) < 2**53).all():
+        whole = counts.astype(np.int64)
+        counts = whole if np.array_equal(counts, whole) else counts
     if counts.dtype.kind not in "iu":
         raise InputTypeError(f"class_counts must be whole numbers; got {counts.dtype}.")
     if (counts < 0).any():
         worst = int(np.argmin(counts))
         raise InputError(f"class_counts[{worst}] is {counts[worst]}; a count cannot be negative.")
+    if counts.max() > np.iinfo(np.int64).max:
+        raise InputError(f"class_counts holds {counts.max()}, which is no number of images.")
     counts = counts.astype(np.int64)
     counts.flags.writeable = False
     return counts

@@ -11,11 +11,21 @@ import numpy.typing as npt
 
 from everyclass.artifacts._files import read_json, write_json
 from everyclass.artifacts.class_counts import ClassCounts
-from everyclass.errors import FileFormatError
+from everyclass.errors import EveryclassError, FileFormatError
 
 __all__ = ["Evaluation"]
 
 _ARRAYS = {"support", "predicted_count", "per_class_recall", "per_class_precision", "per_class_f1"}
+
+
+_NUMBERS = {
+    "accuracy",
+    "balanced_accuracy",
+    "geometric_mean",
+    "harmonic_mean",
+    "zero_floor",
+    "lowest_recall",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +53,8 @@ class Evaluation:
         per_class_recall, per_class_precision, per_class_f1: (C,), NaN where undefined.
         class_names, class_counts: where known.
         top5_accuracy, negative_log_likelihood, brier_score, calibration_error,
-        classwise_calibration_error, geometric_mean_loss: with scores only, else None.
+        classwise_calibration_error, geometric_mean_loss: with scores only, else None. The
+            likelihood and the loss are infinite (null in files) where a true class got 0.
     """
 
     num_samples: int
@@ -99,24 +110,30 @@ class Evaluation:
         """Rebuild from :meth:`to_dict`'s values; unknown keys of newer versions are passed over.
 
         Raises:
-            FileFormatError: a needed key is missing.
+            FileFormatError: a needed key is missing, or holds something else.
         """
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in values.items() if key in known}
-        for name in _ARRAYS & set(values):
-            kind = np.int64 if name in ("support", "predicted_count") else np.float64
-            values[name] = np.array([np.nan if v is None else v for v in values[name]], dtype=kind)
-        for name in ("lowest_classes", "never_predicted", "untestable", "class_names"):
-            if values.get(name) is not None:
-                values[name] = tuple(values[name])
-        if values.get("class_counts") is not None:
-            values["class_counts"] = ClassCounts.of(
-                values["class_counts"], names=values.get("class_names")
-            )
         try:
+            for name in _NUMBERS & set(values):
+                values[name] = float(values[name])
+            for name in _ARRAYS & set(values):
+                kind = np.int64 if name in ("support", "predicted_count") else np.float64
+                plain = [np.nan if v is None else v for v in values[name]]
+                values[name] = np.array(plain, dtype=kind).reshape(values["num_classes"])
+            for name in ("lowest_classes", "never_predicted", "untestable", "class_names"):
+                if values.get(name) is not None:
+                    values[name] = tuple(values[name])
+            if values.get("class_counts") is not None:
+                values["class_counts"] = ClassCounts.of(
+                    values["class_counts"], names=values.get("class_names")
+                )
+            if values.get("brier_score") is not None:  # there were scores: null is infinite
+                for name in ("negative_log_likelihood", "geometric_mean_loss"):
+                    values[name] = np.inf if values.get(name) is None else float(values[name])
             return cls(**values)
-        except TypeError as error:
-            raise FileFormatError(f"{where} is incomplete: {error}.") from error
+        except (TypeError, ValueError, KeyError, OverflowError, EveryclassError) as error:
+            raise FileFormatError(f"{where} is damaged or incomplete: {error}.") from error
 
     def save(self, path: str | Path) -> None:
         """Write as JSON, atomically."""
@@ -172,7 +189,7 @@ class Evaluation:
             lines.append(f"no test images     {len(names)}: {_listed(names)} (not scored)")
         order = self.worst_first()
         shown = order if most is None else order[:most]
-        width = max(5, *(len(self.class_label(int(c))) for c in shown))
+        width = max([5, *(len(self.class_label(int(c))) for c in shown)])
         lines += ["", f"{'class':<{width}}  recall  precision  images  given  trained on"]
         for c in shown:
             trained = f"{self.class_counts.counts[c]:>10,}" if self.class_counts else f"{'–':>10}"

@@ -9,11 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._checks import as_floats, as_ids, as_labels, as_names
+from everyclass.artifacts._checks import (
+    as_float32,
+    as_floats,
+    as_ids,
+    as_labels,
+    as_names,
+    stored_names,
+)
 from everyclass.artifacts._files import read_npz, write_npz
 from everyclass.artifacts.class_counts import ClassCounts
 from everyclass.artifacts.head import Head
-from everyclass.errors import FileFormatError, InputError
+from everyclass.errors import EveryclassError, FileFormatError, InputError
 
 __all__ = ["Features"]
 
@@ -45,9 +52,7 @@ class Features:
     def __post_init__(self) -> None:
         features = as_floats(self.features, name="features", ndim=(2, 3))
         if features.dtype not in (np.float16, np.float32):
-            features = features.astype(np.float32)
-            if not np.isfinite(features).all():
-                raise InputError("features holds values beyond the range of float32.")
+            features = as_float32(features, name="features")
         classes = self.head.num_classes if self.head is not None else None
         if classes is None and self.class_names is not None:
             classes = len(self.class_names)
@@ -113,6 +118,29 @@ class Features:
         """
         return Features(self.features, self.labels, head, self.class_names, self.ids)
 
+    def checked_against(self, train: Features, what: str) -> Features:
+        """These features with the classes of the training features they go with.
+
+        Args:
+            train: the training features.
+            what: what to call these in an error, such as the file's name.
+
+        Raises:
+            InputError: another width, or a label that training does not know.
+        """
+        if self.num_features != train.num_features:
+            raise InputError(
+                f"{what} has features of width {self.num_features} and the training features have "
+                f"{train.num_features}: they come from different networks."
+            )
+        if self.labels.max() >= train.num_classes:
+            row = int(np.argmax(self.labels >= train.num_classes))
+            raise InputError(
+                f"{what}: labels[{row}] is {self.labels[row]}, and training knows only classes "
+                f"0..{train.num_classes - 1}."
+            )
+        return Features(self.features, self.labels, train.head, train.class_names, self.ids)
+
     def save(self, path: str | Path) -> None:
         """Write an ``.npz``: features, labels, and ids, class_names, head_* where known."""
         arrays: dict[str, npt.NDArray[Any]] = {"features": self.features, "labels": self.labels}
@@ -142,15 +170,13 @@ class Features:
                     f"views × n × d) and labels (n), and this has {', '.join(arrays) or 'nothing'}."
                 )
         try:
-            head = None
-            if "head_weight" in arrays:
-                head = Head(
-                    arrays["head_weight"],
-                    arrays["head_bias"],
-                    kind=str(arrays.get("head_kind", "linear")),  # type: ignore[arg-type]
-                    scale=float(arrays.get("head_scale", 1.0)),
-                )
-            names = tuple(arrays["class_names"].tolist()) if "class_names" in arrays else None
+            of_head = {
+                name.removeprefix("head_"): array
+                for name, array in arrays.items()
+                if name.startswith("head_")
+            }
+            head = Head._stored(of_head, of_head) if "weight" in of_head else None
+            names = stored_names(arrays.get("class_names"))
             return cls(arrays["features"], arrays["labels"], head, names, arrays.get("ids"))
-        except InputError as error:
+        except EveryclassError as error:
             raise type(error)(f"{path}: {error}") from error

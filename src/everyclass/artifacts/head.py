@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._checks import as_floats
+from everyclass.artifacts._checks import as_float32, as_floats
 from everyclass.artifacts._files import load_safetensors, read_npz, save_safetensors, write_npz
-from everyclass.errors import FileFormatError, InputError
+from everyclass.errors import EveryclassError, FileFormatError, InputError
 
 __all__ = ["Head", "HeadKind"]
 
@@ -44,8 +44,8 @@ class Head:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        weight = as_floats(self.weight, name="weight", ndim=(2,)).astype(np.float32)
-        bias = as_floats(self.bias, name="bias", ndim=(1,)).astype(np.float32)
+        weight = as_float32(as_floats(self.weight, name="weight", ndim=(2,)), name="weight")
+        bias = as_float32(as_floats(self.bias, name="bias", ndim=(1,)), name="bias")
         if len(bias) != len(weight):
             raise InputError(
                 f"The head's weight has {len(weight)} classes and its bias {len(bias)}."
@@ -81,10 +81,8 @@ class Head:
         features = features.astype(np.float32, copy=False)
         weight = self.weight
         if self.kind == "cosine":
-            tiny = np.finfo(np.float32).tiny
-            weight = weight / np.maximum(np.linalg.norm(weight, axis=1, keepdims=True), tiny)
-            norm = np.linalg.norm(features, axis=-1, keepdims=True)
-            features = features * (self.scale / np.maximum(norm, tiny))
+            weight = float(self.scale) * _unit(weight)
+            features = _unit(features)
         return features @ weight.T + self.bias
 
     def save(self, path: str | Path) -> None:
@@ -121,7 +119,25 @@ class Head:
             raise FileFormatError(
                 f"{path} has no array 'weight' (C × d); it has {', '.join(arrays) or 'nothing'}."
             )
+        try:
+            return cls._stored(arrays, extra)
+        except EveryclassError as error:
+            raise type(error)(f"{path}: {error}") from error
+
+    @classmethod
+    def _stored(cls, arrays: Mapping[str, npt.NDArray[Any]], extra: Mapping[str, Any]) -> Head:
+        """A head from the arrays of a file, and from its words where those are kept apart."""
         weight = arrays["weight"]
-        bias = arrays.get("bias", np.zeros(len(weight), dtype=np.float32))
-        kind = str(extra.get("kind", "linear"))
-        return cls(weight, bias, kind=kind, scale=float(extra.get("scale", 1.0)))  # type: ignore[arg-type]
+        bias = arrays.get("bias", np.zeros(weight.shape[:1], dtype=np.float32))
+        said = extra.get("scale", 1.0)
+        try:
+            scale = float(np.asarray(said).item())
+        except (TypeError, ValueError) as error:
+            raise FileFormatError(f"The scale of the head is {said}; it must be a number.") from error
+        return cls(weight, bias, kind=str(extra.get("kind", "linear")), scale=scale)  # type: ignore[arg-type]
+
+
+def _unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Rows of length one; a row of zeros stays as it is (the bound is torch's)."""
+    norm = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return rows / np.maximum(norm, np.float32(1e-12))  # type: ignore[no-any-return]

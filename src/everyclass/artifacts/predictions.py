@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +12,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._checks import as_floats, as_ids, as_labels, as_names
-from everyclass.artifacts._files import existing_file, load_safetensors, read_npz, write_npz
+from everyclass.artifacts._checks import as_floats, as_ids, as_labels, as_names, stored_names
+from everyclass.artifacts._files import (
+    existing_file,
+    first_line,
+    load_safetensors,
+    read_npz,
+    write_npz,
+)
 from everyclass.artifacts.class_counts import ClassCounts
 from everyclass.errors import EveryclassError, FileFormatError, InputError
 
@@ -116,6 +122,17 @@ class Predictions:
         assert self.scores is not None
         return self.scores.argmax(axis=1).astype(np.int64)
 
+    def with_counts(self, class_counts: ClassCounts) -> Predictions:
+        """The same predictions, with the training images per class.
+
+        Raises:
+            InputError: there are more or fewer counts than classes.
+        """
+        counts = ClassCounts.of(class_counts)
+        if self.predicted is None or self.class_names is not None:
+            counts = ClassCounts.of(counts, num_classes=self.num_classes)
+        return replace(self, class_counts=counts)
+
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` with the arrays that there are."""
         arrays: dict[str, npt.NDArray[Any]] = {"labels": self.labels}
@@ -160,14 +177,20 @@ class Predictions:
         """
         path = existing_file(path, "predictions file")
         values: dict[str, Any]
-        if path.suffix in (".csv", ".parquet"):
+        ending = path.suffix.lower()
+        if ending in (".csv", ".parquet"):
             values = _from_table(path, scores, labels_column, predicted_column, class_names)
-        elif path.suffix == ".safetensors":
+        elif ending == ".safetensors":
             values = _from_arrays(path, load_safetensors(path, "predictions file")[0], scores)
         else:
             values = _from_arrays(path, read_npz(path, "predictions file"), scores)
         if class_names is not None:
-            values["class_names"] = tuple(class_names)
+            names = tuple(str(name) for name in class_names)
+            if values.setdefault("class_names", names) != names:
+                raise FileFormatError(
+                    f"{path} names its classes {_some(values['class_names'])}, and class_names "
+                    f"says {_some(names)}; leave class_names out."
+                )
         if class_counts is not None:
             values["class_counts"] = class_counts
         try:
@@ -184,8 +207,7 @@ def _check_probs(probs: npt.NDArray[Any]) -> None:
             "if these are logits, pass them as logits."
         )
     sums = probs.sum(axis=1, dtype=np.float64)
-    tolerance = 1e-2 if probs.dtype == np.float16 else 1e-3
-    off = np.abs(sums - 1) > tolerance
+    off = np.abs(sums - 1) > _tolerance(probs)
     if off.any():
         row = int(np.flatnonzero(off)[0])
         raise InputError(
@@ -194,10 +216,14 @@ def _check_probs(probs: npt.NDArray[Any]) -> None:
         )
 
 
+def _tolerance(probs: npt.NDArray[Any]) -> float:
+    return 1e-2 if probs.dtype == np.float16 else 1e-3
+
+
 def _check_logits(logits: npt.NDArray[Any]) -> None:
     if logits.shape[1] < 2 or logits.min() < 0 or logits.max() > 1:
         return
-    if np.abs(logits.sum(axis=1, dtype=np.float64) - 1).max() < 1e-4:
+    if np.abs(logits.sum(axis=1, dtype=np.float64) - 1).max() <= _tolerance(logits):
         raise InputError(
             "Every row of logits lies in 0..1 and sums to one: these are probabilities; "
             "pass them as probs."
@@ -220,7 +246,10 @@ def _from_arrays(
             f"{path} has none of the arrays logits, probs, predicted; it has {', '.join(arrays)}."
         )
     if "class_names" in values:
-        values["class_names"] = tuple(str(n) for n in values["class_names"])
+        try:
+            values["class_names"] = stored_names(values["class_names"])
+        except InputError as error:
+            raise FileFormatError(f"{path}: {error}") from error
     return values
 
 
@@ -236,11 +265,11 @@ def _from_table(
     import pyarrow.parquet
 
     try:
-        read = pa.csv.read_csv if path.suffix == ".csv" else pa.parquet.read_table
+        read = pa.csv.read_csv if path.suffix.lower() == ".csv" else pa.parquet.read_table
         table = read(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except Exception as error:
         raise FileFormatError(
-            f"{path} is not a readable {path.suffix[1:]} file: {str(error).splitlines()[0]}"
+            f"{path} is not a readable {path.suffix[1:]} file: {first_line(error)}."
         ) from error
     columns = table.column_names
     if len(set(columns)) != len(columns):
@@ -250,21 +279,19 @@ def _from_table(
             f"{path} has no column {labels_column!r}; it has {_some(columns)}. "
             "Name the column of true classes with --labels-column."
         )
-    for name in columns:
-        if table[name].null_count:
-            row = table[name].is_null().to_pylist().index(True)
-            raise FileFormatError(f"{path}: column {name!r} is empty in row {row}.")
     values: dict[str, Any] = {}
     if "ids" in columns:
-        values["ids"] = np.array(table["ids"].to_pylist())
-    kind, names = _score_columns(columns, {labels_column, predicted_column, "ids"}, scores)
-    labels = np.array(table[labels_column].to_pylist())
+        values["ids"] = _column(path, table, "ids")
+    labels = _column(path, table, labels_column)
+    kind, names = _numbered_columns(path, columns)
+    if kind is None and scores is not None:
+        others = {labels_column, predicted_column, "ids"}
+        kind, names = scores, _named_columns(path, columns, others, class_names)
+        class_names = names
     if kind is not None:
         values[kind] = np.column_stack([_numbers(path, table, name) for name in names])
-        indexed = re.fullmatch(r"(logit|prob)_\d+", names[0])
-        class_names = class_names if indexed else tuple(names)
     elif predicted_column in columns:
-        values["predicted"] = np.array(table[predicted_column].to_pylist())
+        values["predicted"] = _column(path, table, predicted_column)
     else:
         raise FileFormatError(
             f"{path} has neither a column {predicted_column!r} nor score columns; it has "
@@ -275,32 +302,60 @@ def _from_table(
         said = values.get("predicted", labels)
         if said.dtype.kind != "U":
             raise FileFormatError(f"{path}: labels are names and predicted classes are numbers.")
-        class_names = tuple(class_names or sorted({*labels.tolist(), *said.tolist()}))
+        if kind is not None and class_names is None:
+            raise FileFormatError(
+                f"{path}: labels are names and the score columns are numbered; say with class_names "
+                "which class each column is, in order."
+            )
+        class_names = class_names or sorted({*labels.tolist(), *said.tolist()})
         labels = _indices(path, labels, class_names, labels_column)
         if "predicted" in values:
             values["predicted"] = _indices(path, said, class_names, predicted_column)
     if class_names is not None:
-        values["class_names"] = tuple(class_names)
+        values["class_names"] = tuple(str(name) for name in class_names)
     return {"labels": labels, **values}
 
 
-def _score_columns(
-    columns: list[str], others: set[str], scores: Scores | None
-) -> tuple[str | None, list[str]]:
+def _numbered_columns(path: Path, columns: list[str]) -> tuple[str | None, list[str]]:
     for kind, prefix in (("logits", "logit_"), ("probs", "prob_")):
         numbered = [c for c in columns if re.fullmatch(prefix + r"\d+", c)]
         if numbered:
             expected = [f"{prefix}{i}" for i in range(len(numbered))]
             missing = [c for c in expected if c not in numbered]
             if missing:
-                raise FileFormatError(f"The column {missing[0]!r} is missing.")
+                raise FileFormatError(f"{path} has no column {missing[0]!r} beside the others.")
             return kind, expected
-    if scores is not None:
-        return scores, [c for c in columns if c not in others]
     return None, []
 
 
+def _named_columns(
+    path: Path, columns: list[str], others: set[str], class_names: Sequence[str] | None
+) -> list[str]:
+    if class_names is None:
+        names = [c for c in columns if c not in others]
+    else:
+        names = [str(name) for name in class_names]
+    missing = [name for name in names if name not in columns]
+    if missing or not names:
+        wanted = f"class {missing[0]!r}" if missing else "any class"
+        raise FileFormatError(f"{path} has no column for {wanted}; it has {_some(columns)}.")
+    return names
+
+
+def _column(path: Path, table: Any, name: str) -> npt.NDArray[Any]:
+    values = table[name].to_pylist()
+    if None in values:
+        raise FileFormatError(f"{path}: column {name!r} is empty in row {values.index(None)}.")
+    try:
+        return np.array(values)
+    except ValueError as error:
+        raise FileFormatError(f"{path}: column {name!r} holds no plain values.") from error
+
+
 def _numbers(path: Path, table: Any, name: str) -> npt.NDArray[np.float64]:
+    if table[name].null_count:
+        row = table[name].is_null().to_pylist().index(True)
+        raise FileFormatError(f"{path}: column {name!r} is empty in row {row}.")
     values = table[name].to_numpy()
     if values.dtype.kind not in "iuf":
         raise FileFormatError(f"{path}: column {name!r} holds text where numbers are needed.")

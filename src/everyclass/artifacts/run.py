@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from everyclass.artifacts._files import prepare_folder, read_json, write_json
+from everyclass.artifacts._files import (
+    atomic_write,
+    holds_something,
+    plain_json,
+    prepare_folder,
+    read_json,
+    write_json,
+)
 from everyclass.errors import InputError, MissingFileError, OutputExistsError
 
 __all__ = ["Run", "birth_certificate"]
@@ -58,7 +65,7 @@ class Run:
             InputError: it holds a run with another configuration; the differences are named.
         """
         folder = Path(folder)
-        config = {"format": FORMAT, **config}
+        config = plain_json({"format": FORMAT, **config})  # as it will be read back
         if (folder / "config.json").is_file():
             run = cls.open(folder)
             different = _differences(run.config, config)
@@ -68,7 +75,7 @@ class Run:
                     "name another folder with --out, or ask for the same."
                 )
             return run
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and holds_something(folder):
             raise OutputExistsError(f"{folder} is not empty and not a run; name another with --out")
         prepare_folder(folder, overwrite=False)
         write_json(folder / "config.json", config)
@@ -90,14 +97,15 @@ class Run:
         path = self.folder / "log.jsonl"
         kept = []
         if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for line in path.read_bytes().decode(errors="replace").splitlines():
                 try:
                     if json.loads(line)["epoch"] < record["epoch"]:
                         kept.append(line)
-                except (ValueError, KeyError):
-                    continue  # the torn last line of a killed run
-        kept.append(json.dumps(dict(record)))
-        path.write_text("\n".join(kept) + "\n", encoding="utf-8")
+                except (ValueError, KeyError, TypeError):
+                    continue  # a torn line, such as the last one of a machine that lost power
+        kept.append(json.dumps(plain_json(record), allow_nan=False))
+        with atomic_write(path) as stream:
+            stream.write("\n".join(kept).encode() + b"\n")
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write ``result.json``: the run is complete."""

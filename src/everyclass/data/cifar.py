@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import as_labels, read_npz
+from everyclass.artifacts import as_labels, as_names, read_npz
 from everyclass.data._pickles import load_plain_pickle
 from everyclass.data.image_set import Dataset, ImageSet
 from everyclass.data.places import search_roots
 from everyclass.data.profiles import Profile, long_tailed_counts
-from everyclass.errors import DataNotFoundError, FileFormatError, InputError
+from everyclass.errors import DataNotFoundError, EveryclassError, FileFormatError, InputError
 
 __all__ = ["CIFAR10", "CIFAR100", "CIFARFacts", "load_cifar_lt"]
 
@@ -192,7 +192,10 @@ def _read(facts: CIFARFacts, roots: Sequence[Path]) -> _Source:
 def _is_ours(path: Path, facts: CIFARFacts) -> bool:
     import pyarrow.parquet as pq
 
-    columns = set(pq.read_schema(path).names)
+    try:
+        columns = set(pq.read_schema(path).names)
+    except Exception as error:
+        raise FileFormatError(f"{path} is not a readable parquet file: {error}.") from error
     return ("fine_label" in columns) == (facts.num_classes == 100)
 
 
@@ -203,32 +206,33 @@ def _read_parquet(facts: CIFARFacts, folder: Path) -> _Source:
         raise FileFormatError(f"{folder} has train-*.parquet and no test-*.parquet.")
     test, _ = _decode_parquet(facts, tests)
     if "order" in train_columns:
-        order = train_columns["order"].astype(np.int64)
+        order = train_columns["order"]
     else:
-        full = facts.largest * facts.num_classes
-        if len(np.unique(train.index)) != full:
-            raise FileFormatError(
-                f"{folder} holds {len(train):,} of the {full:,} training images and no column "
-                "'order' with each image's place in the published shuffle, so no published split "
-                f"can be cut from it. Get the whole set with: everyclass data get {facts.name}"
-            )
-        labels = np.empty(full, dtype=np.int64)
-        labels[train.index] = train.labels
-        order = published_order(labels, facts.num_classes)[train.index]
-    names = train_columns["names"]
-    return _Source(train, order, test, tuple(names))
+        order = _order_of_all(facts, train, f"{folder} has no column 'order' and")
+    return _Source(train, order, test, train_columns["names"])
+
+
+def _order_of_all(facts: CIFARFacts, train: ImageSet, what: str) -> npt.NDArray[np.int64]:
+    """The published order of a whole training set, whose rows may stand in any order."""
+    full = facts.largest * facts.num_classes
+    if not np.array_equal(np.sort(train.index), np.arange(full)):
+        raise FileFormatError(
+            f"{what} holds {len(train):,} images where the whole training set has {full:,}; each "
+            "image's place in the published shuffle is known of the whole set only. Get it with: "
+            f"everyclass data get {facts.name}"
+        )
+    labels = np.empty(full, dtype=np.int64)
+    labels[train.index] = train.labels
+    return published_order(labels, facts.num_classes)[train.index]
 
 
 def _decode_parquet(facts: CIFARFacts, paths: list[Path]) -> tuple[ImageSet, dict[str, Any]]:
-    import json
-
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from PIL import Image, UnidentifiedImageError
 
     try:
         table = pa.concat_tables([pq.read_table(path) for path in paths])
-    except (pa.ArrowException, OSError) as error:
+    except Exception as error:
         raise FileFormatError(f"{paths[0]} is not a readable parquet file: {error}.") from error
     columns = table.column_names
     image = next((c for c in ("img", "image") if c in columns), None)
@@ -238,39 +242,68 @@ def _decode_parquet(facts: CIFARFacts, paths: list[Path]) -> tuple[ImageSet, dic
             f"{paths[0]} needs an image column (img or image) and a label column "
             f"(fine_label or label); it has {', '.join(columns)}."
         )
-    labels = as_labels(table[label].to_numpy(), num_classes=facts.num_classes, name=label)
-    index = table["index"].to_numpy() if "index" in columns else np.arange(len(labels))
+    try:
+        labels = as_labels(table[label].to_numpy(), num_classes=facts.num_classes, name=label)
+        index = np.arange(len(labels))
+        if "index" in columns:
+            index = as_labels(table["index"].to_numpy(), name="index")
+        extra: dict[str, Any] = {"names": _described_names(table, label, facts)}
+        if "order" in columns:
+            extra["order"] = as_labels(table["order"].to_numpy(), name="order")
+    except EveryclassError as error:
+        raise FileFormatError(f"{paths[0]}: {error}") from error
     images = np.empty((len(labels), 32, 32, 3), dtype=np.uint8)
     for row, cell in enumerate(table[image].to_pylist()):
         try:
-            images[row] = np.asarray(Image.open(io.BytesIO(cell["bytes"])).convert("RGB"))
-        except (UnidentifiedImageError, OSError, ValueError, TypeError, KeyError) as error:
+            images[row] = _decode(cell["bytes"])
+        except Exception as error:  # decoders of many formats raise of many types
             raise FileFormatError(
                 f"{paths[0]}: the image in row {row} cannot be decoded to 32 × 32 RGB ({error})."
             ) from error
-    extra: dict[str, Any] = {"names": tuple(str(c) for c in range(facts.num_classes))}
-    if "order" in columns:
-        extra["order"] = table["order"].to_numpy()
-    described = (table.schema.metadata or {}).get(b"huggingface")
-    if described:
-        feature = json.loads(described).get("info", {}).get("features", {}).get(label, {})
-        extra["names"] = tuple(feature.get("names", extra["names"]))
-    return ImageSet(images, labels, np.asarray(index, dtype=np.int64)), extra
+    return ImageSet(images, labels, index), extra
+
+
+def _decode(encoded: bytes) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(encoded)) as image:
+        if image.size != (32, 32):
+            raise ValueError(f"it has {image.size[0]} × {image.size[1]} pixels")
+        return np.asarray(image.convert("RGB"))
+
+
+def _described_names(table: Any, label: str, facts: CIFARFacts) -> tuple[str, ...]:
+    """The class names in a Hugging Face file's own description, else numbers."""
+    import json
+
+    numbers = tuple(str(c) for c in range(facts.num_classes))
+    try:
+        described = json.loads((table.schema.metadata or {})[b"huggingface"])
+        names = described["info"]["features"][label]["names"]
+    except (KeyError, TypeError, ValueError):
+        return numbers
+    return as_names(names, facts.num_classes) or numbers
 
 
 def _read_pickles(facts: CIFARFacts, folder: Path) -> _Source:
     train = _join_batches(facts, [folder / name for name in facts.batches])
     test_name = "test" if facts.num_classes == 100 else "test_batch"
     test = _join_batches(facts, [folder / test_name])
-    names = load_plain_pickle(folder / facts.names_file)[facts.names_key]
-    return _Source(train, published_order(train.labels, facts.num_classes), test, tuple(names))
+    order = _order_of_all(facts, train, str(folder))
+    names = load_plain_pickle(folder / facts.names_file).get(facts.names_key)
+    if not isinstance(names, list) or len(names) != facts.num_classes:
+        raise FileFormatError(
+            f"{folder / facts.names_file} has no list {facts.names_key!r} of {facts.num_classes} "
+            "class names."
+        )
+    return _Source(train, order, test, tuple(str(name) for name in names))
 
 
 def _join_batches(facts: CIFARFacts, paths: list[Path]) -> ImageSet:
     images, labels = [], []
     for path in paths:
         batch = load_plain_pickle(path)
-        data = batch.get("data") if isinstance(batch, dict) else None
+        data = batch.get("data")
         if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != 3072:
             raise FileFormatError(f"{path} is not a CIFAR batch: it needs 'data' of 3,072 columns.")
         if facts.label_key not in batch:
@@ -286,7 +319,7 @@ def _join_batches(facts: CIFARFacts, paths: list[Path]) -> ImageSet:
         images.append(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     joined = np.concatenate(labels)
     return ImageSet(
-        np.ascontiguousarray(np.concatenate(images)).astype(np.uint8),
+        np.ascontiguousarray(np.concatenate(images)),
         joined,
         np.arange(len(joined), dtype=np.int64),
     )
@@ -297,13 +330,20 @@ def _read_npz(facts: CIFARFacts, path: Path) -> _Source:
     parts = []
     for part in ("train", "test"):
         images, labels = arrays.get(f"{part}_images"), arrays.get(f"{part}_labels")
-        if images is None or labels is None or images.shape[1:] != (32, 32, 3):
+        if images is None or labels is None:
             raise FileFormatError(
-                f"{path} needs train_images, train_labels, test_images, test_labels, the images "
-                f"of shape (n, 32, 32, 3); it has {', '.join(arrays)}."
+                f"{path} needs train_images, train_labels, test_images, test_labels; "
+                f"it has {', '.join(arrays)}."
             )
-        labels = as_labels(labels, num_classes=facts.num_classes, length=len(images))
-        parts.append(ImageSet(images.astype(np.uint8), labels, np.arange(len(labels))))
-    names = arrays.get("class_names", np.arange(facts.num_classes))
-    order = published_order(parts[0].labels, facts.num_classes)
-    return _Source(parts[0], order, parts[1], tuple(str(n) for n in names))
+        if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3):
+            raise FileFormatError(
+                f"{path}: {part}_images must be uint8 of shape (n, 32, 32, 3); "
+                f"got {images.dtype} of shape {images.shape}."
+            )
+        labels = as_labels(
+            labels, num_classes=facts.num_classes, length=len(images), name=f"{part}_labels"
+        )
+        parts.append(ImageSet(images, labels, np.arange(len(labels))))
+    names = arrays.get("class_names", np.arange(facts.num_classes)).ravel().tolist()
+    order = _order_of_all(facts, parts[0], str(path))
+    return _Source(parts[0], order, parts[1], as_names(names, facts.num_classes) or ())

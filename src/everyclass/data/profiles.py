@@ -30,12 +30,14 @@ def long_tailed_counts(
         profile: "exp" or "step".
 
     Raises:
-        InputError: a ratio below 1 or so large that a class would be empty.
+        InputError: fewer than two classes, or a ratio below 1 or so large that a class is empty.
 
     Example:
         >>> long_tailed_counts(5000, 10, 100).tolist()
         [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
     """
+    if num_classes < 2:
+        raise InputError(f"A long-tailed set has at least two classes; got {num_classes}.")
     if not imbalance_ratio >= 1:
         raise InputError(f"The imbalance ratio must be at least 1; got {imbalance_ratio}.")
     factor = 1.0 / imbalance_ratio

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts, Evaluation, GroupRule, Predictions
-from everyclass.errors import InputError
+from everyclass.errors import InputError, InputTypeError
 from everyclass.metrics.recall import (
     count_outcomes,
     divide,
@@ -71,6 +71,11 @@ def evaluate(
         predictions = Predictions(labels, logits, probs, predicted, names, counts)
     elif any(v is not None for v in (labels, logits, probs, predicted, class_counts, class_names)):
         raise InputError("Give evaluate either a Predictions or its parts by name, not both.")
+    elif not isinstance(predictions, Predictions):
+        raise InputTypeError(
+            f"evaluate takes a Predictions, or labels= and one of logits=, probs=, predicted=; got "
+            f"a {type(predictions).__name__}."
+        )
     classes = predictions.num_classes
     support, given, right = count_outcomes(predictions.labels, predictions.top, classes)
     recall = divide(right, support)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logsumexp
 
 from everyclass.artifacts import Predictions
 
@@ -22,7 +21,8 @@ class ScoreNumbers:
     """What probabilities are judged by.
 
     Attributes:
-        top5_accuracy: the true class is among the five highest scores.
+        top5_accuracy: the true class is among the five highest scores, the first of equal ones
+            taken first, as the predicted class is.
         negative_log_likelihood: mean of −log p_y.
         brier_score: mean of Σ_c (p_c − [c = y])².
         calibration_error: of the top class, 15 equal-width bins, weighted by images (ECE).
@@ -73,12 +73,15 @@ def score_numbers(predictions: Predictions) -> ScoreNumbers:
         rows = slice(start, min(start + step, n))
         chunk = scores[rows]
         log_p = log_probabilities(chunk, are_logits=predictions.logits is not None)
-        p = np.exp(log_p)
+        # Not the exponential of a logarithm where probabilities were given: it leaves its bin.
+        p = np.exp(log_p) if predictions.logits is not None else chunk.astype(np.float64)
         here = np.arange(len(p))
+        label = labels[rows, None]
+        of_label = np.take_along_axis(chunk, label, axis=1)
+        before = (chunk > of_label) | ((chunk == of_label) & (np.arange(classes) < label))
+        rank[rows] = before.sum(axis=1)
         log_p_label[rows] = log_p[here, labels[rows]]
         confidence[rows] = p[here, top[rows]]
-        of_label = chunk[here, labels[rows]]
-        rank[rows] = (chunk > of_label[:, None]).sum(axis=1)
         brier += (p * p).sum() - 2 * p[here, labels[rows]].sum() + len(p)
         where = np.minimum((p * BINS).astype(np.int64), BINS - 1) + np.arange(classes) * BINS
         bins_count += np.bincount(where.ravel(), minlength=classes * BINS)
@@ -112,7 +115,6 @@ def _log_mean_per_class(
     support: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
     order = np.argsort(labels, kind="stable")
-    ends = np.cumsum(support[support > 0])[:-1]
-    return np.array(
-        [logsumexp(part) - np.log(len(part)) for part in np.split(log_p[order], ends)]
-    )
+    counts = support[support > 0]
+    starts = np.cumsum(counts) - counts
+    return np.logaddexp.reduceat(log_p[order], starts) - np.log(counts)  # type: ignore[no-any-return]

@@ -66,7 +66,7 @@ def recall_chart(
             rows,
             old,
             new,
-            alt.ColorDatum(old, scale=scale, legend=shown),
+            alt.ColorDatum(old),
             alt.Color("series:N", scale=scale, legend=shown),
         ).properties(
             width=width,
@@ -190,7 +190,10 @@ def counts_chart(
         x = {"x": _rank_axis("start", rows), "x2": alt.X2("stop:Q")}
         tooltip, title = _bin_tooltip("", "")[:3], "training images (mean)"
     scale = alt.Scale(type="log", domainMin=floor, nice=False) if uneven else alt.Scale()
-    y = alt.Y("images:Q", title=title, scale=scale, axis=alt.Axis(format=",d", tickCount=4))
+    axis = alt.Axis(format=",d", tickCount=4)
+    if uneven:
+        axis.values = [10**power for power in range(len(str(max(counts))))]
+    y = alt.Y("images:Q", title=title, scale=scale, axis=axis)
     base = alt.Chart(alt.Data(values=values)).encode(**x)
     return _styled(
         alt.layer(
@@ -315,5 +318,7 @@ def _styled(chart: alt.LayerChart) -> alt.LayerChart:
             titlePadding=10,
         )
         .configure_axisY(domain=False, ticks=False)
-        .configure_legend(**quiet, orient="top", labelFontSize=12, symbolType="square")
+        .configure_legend(
+            **quiet, orient="top", labelFontSize=12, symbolType="square", symbolOpacity=1
+        )
     )

@@ -201,14 +201,14 @@ class RescueReport:
         return rows
 
     def risers(self, most: int | None = None) -> list[ClassRow]:
-        """Classes whose recall rose, largest gain first."""
+        """Classes whose recall rose, largest gain first; of equal ones, most test images first."""
         rows = [row for row in self.class_rows() if (row["change"] or 0) > 0]
-        return sorted(rows, key=lambda row: -(row["change"] or 0))[:most]
+        return sorted(rows, key=lambda row: (-(row["change"] or 0), -(row["support"] or 0)))[:most]
 
     def payers(self, most: int | None = None) -> list[ClassRow]:
-        """Classes whose recall fell, largest loss first."""
+        """Classes whose recall fell, largest loss first; of equal ones, most test images first."""
         rows = [row for row in self.class_rows() if (row["change"] or 0) < 0]
-        return sorted(rows, key=lambda row: row["change"] or 0)[:most]
+        return sorted(rows, key=lambda row: (row["change"] or 0, -(row["support"] or 0)))[:most]
 
     def gain(self) -> Effect:
         """What the shown classifier gives to the classes that rise."""
@@ -260,6 +260,10 @@ class RescueReport:
     def never_predicted(self) -> dict[str, list[str]]:
         """Names of the scored classes that no test image was given to, by classifier."""
         return {name: [self.class_name(c) for c in e.never_predicted] for name, e in self._each()}
+
+    def zeros_replaced(self) -> dict[str, int]:
+        """How many recalls of zero were replaced in the means, where any were."""
+        return {name: e.zeros_replaced for name, e in self._each() if e.zeros_replaced}
 
     def untestable(self) -> list[str]:
         """Names of the classes without a test image."""

@@ -1,0 +1,5 @@
+"""`python -m everyclass` is the command line."""
+
+from everyclass.cli import main
+
+main()

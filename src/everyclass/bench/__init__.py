@@ -1,0 +1,21 @@
+"""The paper's tables and figures: what to run, run it, show ours beside the paper's.
+
+Running needs torch and lives in ``everyclass.bench.run``; showing does not.
+"""
+
+from everyclass.bench.results import Result, load_results
+from everyclass.bench.show import figure_chart, figure_text, table_rows, table_text
+from everyclass.bench.tables import Row, Table, load_table, table_names
+
+__all__ = [
+    "Result",
+    "Row",
+    "Table",
+    "figure_chart",
+    "figure_text",
+    "load_results",
+    "load_table",
+    "table_names",
+    "table_rows",
+    "table_text",
+]

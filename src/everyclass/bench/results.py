@@ -1,0 +1,105 @@
+"""Stored results: labels, predicted labels and a birth certificate; every number comes from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts import ClassCounts, Evaluation, plain_json, read_npz, write_npz
+from everyclass.errors import FileFormatError, InputError
+from everyclass.metrics import evaluate
+
+__all__ = ["DEFAULT_RESULTS", "Result", "load_results", "result_path"]
+
+DEFAULT_RESULTS = Path("benchmarks") / "results"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What one run said about the test set.
+
+    Attributes:
+        labels, predicted: (n,) int64.
+        class_counts: training images per class.
+        certificate: code version, configuration, split fingerprint, seed, hardware, time.
+    """
+
+    labels: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+    class_counts: ClassCounts
+    certificate: dict[str, Any]
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Every number, computed anew from labels and predicted labels."""
+        return evaluate(
+            labels=self.labels, predicted=self.predicted, class_counts=self.class_counts
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write a small ``.npz``: labels in the narrowest integers that hold them."""
+        kind = np.min_scalar_type(self.class_counts.num_classes)
+        certificate = json.dumps(plain_json(self.certificate), allow_nan=False)
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "labels": self.labels.astype(kind),
+            "predicted": self.predicted.astype(kind),
+            "class_counts": self.class_counts.counts,
+            "certificate": np.array(certificate),
+        }
+        if self.class_counts.names is not None:
+            arrays["class_names"] = np.array(self.class_counts.names)
+        write_npz(path, arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Result:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            MissingFileError: nothing is there.
+            FileFormatError: not a stored result.
+        """
+        arrays = read_npz(path, "stored result")
+        try:
+            names = arrays.get("class_names")
+            counts = ClassCounts(
+                arrays["class_counts"], None if names is None else tuple(names.tolist())
+            )
+            certificate = json.loads(str(arrays["certificate"]))
+            result = cls(arrays["labels"], arrays["predicted"], counts, certificate)
+            if result.evaluation.num_classes != counts.num_classes:
+                raise FileFormatError(f"{path}: labels and class counts do not fit.")
+        except (KeyError, ValueError) as error:
+            raise FileFormatError(f"{path} is not a stored result: {error}.") from error
+        return result
+
+
+def result_path(folder: Path, data: Mapping[str, Any], result: str, seed: int) -> Path:
+    """Where the result of a row is kept: ``<results>/<data>-ir<ratio>/<row>-s<seed>.npz``."""
+    return folder / f"{data['name']}-ir{data['imbalance_ratio']:g}" / f"{result}-s{seed}.npz"
+
+
+def load_results(folder: Path, data: Mapping[str, Any], result: str) -> list[Result]:
+    """Every stored run of a row, by seed; a file that does not fit is refused by name.
+
+    Raises:
+        InputError: a result of another data set or another row.
+    """
+    place = result_path(folder, data, result, 0).parent
+    found = []
+    for path in sorted(place.glob(f"{result}-s*.npz")):
+        if not path.stem.removeprefix(f"{result}-s").isdecimal():
+            continue
+        loaded = Result.load(path)
+        made = loaded.certificate.get("data", {})
+        if any(made.get(key) != value for key, value in data.items()):
+            raise InputError(f"{path} is of other data ({made}); this table is of {dict(data)}.")
+        if loaded.certificate.get("result") != result:
+            raise InputError(f"{path} says it is {loaded.certificate.get('result')!r}.")
+        found.append(loaded)
+    return found

@@ -1,0 +1,83 @@
+"""Tables of the paper as data: their rows, the paper's numbers, and how ours are made."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from everyclass.errors import InputError
+
+__all__ = ["NUMBERS", "Row", "Table", "load_table", "table_names"]
+
+NUMBERS = ("accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
+_FOLDER = resources.files("everyclass.bench") / "definitions"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        method: its name, as the slides spell it; unique in its table.
+        result: the folder of its stored results.
+        paper: the paper's numbers as fractions; those that it does not give are absent.
+        pretraining: the method that trains the network.
+        retraining: settings of stage 2; None for the network as trained.
+        ensemble: whether the row is eq. 11's average.
+        extra: a row of ours that the paper does not have in this table.
+    """
+
+    method: str
+    result: str
+    paper: dict[str, float] = field(default_factory=dict)
+    pretraining: str = "ce"
+    retraining: dict[str, Any] | None = None
+    ensemble: bool = False
+    extra: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its rows and the data set that they are about.
+
+    Attributes:
+        name: such as ``table8``.
+        title: one line.
+        data: the data configuration, see ``DataConfig``.
+        rows: in the paper's order, then ours.
+        figure: whether the paper draws recall class by class instead of giving means.
+    """
+
+    name: str
+    title: str
+    data: dict[str, Any]
+    rows: tuple[Row, ...]
+    figure: bool = False
+
+
+def table_names() -> list[str]:
+    """The names of all tables and figures with a definition."""
+    files = (f.name for f in _FOLDER.iterdir())
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def load_table(name: str) -> Table:
+    """The table or figure called ``name``.
+
+    Raises:
+        InputError: there is none; the nearest name is suggested.
+
+    Example:
+        >>> [row.method for row in load_table("table8").rows][0]
+        'CE'
+    """
+    if name not in table_names():
+        near = difflib.get_close_matches(name, table_names(), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"There is no table {name!r}; there are {', '.join(table_names())}.{hint}")
+    values = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    rows = tuple(Row(**row) for row in values.pop("rows"))
+    return Table(name=name, rows=rows, **values)

@@ -1,0 +1,42 @@
+"""The command line: parse, call one function, print."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    try:
+        from everyclass.cli.app import app
+
+        app(arguments, prog_name="everyclass")
+    except KeyboardInterrupt:
+        code = 130
+        message = "Interrupted; what was finished is kept."
+    except BrokenPipeError:
+        # The reader went away, as `| head` does. Python would complain again while shutting down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        from everyclass.errors import EveryclassError
+
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, EveryclassError):
+            code, message = error.exit_code, f"Error: {error}"
+        elif isinstance(error, MemoryError):
+            code, message = 1, "Error: out of memory; use fewer views or a smaller batch."
+        else:
+            code = 1
+            kind = type(error).__name__
+            message = f"Error: {kind}: {error} (a defect of everyclass; --debug shows where)"
+    print(message, file=sys.stderr)
+    sys.exit(code)

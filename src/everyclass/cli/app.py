@@ -1,0 +1,49 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from everyclass.cli import bench, data, demo, evaluate, methods, pretrain, rescue
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help=(
+        "Rescue the classes a classifier has given up on.\n\n"
+        "[bold]everyclass demo[/] shows the whole job in under a minute.\n\n"
+        "[bold]everyclass rescue train.npz --head head.npz --test test.npz --out rescued/[/] "
+        "does it to your own network's features."
+    ),
+    epilog="Any command takes --debug, which shows the traceback of an error.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("rescue")(rescue.rescue)
+app.command("evaluate")(evaluate.evaluate)
+app.command("pretrain")(pretrain.pretrain)
+app.add_typer(methods.app, name="methods")
+app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import version
+
+        typer.echo(f"everyclass {version('everyclass')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")
+    ] = False,
+) -> None:
+    """Keep options of the whole program."""

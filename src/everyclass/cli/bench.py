@@ -1,0 +1,96 @@
+"""`everyclass bench`: the paper's tables, ours beside the paper's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everyclass.cli.options import DataRoot, Device, Quiet, print_json, shown
+
+__all__ = ["app"]
+
+app = typer.Typer(help="The paper's tables: run them, show them.", no_args_is_help=True)
+
+Table = Annotated[str, typer.Argument(help="Such as table8; see everyclass bench list.")]
+Results = Annotated[Path, typer.Option(help="Folder with stored results.")]
+
+
+@app.command("list")
+def list_tables() -> None:
+    """List every table and figure."""
+    from everyclass.bench import load_table, table_names
+
+    for name in table_names():
+        typer.echo(f"{name:<10} {load_table(name).title}")
+
+
+@app.command("show")
+def show(
+    table: Table,
+    results: Results = Path("benchmarks/results"),
+    format_: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    out: Annotated[
+        Path | None, typer.Option(help="For figures: an .svg, .png or .html file to write.")
+    ] = None,
+) -> None:
+    """Show ours beside the paper's, recomputed from the stored predictions.
+
+    Example: everyclass bench show table8
+    """
+    from everyclass import bench
+    from everyclass.errors import InputError
+
+    chosen = bench.load_table(table)
+    if format_ not in ("text", "json"):
+        raise InputError(f"--format must be text or json; got {format_!r}.")
+    rows = bench.table_rows(chosen, results)
+    if format_ == "json":
+        print_json({"rows": rows})
+    elif chosen.figure:
+        typer.echo(bench.figure_text(chosen, rows, results))
+    else:
+        typer.echo(bench.table_text(chosen, rows))
+    if out is not None:
+        if not chosen.figure:
+            raise InputError(f"{table} is no figure; --out goes with figures.")
+        bench.figure_chart(chosen, results).save(str(out))
+        typer.echo(f"Figure: {out}", err=True)
+
+
+@app.command("run")
+def run(
+    table: Table,
+    seeds: Annotated[str, typer.Option(help="Such as 0 or 0,1,2.")] = "0",
+    results: Results = Path("benchmarks/results"),
+    runs: Annotated[Path, typer.Option(help="Folder of the training runs.")] = Path("runs"),
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make the results of a table that are not there yet; the same command again goes on.
+
+    Example: everyclass bench run table8 --seeds 0,1,2
+    """
+    from everyclass.bench import load_table
+    from everyclass.bench.run import run_table
+    from everyclass.errors import InputError
+
+    try:
+        numbers = [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        raise InputError(f"--seeds must be numbers with commas; got {seeds!r}.") from None
+    written = run_table(
+        load_table(table),
+        seeds=numbers,
+        results=results,
+        runs=runs,
+        device=device,
+        data_root=data_root,
+        show=shown(quiet),
+    )
+    for path in written:
+        typer.echo(str(path))
+    if not written:
+        typer.echo("Everything was there already.")

@@ -1,0 +1,33 @@
+"""`everyclass demo`: the main job on data that needs no download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everyclass.cli.options import Quiet, Seed, shown
+from everyclass.cli.rescue import print_rescue
+
+__all__ = ["demo"]
+
+EPOCHS = 100
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("everyclass-demo"),
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Train a small network on long-tailed digits, rescue its worst classes, show the report."""
+    from everyclass.data import DataConfig
+    from everyclass.methods import get_method
+    from everyclass.stages import pretrain, rescue_run
+
+    show = shown(quiet)
+    data = DataConfig("digits-lt", imbalance_ratio=20, val="rest")
+    folder = out / f"training-s{seed}"
+    run = pretrain(get_method("ce"), data, seed=seed, epochs=EPOCHS, out=folder, show=show)
+    result = rescue_run(run, out=out, overwrite=True, seed=seed, show=show)
+    print_rescue(result, out)

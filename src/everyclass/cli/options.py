@@ -1,0 +1,45 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = [
+    "DataRoot",
+    "Device",
+    "Json",
+    "Overwrite",
+    "Quiet",
+    "Seed",
+    "print_json",
+    "shown",
+]
+
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder to look for the data in, before EVERYCLASS_DATA and the cache."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in --out.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+def shown(quiet: bool) -> Any:
+    """The progress to hand to a function: on stderr, or none."""
+    from everyclass.progress import progress, silent
+
+    return silent if quiet else progress
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout; NaN becomes null."""
+    from everyclass.artifacts import plain_json
+
+    typer.echo(json.dumps(plain_json(value), indent=2, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,66 @@
+"""`everyclass pretrain`: stage 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everyclass.cli.options import DataRoot, Device, Json, Quiet, Seed, print_json, shown
+
+__all__ = ["pretrain"]
+
+
+def pretrain(
+    method: Annotated[str, typer.Argument(help="A method, such as ce; see everyclass methods.")],
+    data: Annotated[str, typer.Option(help="cifar100-lt, cifar10-lt or digits-lt.")],
+    imbalance_ratio: Annotated[
+        float, typer.Option(help="Largest over smallest class.")
+    ] = 100.0,
+    profile: Annotated[str, typer.Option(help="exp or step.")] = "exp",
+    val: Annotated[
+        str, typer.Option(help="none, or rest: hold out what the split leaves over.")
+    ] = "none",
+    seed: Seed = 0,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    device: Device = "auto",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the network; needs a C++ compiler.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder. [default: runs/DATA-METHOD-sSEED]")
+    ] = None,
+    data_root: DataRoot = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network with a method's recipe; the same command again goes on where it stopped.
+
+    Example: everyclass pretrain ce --data cifar100-lt --imbalance-ratio 100 --seed 0
+    """
+    from everyclass.data import DataConfig
+    from everyclass.methods import get_method
+    from everyclass.stages import pretrain as train
+
+    run = train(
+        get_method(method),
+        DataConfig(data, imbalance_ratio, profile, val),  # type: ignore[arg-type]
+        seed=seed,
+        epochs=epochs,
+        precision=precision,  # type: ignore[arg-type]
+        device=device,
+        compile=compile_,
+        out=out,
+        data_root=data_root,
+        show=shown(quiet),
+    )
+    assert run.result is not None
+    if json:
+        print_json({"run": str(run.folder), **run.result})
+        return
+    typer.echo(f"{run.folder}: test set, last epoch")
+    for name, value in run.result["test"].items():
+        typer.echo(f"  {name.replace('_', ' '):<18} {value:6.1%}")
+    typer.echo(f"Next: everyclass rescue {run.folder}")

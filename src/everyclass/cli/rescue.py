@@ -1,0 +1,149 @@
+"""`everyclass rescue`: stages 2 and 3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from everyclass.cli.options import (
+    DataRoot,
+    Device,
+    Json,
+    Overwrite,
+    Quiet,
+    Seed,
+    print_json,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from everyclass.stages import RescueResult
+
+__all__ = ["print_rescue", "rescue"]
+
+
+def rescue(
+    source: Annotated[
+        Path, typer.Argument(help="A features file (train.npz), or the folder of a run.")
+    ],
+    head: Annotated[
+        Path | None, typer.Option(help="The old last layer: weight (C × d) and bias (C).")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Features of test images; judged, never used.")
+    ] = None,
+    val: Annotated[
+        str | None,
+        typer.Option(help="Features of held-out images; for a run: rest or none."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results. [default for a run: RUN/rescue]")
+    ] = None,
+    objective: Annotated[
+        str, typer.Option(help="gml, balanced_softmax or cross_entropy.")
+    ] = "gml",
+    reweight: Annotated[
+        bool, typer.Option(help="Re-weight by class counts (eq. 3); gml only.")
+    ] = True,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Draw classes alike; mini-batches only.")
+    ] = False,
+    solver: Annotated[
+        str, typer.Option(help="exact, minibatch, or running (tracked class means).")
+    ] = "exact",
+    penalty: Annotated[
+        float | None, typer.Option(help="On the new head. [default: by cross-fitting]")
+    ] = None,
+    views: Annotated[int, typer.Option(min=1, help="Views of each image of a run.")] = 10,
+    missing_classes: Annotated[
+        str, typer.Option(help="error, or keep-old: keep the old rows of classes without images.")
+    ] = "error",
+    seed: Seed = 0,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Retrain the last layer so that every class counts, and say whether to use it.
+
+    Example: everyclass rescue train.npz --head head.npz --test test.npz --out rescued/
+    """
+    from everyclass import stages
+    from everyclass.artifacts import Features, Head, Run, prepare_folder
+    from everyclass.errors import InputError
+
+    retraining = stages.Retraining(
+        objective=objective,  # type: ignore[arg-type]
+        reweight=reweight,
+        resample=resample,
+        solver=solver,  # type: ignore[arg-type]
+        penalty=penalty,
+    )
+    if source.is_dir():
+        if head is not None or test is not None:
+            raise InputError(
+                f"{source} is a run, which has its own head and test set; "
+                "--head and --test go with a features file."
+            )
+        folder = out or source / "rescue"
+        result = stages.rescue_run(
+            Run.open(source),
+            out=folder,
+            num_views=views,
+            val=val,
+            retraining=retraining,
+            missing_classes=missing_classes,  # type: ignore[arg-type]
+            overwrite=overwrite,
+            device=device,
+            data_root=data_root,
+            seed=seed,
+            show=shown(quiet),
+        )
+    else:
+        if out is None:
+            raise InputError("Name the folder for the results with --out.")
+        train = Features.load(source)
+        old = train.head if head is None else Head.load(head)
+        train = train.with_head(old)
+        held_out = None if val is None else Features.load(val).checked_against(train, val)
+        judged = None if test is None else Features.load(test).checked_against(train, str(test))
+        folder = prepare_folder(out, overwrite=overwrite)
+        result = stages.rescue(
+            train,
+            val=held_out,
+            retraining=retraining,
+            missing_classes=missing_classes,  # type: ignore[arg-type]
+            seed=seed,
+            show=shown(quiet),
+        )
+        result.save(folder, judged)
+    if json:
+        print_json(result.to_dict())
+    else:
+        print_rescue(result, folder)
+
+
+def print_rescue(result: RescueResult, folder: Path) -> None:
+    """Print verdict and before/after table of a rescue, and where its files are."""
+    from rich.console import Console
+    from rich.table import Table
+
+    typer.echo(str(result.verdict))
+    if result.evaluations:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("test set")
+        for name in result.evaluations:
+            table.add_column(name, justify="right")
+        keys = next(iter(result.evaluations.values())).summary()
+        for key in reversed(keys):
+            cells = [f"{e.summary()[key]:.1%}" for e in result.evaluations.values()]
+            table.add_row(key.replace("_", " "), *cells)
+        never = [str(len(e.never_predicted)) for e in result.evaluations.values()]
+        table.add_row("classes never predicted", *never)
+        Console().print(table)
+    else:
+        typer.echo("No test set was given; name one with --test to see before and after.")
+    typer.echo(f"Report: {folder / 'report.html'}")

@@ -1,0 +1,133 @@
+"""Checks of logits, labels and class counts that the losses share.
+
+What costs nothing is checked always: types, shapes, the number of classes. What has to look at the
+values of a tensor is checked where that is free of a wait: on the CPU, and outside torch.compile.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from everyclass.artifacts import ClassCounts
+from everyclass.errors import InputError, InputTypeError
+
+__all__ = ["check_label_values", "checked_labels", "count_tensor", "loss_dtype"]
+
+_INTEGERS = frozenset((torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8))
+
+
+def loss_dtype(logits: Tensor) -> torch.dtype:
+    """The type a loss is computed and returned in: float32, or float64 for float64 logits."""
+    return torch.promote_types(logits.dtype, torch.float32)
+
+
+def checked_labels(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Return the labels as int64 after all checks that look at no value.
+
+    Raises:
+        InputError: a wrong shape, an empty batch, another number of classes, two devices.
+        InputTypeError: logits that are not floating-point numbers, labels that are not integers.
+    """
+    if not logits.is_floating_point():
+        raise InputTypeError(f"logits must be floating-point numbers; got {logits.dtype}.")
+    if logits.ndim != 2:
+        raise InputError(
+            "logits must be (n, C), one row per image and one column per class; got shape "
+            f"{tuple(logits.shape)}."
+        )
+    if labels.dtype not in _INTEGERS:
+        hint = "one class per image" if labels.ndim > 1 else "convert them with labels.long()"
+        raise InputTypeError(f"labels must be integers 0..C−1; got {labels.dtype}; {hint}.")
+    if labels.shape != logits.shape[:1]:
+        raise InputError(
+            "labels must be (n,), one class per row of logits; got shape "
+            f"{tuple(labels.shape)} for logits of shape {tuple(logits.shape)}."
+        )
+    if logits.shape[0] == 0:
+        raise InputError("The batch is empty and its loss undefined; skip such a batch.")
+    if logits.shape[1] != num_classes:
+        raise InputError(
+            f"class_counts has {num_classes} entries and logits {logits.shape[1]} columns; give "
+            "one count per class, in class order."
+        )
+    if labels.device != logits.device:
+        raise InputError(
+            f"labels are on {labels.device} and logits on {logits.device}; move them to one device."
+        )
+    return labels.long()
+
+
+def count_tensor(class_counts: Any) -> tuple[Tensor, tuple[str, ...] | None]:
+    """Return class counts as a tensor of integers, and the class names where they are known.
+
+    A tensor of integers comes back as it is; its values are looked at on the CPU only.
+
+    Raises:
+        InputError: not one number per class, or a negative one.
+        InputTypeError: not whole numbers.
+    """
+    usable = (
+        isinstance(class_counts, Tensor)
+        and class_counts.ndim == 1
+        and class_counts.dtype in _INTEGERS
+    )
+    if usable and not (_can_look(class_counts) and bool((class_counts < 0).any())):
+        return class_counts, None
+    counts = ClassCounts.of(class_counts)
+    return torch.tensor(counts.counts), counts.names
+
+
+def check_label_values(
+    labels: Tensor,
+    counts: Tensor,
+    names: tuple[str, ...] | None,
+    *,
+    zero_allowed: bool = False,
+    ignore_index: int | None = None,
+) -> None:
+    """Refuse a label outside 0..C−1, or of a class without training images, where that is free.
+
+    Args:
+        labels: (n,) int64.
+        counts: (C,) integers.
+        names: class names for the message, or None.
+        zero_allowed: a label of a class without training images is fine.
+        ignore_index: the label of rows that do not count, or None.
+
+    Raises:
+        InputError: such a label; the first one is named.
+    """
+    if not _can_look(labels):
+        return
+    used = labels if ignore_index is None else labels[labels != ignore_index]
+    if len(used) == 0:
+        return
+    num_classes = len(counts)
+    lowest, highest = used.aminmax()
+    if int(lowest) < 0 or int(highest) >= num_classes:
+        bad = (labels < 0) | (labels >= num_classes)
+        if ignore_index is not None:
+            bad &= labels != ignore_index
+        row = int(bad.nonzero()[0])
+        raise InputError(
+            f"labels[{row}] is {int(labels[row])}, outside 0..{num_classes - 1} "
+            f"({int(bad.sum())} such)."
+        )
+    if zero_allowed or bool((counts := counts.to(labels.device)).index_select(0, used).all()):
+        return
+    label = int(used[(counts.index_select(0, used) == 0).nonzero()[0]])
+    row = int((labels == label).nonzero()[0])
+    known = ClassCounts(counts.numpy(), names=names)
+    raise InputError(
+        f"labels[{row}] is {known.describe(label)}, which has no training image in class_counts "
+        "and so probability 0; give the counts of the data that the labels come from."
+    )
+
+
+def _can_look(values: Tensor) -> bool:
+    # On an accelerator a look at values waits for the device; under torch.compile it breaks the
+    # graph.
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()

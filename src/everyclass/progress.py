@@ -97,7 +97,7 @@ def progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Task]
 
     class Bar:
         def advance(self, amount: int, note: str = "") -> None:
-            bars.update(row, advance=amount, **({"note": note} if note else {}))
+            bars.update(row, advance=amount, note=note)
 
     columns = [
         TextColumn("{task.description}"),

@@ -1,6 +1,13 @@
 """What flows between stages, and how each is saved: no torch in here."""
 
-from everyclass.artifacts._checks import as_array, as_floats, as_ids, as_labels, as_names
+from everyclass.artifacts._checks import (
+    as_array,
+    as_floats,
+    as_ids,
+    as_labels,
+    as_names,
+    stored_names,
+)
 from everyclass.artifacts._files import (
     atomic_write,
     existing_file,
@@ -45,6 +52,7 @@ __all__ = [
     "read_json",
     "read_npz",
     "save_safetensors",
+    "stored_names",
     "write_json",
     "write_npz",
 ]

@@ -287,5 +287,3 @@ def load_safetensors(
             return arrays, dict(file.metadata() or {})
     except Exception as error:  # a dtype that NumPy lacks is an AttributeError
         raise FileFormatError(f"{path} is not a readable {what}: {first_line(error)}.") from error
-
-

@@ -174,8 +174,8 @@ class ClassCounts:
         names = self.names or tuple(str(c) for c in range(self.num_classes))
         text = io.StringIO()
         # Before Python 3.13 a lone carriage return is not quoted where it has to be.
-        quoting = csv.QUOTE_ALL if any("\r" in name for name in names) else csv.QUOTE_MINIMAL
-        writer = csv.writer(text, quoting=quoting, lineterminator="\n")
+        dialect = csv.unix_dialect if any("\r" in name for name in names) else csv.excel
+        writer = csv.writer(text, dialect, lineterminator="\n")
         writer.writerow(["name" if numbers else "class", "count"])
         writer.writerows(zip(names, self.counts.tolist(), strict=True))
         with atomic_write(path) as stream:

@@ -79,7 +79,7 @@ class Features:
     @property
     def num_features(self) -> int:
         """d, the width."""
-        return self.features.shape[-1]
+        return int(self.features.shape[-1])
 
     @property
     def num_classes(self) -> int:

@@ -65,7 +65,7 @@ class Head:
     @property
     def num_features(self) -> int:
         """d, the width of the features that it takes."""
-        return self.weight.shape[1]
+        return int(self.weight.shape[1])
 
     def logits(self, features: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Logits of features: (…, d) → (…, C) float32.
@@ -133,7 +133,9 @@ class Head:
         try:
             scale = float(np.asarray(said).item())
         except (TypeError, ValueError) as error:
-            raise FileFormatError(f"The scale of the head is {said}; it must be a number.") from error
+            raise FileFormatError(
+                f"The scale of the head is {said}; it must be a number."
+            ) from error
         return cls(weight, bias, kind=str(extra.get("kind", "linear")), scale=scale)  # type: ignore[arg-type]
 
 

@@ -120,7 +120,7 @@ class Predictions:
         if self.predicted is not None:
             return self.predicted
         assert self.scores is not None
-        return self.scores.argmax(axis=1).astype(np.int64)
+        return np.asarray(self.scores.argmax(axis=1), dtype=np.int64)
 
     def with_counts(self, class_counts: ClassCounts) -> Predictions:
         """The same predictions, with the training images per class.
@@ -267,11 +267,11 @@ def _from_table(
     try:
         read = pa.csv.read_csv if path.suffix.lower() == ".csv" else pa.parquet.read_table
         table = read(path)
+        columns = table.column_names  # decoded only here
     except Exception as error:
         raise FileFormatError(
             f"{path} is not a readable {path.suffix[1:]} file: {first_line(error)}."
         ) from error
-    columns = table.column_names
     if len(set(columns)) != len(columns):
         raise FileFormatError(f"{path} has two columns of the same name.")
     if labels_column not in columns:
@@ -304,8 +304,8 @@ def _from_table(
             raise FileFormatError(f"{path}: labels are names and predicted classes are numbers.")
         if kind is not None and class_names is None:
             raise FileFormatError(
-                f"{path}: labels are names and the score columns are numbered; say with class_names "
-                "which class each column is, in order."
+                f"{path}: labels are names and the score columns are numbered; say with "
+                "class_names which class each column is, in order."
             )
         class_names = class_names or sorted({*labels.tolist(), *said.tolist()})
         labels = _indices(path, labels, class_names, labels_column)
@@ -347,9 +347,12 @@ def _column(path: Path, table: Any, name: str) -> npt.NDArray[Any]:
     if None in values:
         raise FileFormatError(f"{path}: column {name!r} is empty in row {values.index(None)}.")
     try:
-        return np.array(values)
+        array = np.array(values)
     except ValueError as error:
         raise FileFormatError(f"{path}: column {name!r} holds no plain values.") from error
+    if array.dtype.kind == "S":
+        raise FileFormatError(f"{path}: column {name!r} is no UTF-8 text; save the file as UTF-8.")
+    return array
 
 
 def _numbers(path: Path, table: Any, name: str) -> npt.NDArray[np.float64]:

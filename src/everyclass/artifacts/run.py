@@ -65,10 +65,10 @@ class Run:
             InputError: it holds a run with another configuration; the differences are named.
         """
         folder = Path(folder)
-        config = plain_json({"format": FORMAT, **config})  # as it will be read back
+        asked: dict[str, Any] = plain_json({"format": FORMAT, **config})  # as read back
         if (folder / "config.json").is_file():
             run = cls.open(folder)
-            different = _differences(run.config, config)
+            different = _differences(run.config, asked)
             if different:
                 raise InputError(
                     f"{folder} holds a run with another configuration ({'; '.join(different)}); "
@@ -78,8 +78,8 @@ class Run:
         if folder.is_dir() and holds_something(folder):
             raise OutputExistsError(f"{folder} is not empty and not a run; name another with --out")
         prepare_folder(folder, overwrite=False)
-        write_json(folder / "config.json", config)
-        return cls(folder, config)
+        write_json(folder / "config.json", asked)
+        return cls(folder, asked)
 
     @property
     def checkpoint(self) -> Path:
@@ -112,9 +112,7 @@ class Run:
         write_json(self.folder / "result.json", result)
 
 
-def _differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], place: str = ""
-) -> list[str]:
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], place: str = "") -> list[str]:
     different = []
     for key in sorted({*old, *new}):
         a, b = old.get(key), new.get(key)

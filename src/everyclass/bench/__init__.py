@@ -4,7 +4,13 @@ Running needs torch and lives in ``everyclass.bench.run``; showing does not.
 """
 
 from everyclass.bench.results import Result, load_results
-from everyclass.bench.show import figure_chart, figure_text, table_rows, table_text
+from everyclass.bench.show import (
+    figure_chart,
+    figure_text,
+    save_figure,
+    table_rows,
+    table_text,
+)
 from everyclass.bench.tables import Row, Table, load_table, table_names
 
 __all__ = [
@@ -15,6 +21,7 @@ __all__ = [
     "figure_text",
     "load_results",
     "load_table",
+    "save_figure",
     "table_names",
     "table_rows",
     "table_text",

@@ -1,4 +1,4 @@
-"""Stored results: labels, predicted labels and a birth certificate; every number comes from them."""
+"""Stored results: labels, predicted labels, a birth certificate; every number comes from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts, Evaluation, plain_json, read_npz, write_npz
-from everyclass.errors import FileFormatError, InputError
+from everyclass.errors import EveryclassError, FileFormatError, InputError
 from everyclass.metrics import evaluate
 
 __all__ = ["DEFAULT_RESULTS", "Result", "load_results", "result_path"]
@@ -71,11 +71,16 @@ class Result:
                 arrays["class_counts"], None if names is None else tuple(names.tolist())
             )
             certificate = json.loads(str(arrays["certificate"]))
+            if not isinstance(certificate, dict):
+                raise FileFormatError("its certificate is no JSON object")
             result = cls(arrays["labels"], arrays["predicted"], counts, certificate)
             if result.evaluation.num_classes != counts.num_classes:
-                raise FileFormatError(f"{path}: labels and class counts do not fit.")
-        except (KeyError, ValueError) as error:
-            raise FileFormatError(f"{path} is not a stored result: {error}.") from error
+                raise FileFormatError("labels and class counts do not fit")
+        except KeyError as error:
+            raise FileFormatError(f"{path} is not a stored result: it has no {error}.") from error
+        except (EveryclassError, ValueError) as error:
+            reason = str(error).rstrip(".")
+            raise FileFormatError(f"{path} is not a stored result: {reason}.") from error
         return result
 
 
@@ -96,8 +101,9 @@ def load_results(folder: Path, data: Mapping[str, Any], result: str) -> list[Res
         if not path.stem.removeprefix(f"{result}-s").isdecimal():
             continue
         loaded = Result.load(path)
-        made = loaded.certificate.get("data", {})
-        if any(made.get(key) != value for key, value in data.items()):
+        made = loaded.certificate.get("data")
+        same = isinstance(made, dict) and all(made.get(key) == data[key] for key in data)
+        if not same:
             raise InputError(f"{path} is of other data ({made}); this table is of {dict(data)}.")
         if loaded.certificate.get("result") != result:
             raise InputError(f"{path} says it is {loaded.certificate.get('result')!r}.")

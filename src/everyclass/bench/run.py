@@ -49,15 +49,24 @@ def run_table(
             if path.is_file():
                 continue
             if row.pretraining not in features:
-                features[row.pretraining] = _trained(row, table, seed, runs, device, data_root, show)
+                features[row.pretraining] = _trained(
+                    row, table, seed, runs, device=device, data_root=data_root, show=show
+                )
             run, train, test = features[row.pretraining]
-            _result(row, table, seed, run, train, test, show).save(path)
+            _result(row, table, seed, run, train=train, test=test, show=show).save(path)
             written.append(path)
     return written
 
 
 def _trained(
-    row: Row, table: Table, seed: int, runs: Path, device: str, data_root: Path | None, show: Any
+    row: Row,
+    table: Table,
+    seed: int,
+    runs: Path,
+    *,
+    device: str,
+    data_root: Path | None,
+    show: Any,
 ) -> tuple[Run, Features, Features]:
     name = f"{table.data['name']}-ir{table.data['imbalance_ratio']:g}-{row.pretraining}-s{seed}"
     run = pretrain(
@@ -74,7 +83,14 @@ def _trained(
 
 
 def _result(
-    row: Row, table: Table, seed: int, run: Run, train: Features, test: Features, show: Any
+    row: Row,
+    table: Table,
+    seed: int,
+    run: Run,
+    *,
+    train: Features,
+    test: Features,
+    show: Any,
 ) -> Result:
     made: dict[str, Any] = {"run": run.result}
     if row.retraining is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import Evaluation
+from everyclass.artifacts import Evaluation, atomic_write
 from everyclass.bench.results import DEFAULT_RESULTS, load_results
 from everyclass.bench.tables import NUMBERS, Row, Table
 from everyclass.errors import InputError
@@ -16,7 +17,7 @@ from everyclass.errors import InputError
 if TYPE_CHECKING:
     import altair as alt
 
-__all__ = ["figure_chart", "figure_text", "table_rows", "table_text"]
+__all__ = ["figure_chart", "figure_text", "save_figure", "table_rows", "table_text"]
 
 
 def table_rows(table: Table, results: Path = DEFAULT_RESULTS) -> list[dict[str, Any]]:
@@ -58,7 +59,7 @@ def figure_text(table: Table, rows: list[dict[str, Any]], results: Path = DEFAUL
     """Per-class recall of each row in percent, classes in order of their training images."""
     stored = load_results(results, table.data, table.rows[0].result)
     if not stored:
-        return f"{table.title}\n\nNo results yet; make them with: everyclass bench run {table.name}"
+        return f"{table.title}\n\nNo results yet: everyclass bench run {table.name}"
     counts = stored[0].class_counts
     names = counts.names or tuple(str(c) for c in range(counts.num_classes))
     width = max(5, *(len(name) for name in names))
@@ -74,13 +75,13 @@ def figure_text(table: Table, rows: list[dict[str, Any]], results: Path = DEFAUL
     return "\n".join(lines)
 
 
-def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.Chart:
+def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.LayerChart:
     """Recall of each class under the first row and the second, as the paper draws it.
 
     Raises:
         InputError: one of the two rows has no result.
     """
-    from everyclass.reporting import recall_chart, recall_rows
+    from everyclass.reporting import RescueReport, recall_chart
 
     pair = [load_results(results, table.data, row.result) for row in table.rows[:2]]
     if not all(pair):
@@ -88,7 +89,34 @@ def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.Chart:
             f"{table.name} has no results to draw; make them with: everyclass bench run {table.name}"
         )
     before, after = (stored[0].evaluation for stored in pair)
-    return recall_chart(recall_rows(before, after, pair[0][0].class_counts))
+    report = RescueReport(
+        title=table.title,
+        verdict={"use": "retrained", "reason": "", "decided_on": ""},
+        evaluations={"old": before, "retrained": after},
+        class_counts=pair[0][0].class_counts,
+        settings={},
+        created="",
+    )
+    old, new = (row.method for row in table.rows[:2])
+    return recall_chart(report.class_rows(), old=old, new=new, width=900)
+
+
+def save_figure(table: Table, path: str | Path, results: Path = DEFAULT_RESULTS) -> None:
+    """Write :func:`figure_chart` as ``.svg``, ``.png`` or an ``.html`` that needs no network.
+
+    Raises:
+        InputError: another ending, or no result to draw.
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    kind: Any = path.suffix.lower().removeprefix(".")
+    if kind not in ("svg", "png", "html"):
+        raise InputError(f"A figure is written as .svg, .png or .html; got {path.name!r}.")
+    drawn = io.BytesIO() if kind == "png" else io.StringIO()
+    figure_chart(table, results).save(drawn, format=kind, inline=True)
+    content = drawn.getvalue()
+    with atomic_write(path) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
 
 
 def table_text(table: Table, rows: list[dict[str, Any]]) -> str:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from everyclass.cli import bench, data, demo, evaluate, methods, pretrain, rescue
 
 __all__ = ["app"]
 
+
+class _Commands(TyperGroup):
+    """Says the same on Ctrl-C whatever typer's version would do."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("Interrupted; what was finished is kept.", err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help=(
         "Rescue the classes a classifier has given up on.\n\n"
         "[bold]everyclass demo[/] shows the whole job in under a minute.\n\n"

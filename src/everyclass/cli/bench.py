@@ -45,18 +45,18 @@ def show(
     chosen = bench.load_table(table)
     if format_ not in ("text", "json"):
         raise InputError(f"--format must be text or json; got {format_!r}.")
+    if out is not None and not chosen.figure:
+        raise InputError(f"{table} is no figure; --out goes with figures.")
     rows = bench.table_rows(chosen, results)
+    if out is not None:
+        bench.save_figure(chosen, out, results)
+        typer.echo(f"Figure: {out}", err=True)
     if format_ == "json":
         print_json({"rows": rows})
     elif chosen.figure:
         typer.echo(bench.figure_text(chosen, rows, results))
     else:
         typer.echo(bench.table_text(chosen, rows))
-    if out is not None:
-        if not chosen.figure:
-            raise InputError(f"{table} is no figure; --out goes with figures.")
-        bench.figure_chart(chosen, results).save(str(out))
-        typer.echo(f"Figure: {out}", err=True)
 
 
 @app.command("run")

@@ -21,10 +21,16 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Train a small network on long-tailed digits, rescue its worst classes, show the report."""
+    import torch
+
+    from everyclass.artifacts import prepare_folder
     from everyclass.data import DataConfig
     from everyclass.methods import get_method
     from everyclass.stages import pretrain, rescue_run
 
+    own = any(out.glob("training-s*/config.json"))
+    prepare_folder(out, overwrite=own, flag="--out with another name")
+    torch.set_num_threads(1)  # so small are its matrices that threads wait for each other
     show = shown(quiet)
     data = DataConfig("digits-lt", imbalance_ratio=20, val="rest")
     folder = out / f"training-s{seed}"

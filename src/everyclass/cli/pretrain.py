@@ -15,9 +15,7 @@ __all__ = ["pretrain"]
 def pretrain(
     method: Annotated[str, typer.Argument(help="A method, such as ce; see everyclass methods.")],
     data: Annotated[str, typer.Option(help="cifar100-lt, cifar10-lt or digits-lt.")],
-    imbalance_ratio: Annotated[
-        float, typer.Option(help="Largest over smallest class.")
-    ] = 100.0,
+    imbalance_ratio: Annotated[float, typer.Option(help="Largest over smallest class.")] = 100.0,
     profile: Annotated[str, typer.Option(help="exp or step.")] = "exp",
     val: Annotated[
         str, typer.Option(help="none, or rest: hold out what the split leaves over.")

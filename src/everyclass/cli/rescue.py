@@ -41,9 +41,7 @@ def rescue(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. [default for a run: RUN/rescue]")
     ] = None,
-    objective: Annotated[
-        str, typer.Option(help="gml, balanced_softmax or cross_entropy.")
-    ] = "gml",
+    objective: Annotated[str, typer.Option(help="gml, balanced_softmax or cross_entropy.")] = "gml",
     reweight: Annotated[
         bool, typer.Option(help="Re-weight by class counts (eq. 3); gml only.")
     ] = True,
@@ -107,7 +105,10 @@ def rescue(
             raise InputError("Name the folder for the results with --out.")
         train = Features.load(source)
         old = train.head if head is None else Head.load(head)
-        train = train.with_head(old)
+        try:
+            train = train.with_head(old)
+        except InputError as error:
+            raise InputError(f"{head or source} does not fit {source}: {error}") from error
         held_out = None if val is None else Features.load(val).checked_against(train, val)
         judged = None if test is None else Features.load(test).checked_against(train, str(test))
         folder = prepare_folder(out, overwrite=overwrite)

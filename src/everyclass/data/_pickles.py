@@ -77,8 +77,8 @@ def load_plain_pickle(path: str | Path) -> dict[str, Any]:
             value = _PlainUnpickler(stream, encoding="latin1").load()
     except _RefusedError as error:
         raise FileFormatError(
-            f"{path} is refused: it holds {error}; only arrays of bytes, lists, strings and numbers "
-            "are read from a pickle."
+            f"{path} is refused: it holds {error}; only arrays of bytes, lists, strings and "
+            "numbers are read from a pickle."
         ) from error
     except Exception as error:
         raise FileFormatError(f"{path} is not a readable CIFAR batch: {error}.") from error

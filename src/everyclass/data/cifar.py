@@ -7,8 +7,9 @@ ratio, the split of every ratio is, class by class, a prefix of the split of any
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import as_labels, as_names, read_npz
+from everyclass.artifacts import as_labels, as_names, read_npz, stored_names
 from everyclass.data._pickles import load_plain_pickle
 from everyclass.data.image_set import Dataset, ImageSet
 from everyclass.data.places import search_roots
 from everyclass.data.profiles import Profile, long_tailed_counts
-from everyclass.errors import DataNotFoundError, EveryclassError, FileFormatError, InputError
+from everyclass.errors import DataNotFoundError, FileFormatError, InputError, InputTypeError
 
 __all__ = ["CIFAR10", "CIFAR100", "CIFARFacts", "load_cifar_lt"]
 
@@ -39,6 +40,7 @@ class CIFARFacts:
     num_classes: int
     largest: int
     batches: tuple[str, ...]
+    test_batch: str
     folder: str
     label_key: str
     names_file: str
@@ -46,12 +48,18 @@ class CIFARFacts:
     archive: str
     sha256: str
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file of the original form."""
+        return (*self.batches, self.test_batch, self.names_file)
+
 
 CIFAR10 = CIFARFacts(
     name="cifar10",
     num_classes=10,
     largest=5000,
     batches=tuple(f"data_batch_{i}" for i in range(1, 6)),
+    test_batch="test_batch",
     folder="cifar-10-batches-py",
     label_key="labels",
     names_file="batches.meta",
@@ -64,6 +72,7 @@ CIFAR100 = CIFARFacts(
     num_classes=100,
     largest=500,
     batches=("train",),
+    test_batch="test",
     folder="cifar-100-python",
     label_key="fine_labels",
     names_file="meta",
@@ -189,6 +198,19 @@ def _read(facts: CIFARFacts, roots: Sequence[Path]) -> _Source:
     )
 
 
+@contextlib.contextmanager
+def _inside(path: Path) -> Iterator[None]:
+    """Say of which file it is that something in it cannot be used."""
+    try:
+        yield
+    except (InputError, InputTypeError) as error:
+        raise FileFormatError(f"{path}: {error}") from error
+
+
+def _names_or_numbers(names: Sequence[str] | None, facts: CIFARFacts) -> tuple[str, ...]:
+    return as_names(names, facts.num_classes) or tuple(str(c) for c in range(facts.num_classes))
+
+
 def _is_ours(path: Path, facts: CIFARFacts) -> bool:
     import pyarrow.parquet as pq
 
@@ -242,7 +264,7 @@ def _decode_parquet(facts: CIFARFacts, paths: list[Path]) -> tuple[ImageSet, dic
             f"{paths[0]} needs an image column (img or image) and a label column "
             f"(fine_label or label); it has {', '.join(columns)}."
         )
-    try:
+    with _inside(paths[0]):
         labels = as_labels(table[label].to_numpy(), num_classes=facts.num_classes, name=label)
         index = np.arange(len(labels))
         if "index" in columns:
@@ -250,8 +272,6 @@ def _decode_parquet(facts: CIFARFacts, paths: list[Path]) -> tuple[ImageSet, dic
         extra: dict[str, Any] = {"names": _described_names(table, label, facts)}
         if "order" in columns:
             extra["order"] = as_labels(table["order"].to_numpy(), name="order")
-    except EveryclassError as error:
-        raise FileFormatError(f"{paths[0]}: {error}") from error
     images = np.empty((len(labels), 32, 32, 3), dtype=np.uint8)
     for row, cell in enumerate(table[image].to_pylist()):
         try:
@@ -276,27 +296,23 @@ def _described_names(table: Any, label: str, facts: CIFARFacts) -> tuple[str, ..
     """The class names in a Hugging Face file's own description, else numbers."""
     import json
 
-    numbers = tuple(str(c) for c in range(facts.num_classes))
     try:
         described = json.loads((table.schema.metadata or {})[b"huggingface"])
-        names = described["info"]["features"][label]["names"]
+        names = list(described["info"]["features"][label]["names"])
     except (KeyError, TypeError, ValueError):
-        return numbers
-    return as_names(names, facts.num_classes) or numbers
+        names = None
+    return _names_or_numbers(names, facts)
 
 
 def _read_pickles(facts: CIFARFacts, folder: Path) -> _Source:
     train = _join_batches(facts, [folder / name for name in facts.batches])
-    test_name = "test" if facts.num_classes == 100 else "test_batch"
-    test = _join_batches(facts, [folder / test_name])
+    test = _join_batches(facts, [folder / facts.test_batch])
     order = _order_of_all(facts, train, str(folder))
     names = load_plain_pickle(folder / facts.names_file).get(facts.names_key)
-    if not isinstance(names, list) or len(names) != facts.num_classes:
-        raise FileFormatError(
-            f"{folder / facts.names_file} has no list {facts.names_key!r} of {facts.num_classes} "
-            "class names."
-        )
-    return _Source(train, order, test, tuple(str(name) for name in names))
+    if not isinstance(names, list):
+        raise FileFormatError(f"{folder / facts.names_file} has no list {facts.names_key!r}.")
+    with _inside(folder / facts.names_file):
+        return _Source(train, order, test, _names_or_numbers(stored_names(np.array(names)), facts))
 
 
 def _join_batches(facts: CIFARFacts, paths: list[Path]) -> ImageSet:
@@ -308,14 +324,15 @@ def _join_batches(facts: CIFARFacts, paths: list[Path]) -> ImageSet:
             raise FileFormatError(f"{path} is not a CIFAR batch: it needs 'data' of 3,072 columns.")
         if facts.label_key not in batch:
             raise FileFormatError(f"{path} is not a {facts.name} batch: no {facts.label_key!r}.")
-        labels.append(
-            as_labels(
-                batch[facts.label_key],
-                num_classes=facts.num_classes,
-                length=len(data),
-                name=facts.label_key,
+        with _inside(path):
+            labels.append(
+                as_labels(
+                    batch[facts.label_key],
+                    num_classes=facts.num_classes,
+                    length=len(data),
+                    name=facts.label_key,
+                )
             )
-        )
         images.append(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     joined = np.concatenate(labels)
     return ImageSet(
@@ -340,10 +357,12 @@ def _read_npz(facts: CIFARFacts, path: Path) -> _Source:
                 f"{path}: {part}_images must be uint8 of shape (n, 32, 32, 3); "
                 f"got {images.dtype} of shape {images.shape}."
             )
-        labels = as_labels(
-            labels, num_classes=facts.num_classes, length=len(images), name=f"{part}_labels"
-        )
+        with _inside(path):
+            labels = as_labels(
+                labels, num_classes=facts.num_classes, length=len(images), name=f"{part}_labels"
+            )
         parts.append(ImageSet(images, labels, np.arange(len(labels))))
-    names = arrays.get("class_names", np.arange(facts.num_classes)).ravel().tolist()
     order = _order_of_all(facts, parts[0], str(path))
-    return _Source(parts[0], order, parts[1], as_names(names, facts.num_classes) or ())
+    with _inside(path):
+        names = _names_or_numbers(stored_names(arrays.get("class_names")), facts)
+    return _Source(parts[0], order, parts[1], names)

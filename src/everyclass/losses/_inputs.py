@@ -31,27 +31,33 @@ def checked_labels(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
         InputError: a wrong shape, an empty batch, another number of classes, two devices.
         InputTypeError: logits that are not floating-point numbers, labels that are not integers.
     """
+    if not isinstance(logits, Tensor) or not isinstance(labels, Tensor):
+        raise InputTypeError(
+            f"logits and labels must be tensors; got {type(logits).__name__} and "
+            f"{type(labels).__name__}."
+        )
+    shape = logits.shape
     if not logits.is_floating_point():
         raise InputTypeError(f"logits must be floating-point numbers; got {logits.dtype}.")
-    if logits.ndim != 2:
+    if len(shape) != 2:
         raise InputError(
             "logits must be (n, C), one row per image and one column per class; got shape "
-            f"{tuple(logits.shape)}."
+            f"{tuple(shape)}."
         )
     if labels.dtype not in _INTEGERS:
         hint = "one class per image" if labels.ndim > 1 else "convert them with labels.long()"
         raise InputTypeError(f"labels must be integers 0..C−1; got {labels.dtype}; {hint}.")
-    if labels.shape != logits.shape[:1]:
+    if labels.shape != shape[:1]:
         raise InputError(
             "labels must be (n,), one class per row of logits; got shape "
-            f"{tuple(labels.shape)} for logits of shape {tuple(logits.shape)}."
+            f"{tuple(labels.shape)} for logits of shape {tuple(shape)}."
         )
-    if logits.shape[0] == 0:
+    if shape[0] == 0:
         raise InputError("The batch is empty and its loss undefined; skip such a batch.")
-    if logits.shape[1] != num_classes:
+    if shape[1] != num_classes:
         raise InputError(
-            f"class_counts has {num_classes} entries and logits {logits.shape[1]} columns; give "
-            "one count per class, in class order."
+            f"class_counts has {num_classes} entries and logits {shape[1]} columns; give one "
+            "count per class, in class order."
         )
     if labels.device != logits.device:
         raise InputError(
@@ -69,6 +75,9 @@ def count_tensor(class_counts: Any) -> tuple[Tensor, tuple[str, ...] | None]:
         InputError: not one number per class, or a negative one.
         InputTypeError: not whole numbers.
     """
+    if torch.compiler.is_compiling():
+        values = class_counts.counts if isinstance(class_counts, ClassCounts) else class_counts
+        return torch.as_tensor(values), None
     usable = (
         isinstance(class_counts, Tensor)
         and class_counts.ndim == 1
@@ -116,9 +125,13 @@ def check_label_values(
             f"labels[{row}] is {int(labels[row])}, outside 0..{num_classes - 1} "
             f"({int(bad.sum())} such)."
         )
-    if zero_allowed or bool((counts := counts.to(labels.device)).index_select(0, used).all()):
+    if zero_allowed or int(counts.min()) > 0:
         return
-    label = int(used[(counts.index_select(0, used) == 0).nonzero()[0]])
+    counts = counts.cpu()
+    empty = (counts.index_select(0, used) == 0).nonzero()
+    if len(empty) == 0:
+        return
+    label = int(used[empty[0]])
     row = int((labels == label).nonzero()[0])
     known = ClassCounts(counts.numpy(), names=names)
     raise InputError(

@@ -1,19 +1,19 @@
 """The geometric-mean loss (GML) of Du & Wu, CVPR 2023: every class counts the same.
 
-Three ways to one number, because speed and generality pull apart:
+The same number is computed in two ways, because speed and generality pull apart:
 
 - ``_definition`` is the equations in differentiable operations on log-probabilities. It is what
   torch.compile sees and what second derivatives are taken of.
-- ``_GeometricMean`` is the same with a gradient by hand. With w_i = p_i / Σ_{j in class y_i} p_j,
-  the loss has ∂L/∂o_i = w_i (p̃^i − onehot(y_i)) / K: a weighted softmax, so one buffer of the size
-  of the logits is enough. It works in blocks of rows, so that what lies between the steps stays in
-  the cache.
-- Without a gradient no such buffer is taken, only one block.
+- ``_GeometricMean`` has its gradient by hand. With w_i = p_i / Σ_{j in class y_i} p_j, the share
+  of an image in the probability of its class, ∂L/∂o^i = w_i (p̃^i − onehot(y_i)) / K: the softmax
+  of the forward pass, scaled, so one buffer of the size of the logits is enough.
+
+Without a gradient there is no such buffer: the logits are gone through in blocks of rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args
 
 import torch
@@ -32,8 +32,11 @@ from everyclass.losses._inputs import (
 __all__ = ["Absent", "GMLLoss", "gml_loss"]
 
 Absent = Literal["present", "all"]
+_ABSENT = get_args(Absent)
 
-_BLOCK = 1 << 20  # logits per block: 4 MB of float32
+_BLOCK = 1 << 22  # logits per block: 16 MB of float32
+_SMALLEST = 1e-30  # a probability from here on can be summed, divided and inverted in float32
+_NO_GRADIENT = (None,) * 4  # for every argument but the logits
 
 
 def gml_loss(
@@ -44,7 +47,7 @@ def gml_loss(
     reweight: bool = True,
     absent: Absent = "present",
 ) -> Tensor:
-    r"""Minus the log of the geometric mean, over classes, of the mean probability of the true class.
+    """Minus the log of the geometric mean, over classes, of the mean probability of the label.
 
     (1) L = −(1/C) Σ_c log p̄_c
     (2) p̄_c = mean of p̃^i_{y_i} over the images i of class c in the batch
@@ -57,10 +60,10 @@ def gml_loss(
     accumulated gradients differ from those of one large batch, and there is no ``reduction``, no
     ``weight`` and no ``ignore_index``; leave such rows out beforehand.
 
-    Everything is computed from logarithms of probabilities, so that no logit, however large, makes
-    the loss or its gradient infinite. A class with count 0 has probability exactly 0 and its logit
-    no gradient: it is as if the classifier had no such output, and a label of it is an error. At
-    test time use the plain logits, without the counts.
+    No probability is too small for it: where one cannot be held its logarithm is used, so that
+    neither the loss nor its gradient becomes infinite. A class with count 0 has probability
+    exactly 0 and its logit no gradient: it is as if the classifier had no such output, and a
+    label of it is an error. At test time use the plain logits, without the counts.
 
     Args:
         logits: (n, C) floating point, n ≥ 1.
@@ -68,7 +71,8 @@ def gml_loss(
         class_counts: N, the training images per class: ClassCounts, list, array, tensor, or a
             dict by class. An integer tensor on the device of the logits is fastest, and what
             torch.compile wants.
-        reweight: False leaves N out of (3), which makes p̃ the plain softmax.
+        reweight: False leaves N out of (3), which makes p̃ the plain softmax; the counts then
+            only say how many classes there are.
         absent: what (1) does with classes that are not in the batch: "present" takes the mean
             over the classes that are (the published code); "all" divides by C.
 
@@ -86,16 +90,16 @@ def gml_loss(
         >>> logits = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
         >>> labels = torch.tensor([0, 0, 1])
         >>> gml_loss(logits, labels, [90, 10])
-        tensor(0.7408)
+        tensor(0.7443)
         >>> gml_loss(logits, labels, [90, 10], reweight=False)
-        tensor(0.2580)
+        tensor(0.2645)
 
     References:
         Du & Wu, No One Left Behind: Improving the Worst Categories in Long-Tailed Learning,
         CVPR 2023.
     """
     counts, names = count_tensor(class_counts)
-    return _gml(logits, labels, counts, names, reweight, absent)
+    return _gml(logits, labels, counts, names=names, reweight=reweight, absent=absent)
 
 
 class GMLLoss(nn.Module):
@@ -117,7 +121,7 @@ class GMLLoss(nn.Module):
     Example:
         >>> loss_fn = GMLLoss({"cat": 90, "lynx": 10})
         >>> loss_fn(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1]))
-        tensor(0.7196)
+        tensor(0.7380)
     """
 
     class_counts: Tensor
@@ -136,7 +140,12 @@ class GMLLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
         return _gml(
-            logits, labels, self.class_counts, self.class_names, self.reweight, self.absent
+            logits,
+            labels,
+            self.class_counts,
+            names=self.class_names,
+            reweight=self.reweight,
+            absent=self.absent,
         )
 
     def extra_repr(self) -> str:
@@ -148,7 +157,7 @@ class GMLLoss(nn.Module):
 
 
 def _check_absent(absent: str) -> None:
-    if absent not in get_args(Absent):
+    if absent not in _ABSENT:
         raise InputError(f"absent must be 'present' or 'all'; got {absent!r}.")
 
 
@@ -156,21 +165,25 @@ def _gml(
     logits: Tensor,
     labels: Tensor,
     counts: Tensor,
+    *,
     names: tuple[str, ...] | None,
     reweight: bool,
     absent: Absent,
 ) -> Tensor:
     _check_absent(absent)
     labels = checked_labels(logits, labels, len(counts))
-    check_label_values(labels, counts, names, zero_allowed=not reweight)
     log_counts = counts.to(logits.device, loss_dtype(logits)).log() if reweight else None
     if torch.compiler.is_compiling():
         return _definition(logits, labels, log_counts, absent)
+
+    def check_labels() -> None:
+        check_label_values(labels, counts, names, zero_allowed=not reweight)
+
     if torch.is_grad_enabled() and logits.requires_grad:
-        loss: Tensor = _GeometricMean.apply(logits, labels, log_counts, absent)  # type: ignore[no-untyped-call]
-        return loss
+        return _with_gradient(logits, labels, log_counts, absent, check_labels)
+    check_labels()
     log_probs = _log_probs(logits, labels, log_counts)
-    return _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1]), absent)[0]
+    return _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1]), absent)
 
 
 def _definition(
@@ -180,7 +193,7 @@ def _definition(
     z = logits.to(loss_dtype(logits))
     z = z if log_counts is None else z + log_counts
     log_probs = F.log_softmax(z, -1).gather(1, labels[:, None]).squeeze(1)
-    return _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1]), absent)[0]
+    return _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1]), absent)
 
 
 def _per_class(log_probs: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
@@ -199,108 +212,134 @@ def _per_class(log_probs: Tensor, labels: Tensor, num_classes: int) -> tuple[Ten
     return sums.log() + largest, sizes
 
 
-def _mean_over_classes(
-    log_sums: Tensor, sizes: Tensor, absent: Absent
-) -> tuple[Tensor, Tensor | int]:
-    """Return the loss of (1) and what its sum was divided by: K classes present, or C."""
-    divisor = len(sizes) if absent == "all" else sizes.count_nonzero()
-    return (sizes.clamp(min=1).log() - log_sums).sum() / divisor, divisor
+def _mean_over_classes(log_sums: Tensor, sizes: Tensor, absent: Absent) -> Tensor:
+    """The loss of (1)."""
+    return (sizes.clamp(min=1).log() - log_sums).sum() / _divisor(sizes, absent)
+
+
+def _divisor(sizes: Tensor, absent: Absent) -> Tensor | int:
+    return len(sizes) if absent == "all" else sizes.count_nonzero()
 
 
 class _GeometricMean(torch.autograd.Function):
     """The loss with its gradient by hand."""
 
     @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, labels: Tensor, log_counts: Tensor | None, absent: Absent
+    def forward(  # noqa: PLR0917 - apply() takes no keywords
+        ctx: Any,
+        logits: Tensor,
+        labels: Tensor,
+        log_counts: Tensor | None,
+        absent: Absent,
+        check_labels: Callable[[], None],
     ) -> Tensor:
-        dtype = loss_dtype(logits)
-        ctx.absent, ctx.probs = absent, None
-        if logits.device.type == "cpu" and logits.dtype == dtype:
-            # exp is what costs time here, so the softmax is kept for the backward pass; elsewhere
-            # it is computed again, in full precision.
+        ctx.absent = absent
+        ctx.probs = None
+        found = None
+        if logits.device.type == "cpu" and logits.dtype in (torch.float32, torch.float64):
+            # On the CPU exp is what costs time: keep the softmax for the backward pass.
             ctx.probs = torch.empty_like(logits, memory_format=torch.contiguous_format)
-            log_probs = _fill(ctx.probs, logits, labels, log_counts)
-        else:
+            _softmax(logits, log_counts, ctx.probs)
+            found = _from_probs(ctx.probs, labels, absent)
+        if found is None:
+            check_labels()
             log_probs = _log_probs(logits, labels, log_counts)
-        log_sums, sizes = _per_class(log_probs, labels, logits.shape[1])
-        loss, divisor = _mean_over_classes(log_sums, sizes, absent)
-        weights = (log_probs - log_sums.index_select(0, labels)).exp_().div_(divisor)
+            log_sums, sizes = _per_class(log_probs, labels, logits.shape[1])
+            loss = _mean_over_classes(log_sums, sizes, absent)
+            weights = (log_probs - log_sums.index_select(0, labels)).exp_()
+            found = loss, weights.div_(_divisor(sizes, absent))
+        loss, weights = found
         ctx.save_for_backward(logits, labels, log_counts, weights)
         return loss
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         logits, labels, log_counts, weights = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: the gradient is differentiated in turn
             value = _definition(logits, labels, log_counts, ctx.absent)
             (out,) = torch.autograd.grad(value, logits, grad, create_graph=True)
-            return out, None, None, None
+            return out, *_NO_GRADIENT
         scale = (weights * grad)[:, None]
         # The buffer becomes the gradient, which is the caller's from then on.
         probs, ctx.probs = ctx.probs, None
         if probs is None:
-            return _gradient(logits, labels, log_counts, scale), None, None, None
-        return _subtract_label(probs.mul_(scale), labels, scale), None, None, None
+            return _gradient(logits, labels, log_counts, scale), *_NO_GRADIENT
+        return _times_difference(probs, labels, scale), *_NO_GRADIENT
+
+
+_with_gradient: Callable[..., Tensor] = _GeometricMean.apply
+
+
+def _rows_per_block(logits: Tensor) -> int:
+    return min(len(logits), max(1, _BLOCK // logits.shape[1]))
 
 
 def _blocks(logits: Tensor) -> Iterator[slice]:
-    n, num_classes = logits.shape
-    rows = max(1, _BLOCK // num_classes)
-    return (slice(start, min(start + rows, n)) for start in range(0, n, rows))
+    step = _rows_per_block(logits)
+    return (slice(start, start + step) for start in range(0, len(logits), step))
 
 
-def _softmax(logits: Tensor, log_counts: Tensor | None, out: Tensor) -> Tensor:
-    if log_counts is None:
-        return torch.softmax(logits, -1, dtype=out.dtype, out=out)
-    return torch.softmax(torch.add(logits, log_counts, out=out), -1, out=out)
-
-
-def _subtract_label(probs: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
-    return probs.scatter_add_(1, labels[:, None], -scale)
+def _one_block(logits: Tensor) -> Tensor:
+    shape = (_rows_per_block(logits), logits.shape[1])
+    return logits.new_empty(shape, dtype=loss_dtype(logits))
 
 
 def _log_probs(logits: Tensor, labels: Tensor, log_counts: Tensor | None) -> Tensor:
     """(n,) log-probabilities of the labels, with memory for one block."""
-    out = logits.new_empty((len(labels), 1), dtype=loss_dtype(logits))
-    block = None
+    block = _one_block(logits)
+    out = block.new_empty((len(labels), 1))
     for rows in _blocks(logits):
-        x = logits[rows]
-        block = torch.empty_like(x, dtype=out.dtype) if block is None else block[: len(x)]
-        z = x if log_counts is None else torch.add(x, log_counts, out=block)
-        torch.log_softmax(z, -1, dtype=out.dtype, out=block)
-        torch.gather(block, 1, labels[rows, None], out=out[rows])
+        z = logits[rows]
+        log_p = block[: len(z)]
+        if log_counts is not None:
+            z = torch.add(z, log_counts, out=log_p)
+        torch.log_softmax(z, -1, dtype=log_p.dtype, out=log_p)
+        torch.gather(log_p, 1, labels[rows, None], out=out[rows])
     return out.squeeze(1)
 
 
-def _fill(probs: Tensor, logits: Tensor, labels: Tensor, log_counts: Tensor | None) -> Tensor:
-    """Write the softmax of (3) into ``probs`` and return the log-probabilities of the labels."""
-    out = probs.new_empty((len(labels), 1))
-    for rows in _blocks(logits):
-        _softmax(logits[rows], log_counts, probs[rows])
-        torch.gather(probs[rows], 1, labels[rows, None], out=out[rows])
-        if float(out[rows].min()) < torch.finfo(out.dtype).tiny:
-            # A probability that a float cannot hold; its logarithm can be had all the same.
-            out[rows, 0] = _log_probs(logits[rows], labels[rows], log_counts)
-        else:
-            out[rows].log_()
-    return out.squeeze(1)
+def _softmax(logits: Tensor, log_counts: Tensor | None, out: Tensor) -> Tensor:
+    if log_counts is not None:
+        logits = torch.add(logits, log_counts, out=out)
+    return torch.softmax(logits, -1, dtype=out.dtype, out=out)
 
 
-def _gradient(
-    logits: Tensor, labels: Tensor, log_counts: Tensor | None, scale: Tensor
-) -> Tensor:
-    """The gradient from the logits alone, rounded once at the end."""
+def _from_probs(probs: Tensor, labels: Tensor, absent: Absent) -> tuple[Tensor, Tensor] | None:
+    """Loss and weights w / K from probabilities: _per_class and what follows, in fewer steps.
+
+    Returns:
+        None where a probability is too small or NaN, and where a label is wrong: outside 0..C−1,
+        or of a class with count 0. That is looked into only then, which keeps it out of the way.
+    """
+    try:
+        p = probs.gather(1, labels[:, None]).squeeze(1)
+    except RuntimeError:  # a label outside 0..C−1
+        return None
+    if not float(p.min()) >= _SMALLEST:
+        return None
+    num_classes = probs.shape[1]
+    sizes = labels.bincount(minlength=num_classes)
+    sums = labels.bincount(p, minlength=num_classes).index_select(0, labels)
+    weights = p.div_(sums).div_(_divisor(sizes, absent))
+    # The weights of a class add up to 1 / K, so this is (1), with every class once.
+    loss = sizes.index_select(0, labels).div(sums).log_().mul_(weights).sum()
+    return loss, weights
+
+
+def _times_difference(probs: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
+    """Turn p̃ into scale · (p̃ − onehot(y)), in place."""
+    return probs.mul_(scale).scatter_add_(1, labels[:, None], -scale)
+
+
+def _gradient(logits: Tensor, labels: Tensor, log_counts: Tensor | None, scale: Tensor) -> Tensor:
+    """The gradient from the logits alone, rounded to their type once, at the end."""
     out = torch.empty_like(logits, memory_format=torch.contiguous_format)
-    block = None
+    block = None if out.dtype == scale.dtype else _one_block(logits)
     for rows in _blocks(logits):
-        x = logits[rows]
-        if out.dtype == scale.dtype:
-            block = out[rows]
-        else:
-            block = torch.empty_like(x, dtype=scale.dtype) if block is None else block[: len(x)]
-        _softmax(x, log_counts, block).mul_(scale[rows])
-        _subtract_label(block, labels[rows], scale[rows])
-        if block is not out[rows]:
-            out[rows] = block
+        target = out[rows]
+        probs = target if block is None else block[: len(target)]
+        _softmax(logits[rows], log_counts, probs)
+        _times_difference(probs, labels[rows], scale[rows])
+        if block is not None:
+            target.copy_(probs)
     return out

@@ -50,9 +50,7 @@ def per_class_recall(labels: Any, predicted: Any, num_classes: int) -> npt.NDArr
         array([0.5, 1. , nan])
     """
     labels = as_labels(labels, num_classes=num_classes)
-    predicted = as_labels(
-        predicted, num_classes=num_classes, length=len(labels), name="predicted"
-    )
+    predicted = as_labels(predicted, num_classes=num_classes, length=len(labels), name="predicted")
     support, _, right = count_outcomes(labels, predicted, num_classes)
     return divide(right, support)
 

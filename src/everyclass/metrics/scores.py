@@ -46,9 +46,9 @@ def log_probabilities(
     scores = scores.astype(np.float64)
     if are_logits:
         scores = scores - scores.max(axis=1, keepdims=True)
-        return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
     with np.errstate(divide="ignore"):
-        return np.log(scores)
+        return np.asarray(np.log(scores))
 
 
 def score_numbers(predictions: Predictions) -> ScoreNumbers:
@@ -101,9 +101,7 @@ def score_numbers(predictions: Predictions) -> ScoreNumbers:
     )
 
 
-def _calibration_error(
-    confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]
-) -> float:
+def _calibration_error(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> float:
     where = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     gap = np.bincount(where, weights=confidence - right, minlength=BINS)
     return float(np.abs(gap).sum() / len(confidence))
@@ -117,4 +115,4 @@ def _log_mean_per_class(
     order = np.argsort(labels, kind="stable")
     counts = support[support > 0]
     starts = np.cumsum(counts) - counts
-    return np.logaddexp.reduceat(log_p[order], starts) - np.log(counts)  # type: ignore[no-any-return]
+    return np.logaddexp.reduceat(log_p[order], starts) - np.log(counts)

@@ -14,8 +14,6 @@ from everyclass.nn.resnet_cifar import resnet32
 __all__ = ["BACKBONES", "Classifier", "build_classifier"]
 
 
-
-
 BACKBONES: dict[str, Callable[[], nn.Module]] = {"resnet32": resnet32, "mlp": mlp}
 
 

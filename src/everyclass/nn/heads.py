@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everyclass.artifacts import Head
+from everyclass.errors import InputError
 
 __all__ = ["CosineHead", "EnsembleHead", "head_of_module", "module_of_head"]
 
@@ -40,7 +41,7 @@ class EnsembleHead(nn.Module):
     """The log of eq. 11's probabilities, from one product with 2C rows.
 
     Args:
-        old, new: heads of the same kind, both linear.
+        old, new: heads of the same width, each linear or cosine.
         t_old, t_new: their temperatures.
 
     Shape:
@@ -49,16 +50,25 @@ class EnsembleHead(nn.Module):
 
     def __init__(self, old: Head, new: Head, t_old: float, t_new: float) -> None:
         super().__init__()
-        weight = [torch.from_numpy(h.weight / t) for h, t in ((old, t_old), (new, t_new))]
-        bias = [torch.from_numpy(h.bias / t) for h, t in ((old, t_old), (new, t_new))]
-        self.num_classes = old.num_classes
+        weight, bias = [], []
+        for head, t in ((old, t_old), (new, t_new)):
+            rows = torch.from_numpy(head.weight)
+            if head.kind == "cosine":
+                rows = head.scale * F.normalize(rows)
+            weight.append(rows / t)
+            bias.append(torch.from_numpy(head.bias) / t)
+        self.cosine = (old.kind == "cosine", new.kind == "cosine")
         self.in_features, self.out_features = old.num_features, old.num_classes
         self.weight = nn.Parameter(torch.cat(weight))
-        self.bias = nn.Parameter(torch.cat(bias))
+        self.bias = nn.Parameter(torch.stack(bias))
 
     def forward(self, features: Tensor) -> Tensor:
-        logits = F.linear(features, self.weight, self.bias)
-        old, new = logits.unflatten(-1, (2, self.num_classes)).log_softmax(dim=-1).unbind(-2)
+        logits = F.linear(features, self.weight).unflatten(-1, (2, self.out_features))
+        if any(self.cosine):  # which is a linear head on features of length one
+            length = features.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+            lengths = [length if cosine else torch.ones_like(length) for cosine in self.cosine]
+            logits = logits / torch.stack(lengths, dim=-2)
+        old, new = (logits + self.bias).log_softmax(dim=-1).unbind(-2)
         return torch.logaddexp(old, new) - math.log(2)
 
 
@@ -66,8 +76,9 @@ def head_of_module(module: nn.Module) -> Head | None:
     """The weights of a linear or cosine layer, or None if it is neither."""
     weight = getattr(module, "weight", None)
     if isinstance(module, CosineHead):
-        return Head(_numpy(module.weight), torch.zeros(len(module.weight)).numpy(), "cosine",
-                    module.scale)
+        return Head(
+            _numpy(module.weight), torch.zeros(len(module.weight)).numpy(), "cosine", module.scale
+        )
     if not isinstance(module, nn.Linear) or weight is None:
         return None
     bias = module.bias if module.bias is not None else torch.zeros(module.out_features)
@@ -78,8 +89,20 @@ def _numpy(tensor: Tensor) -> npt.NDArray[Any]:
     return tensor.detach().float().cpu().numpy()
 
 
-def module_of_head(head: Head) -> nn.Linear:
-    """An ordinary linear layer with the weights of a linear head."""
+def module_of_head(head: Head) -> nn.Linear | CosineHead:
+    """An ordinary linear layer, or a cosine layer, with the weights of a head.
+
+    Raises:
+        InputError: a cosine head with a bias, which no layer here has.
+    """
+    layer: nn.Linear | CosineHead
+    if head.kind == "cosine":
+        if head.bias.any():
+            raise InputError("A cosine head with a bias has no layer of its own; leave it out.")
+        layer = CosineHead(head.num_features, head.num_classes, head.scale)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(head.weight))
+        return layer
     layer = nn.Linear(head.num_features, head.num_classes)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(head.weight))

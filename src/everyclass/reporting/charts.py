@@ -1,8 +1,8 @@
 """The charts, as Altair specifications made from plain rows.
 
 All of them take the width of what holds them, carry tooltips, and use three colours that
-colour-blind readers tell apart (Okabe and Ito) and that stand out from white and from black. What
-is grey in a specification may be restyled by a page: Vega keeps the names of layers as classes.
+colour-blind readers tell apart (Okabe and Ito) and that stand out from white and from black. A
+page may still restyle them: Vega writes each colour into the SVG as it stands here.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ def _recall_bars(
     import altair as alt
 
     values = [{**row, "points": _points(row), "series": f"{new}: {row['group']}"} for row in rows]
-    base = alt.Chart(alt.Data(values=values)).encode(x=_class_axis(rows))
-    wide, narrow = alt.RelativeBandSize(band=0.92), alt.RelativeBandSize(band=0.46)
-    return alt.layer(
-        base.mark_bar(width=wide)
-        .encode(y=_recall_axis("recall_old"), color=grey)
-        .properties(name="old"),
-        base.mark_bar(width=narrow).encode(y=_recall_axis("recall_new"), color=colour),
-        _hover(base.encode(tooltip=_class_tooltip(old, new))),
+    base = alt.Chart(alt.InlineData(values=values)).encode(x=_class_axis(rows))
+    narrow = alt.RelativeBandSize(band=0.5)
+    return alt.LayerChart(
+        layer=[
+            base.mark_bar().encode(y=_recall_axis("recall_old"), color=grey),
+            base.mark_bar(width=narrow).encode(y=_recall_axis("recall_new"), color=colour),
+            _hover(base.encode(tooltip=_class_tooltip(old, new))),
+        ]
     )
 
 
@@ -100,17 +100,21 @@ def _recall_lines(
     import altair as alt
 
     values = [{**row, "series": f"{new}: {row['group']}"} for row in _bin_values(rows)]
-    base = alt.Chart(alt.Data(values=values))
+    base = alt.Chart(alt.InlineData(values=values))
     line = base.encode(x=_rank_axis("middle", rows))
     mean_old, mean_new = _recall_axis("mean_old"), _recall_axis("mean_new")
-    return alt.layer(
-        line.mark_area(opacity=0.28).encode(y=mean_old, y2="worst_old:Q", color=grey),
-        line.mark_area(opacity=0.22).encode(y=mean_new, y2="worst_new:Q", color=colour),
-        line.mark_line(point={"size": 16}, strokeWidth=1.5).encode(y=mean_old, color=grey),
-        line.mark_line(point={"size": 24}, strokeWidth=2).encode(y=mean_new, color=colour),
-        _hover(
-            base.encode(x=_rank_axis("start", rows), x2="stop:Q", tooltip=_bin_tooltip(old, new))
-        ),
+    return alt.LayerChart(
+        layer=[
+            line.mark_area(opacity=0.28).encode(y=mean_old, y2="worst_old:Q", color=grey),
+            line.mark_area(opacity=0.22).encode(y=mean_new, y2="worst_new:Q", color=colour),
+            line.mark_line(point={"size": 16}, strokeWidth=1.5).encode(y=mean_old, color=grey),
+            line.mark_line(point={"size": 24}, strokeWidth=2).encode(y=mean_new, color=colour),
+            _hover(
+                base.encode(
+                    x=_rank_axis("start", rows), x2="stop:Q", tooltip=_bin_tooltip(old, new)
+                )
+            ),
+        ]
     )
 
 
@@ -134,32 +138,36 @@ def change_chart(
     import altair as alt
 
     values = [
-        {**row, "points": _points(row), "right": max(row["recall_old"] or 0, row["recall_new"] or 0)}
+        {
+            **row,
+            "points": _points(row),
+            "right": max(row["recall_old"] or 0, row["recall_new"] or 0),
+        }
         for row in rows
     ]
     names = alt.Axis(title=None, labelLimit=130, labelPadding=8, domain=False, ticks=False)
-    percent = alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
+    percent = alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1], labelFlush=False)
     room = alt.Scale(domain=[0, 1.15])  # for the numbers to the right of the points
     x = alt.X("recall_old:Q", title="recall", axis=percent, scale=room)
-    base = alt.Chart(alt.Data(values=values)).encode(
+    base = alt.Chart(alt.InlineData(values=values)).encode(
         y=alt.Y("class:N", sort=None, axis=names), tooltip=_class_tooltip(old, new)
     )
     colour = _group_colour()
     return _styled(
-        alt.layer(
-            base.mark_bar(height=4, opacity=0.45).encode(x=x, x2="recall_new:Q", color=colour),
-            base.mark_point(size=45, opacity=1, filled=True, color=OLD_COLOUR)
-            .encode(x=x)
-            .properties(name="old"),
-            base.mark_point(size=70, opacity=1, filled=True).encode(
-                x="recall_new:Q", color=colour
-            ),
-            base.mark_text(align="left", dx=9, color=TEXT_COLOUR)
-            .encode(x="right:Q", text=alt.Text("points:Q", format="+.1f"))
-            .properties(name="label"),
+        alt.LayerChart(
+            layer=[
+                base.mark_bar(height=4, opacity=0.45).encode(x=x, x2="recall_new:Q", color=colour),
+                base.mark_point(size=45, opacity=1, filled=True, color=OLD_COLOUR).encode(x=x),
+                base.mark_point(size=70, opacity=1, filled=True).encode(
+                    x="recall_new:Q", color=colour
+                ),
+                base.mark_text(align="left", dx=9, color=TEXT_COLOUR).encode(
+                    x="right:Q", text=alt.Text("points:Q", format="+.1f")
+                ),
+            ]
         ).properties(
             width=width,
-            height=alt.Step(row_height),
+            height=row_height * len(rows),
             description=f"Recall of single classes, from the {old} to the {new} classifier.",
         )
     )
@@ -183,22 +191,25 @@ def counts_chart(
     floor = FLOOR_ON_LOG if uneven else 0
     if len(rows) <= MOST_BARS:
         values = [{**row, "images": max(row["training_count"], floor)} for row in rows]
-        x = {"x": _class_axis(rows)}
-        tooltip, title = _class_tooltip("", "")[:3], "training images"
+        base = alt.Chart(alt.InlineData(values=values)).encode(x=_class_axis(rows))
+        title, tooltip = "training images", _class_tooltip("", "")[:3]
     else:
         values = [{**row, "images": max(row["mean_images"], floor)} for row in _bin_values(rows)]
-        x = {"x": _rank_axis("start", rows), "x2": alt.X2("stop:Q")}
-        tooltip, title = _bin_tooltip("", "")[:3], "training images (mean)"
+        base = alt.Chart(alt.InlineData(values=values)).encode(
+            x=_rank_axis("start", rows), x2="stop:Q"
+        )
+        title, tooltip = "training images (mean)", _bin_tooltip("", "")[:3]
     scale = alt.Scale(type="log", domainMin=floor, nice=False) if uneven else alt.Scale()
     axis = alt.Axis(format=",d", tickCount=4)
     if uneven:
         axis.values = [10**power for power in range(len(str(max(counts))))]
     y = alt.Y("images:Q", title=title, scale=scale, axis=axis)
-    base = alt.Chart(alt.Data(values=values)).encode(**x)
     return _styled(
-        alt.layer(
-            base.mark_bar().encode(y=y, y2=alt.Y2Datum(floor), color=_group_colour()),
-            _hover(base.encode(tooltip=tooltip)),
+        alt.LayerChart(
+            layer=[
+                base.mark_bar().encode(y=y, y2=alt.Y2Datum(floor), color=_group_colour()),
+                _hover(base.encode(tooltip=tooltip)),
+            ]
         ).properties(
             width=width,
             height=height,
@@ -248,7 +259,9 @@ def _class_axis(rows: Sequence[ClassRow]) -> alt.X:
     else:
         axis = alt.Axis(title=_order_of(rows), labels=False)
     axis.ticks = axis.grid = False
-    return alt.X("class:N", sort=None, scale=alt.Scale(padding=0), axis=axis)
+    return alt.X(
+        "class:N", sort=None, scale=alt.Scale(paddingInner=0.08, paddingOuter=0.04), axis=axis
+    )
 
 
 def _rank_axis(field: str, rows: Sequence[ClassRow]) -> alt.X:
@@ -261,6 +274,8 @@ def _rank_axis(field: str, rows: Sequence[ClassRow]) -> alt.X:
 
 def _order_of(rows: Sequence[ClassRow]) -> str:
     most, fewest = rows[0]["training_count"], rows[-1]["training_count"]
+    if most == fewest:
+        return f"{len(rows):,} classes of {most:,} training images each"
     return f"{len(rows):,} classes, from {most:,} training images down to {fewest:,}"
 
 
@@ -268,8 +283,8 @@ def _hover(base: alt.Chart) -> alt.Chart:
     """Catch the pointer over the whole height: thin and low bars cannot be hit."""
     import altair as alt
 
-    full = base.mark_bar(opacity=0, color=TEXT_COLOUR)
-    return full.encode(y=alt.value(0), y2=alt.value("height")).properties(name="hover")
+    column: alt.Chart = base.mark_bar(opacity=0, color=TEXT_COLOUR)
+    return column.encode(y=alt.value(0), y2=alt.value("height")).properties(name="hover")
 
 
 def _class_tooltip(old: str, new: str) -> list[alt.Tooltip]:
@@ -304,7 +319,7 @@ def _bin_tooltip(old: str, new: str) -> list[alt.Tooltip]:
 
 def _styled(chart: alt.LayerChart) -> alt.LayerChart:
     quiet: dict[str, Any] = {"labelColor": TEXT_COLOUR, "titleColor": TEXT_COLOUR}
-    return (
+    styled: alt.LayerChart = (
         chart.configure(font="system-ui, sans-serif")
         .configure_view(stroke=None)
         .configure_axis(
@@ -322,3 +337,4 @@ def _styled(chart: alt.LayerChart) -> alt.LayerChart:
             **quiet, orient="top", labelFontSize=12, symbolType="square", symbolOpacity=1
         )
     )
+    return styled

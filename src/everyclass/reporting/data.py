@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts, Evaluation
 from everyclass.errors import InputError
 
-__all__ = ["BinRow", "Classifier", "ClassRow", "Effect", "NumberRow", "RescueReport", "bin_rows"]
+__all__ = ["BinRow", "ClassRow", "Classifier", "Effect", "NumberRow", "RescueReport", "bin_rows"]
 
 Classifier = Literal["old", "retrained", "ensemble"]
 
@@ -80,6 +83,10 @@ class Effect:
     largest: ClassRow | None
 
 
+# Control characters, and those that turn the writing direction of what follows.
+_UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)), " ") | dict.fromkeys(
+    (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+)
 _SUMMARY = ("accuracy", "balanced_accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
 _WORST = ("5", "10")
 _GROUPS = ("many", "medium", "few")
@@ -117,7 +124,7 @@ class RescueReport:
 
     def __post_init__(self) -> None:
         known = get_args(Classifier)
-        use = self.verdict.get("use")
+        use = self.verdict.get("use", "nothing")
         if use not in known:
             raise InputError(f"verdict['use'] must be one of {', '.join(known)}; got {use!r}.")
         for key in ("reason", "decided_on"):
@@ -170,35 +177,15 @@ class RescueReport:
             return self.verdict["use"]
         return self.classifiers[-1]
 
-    def class_name(self, index: int) -> str:
-        """A class's name, or ``class 7`` where names are not known or blank."""
-        names = self.class_counts.names
-        return names[index] if names and names[index].strip() else f"class {index}"
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """What each class is called on the page."""
+        return _names(self.class_counts)
 
     def class_rows(self) -> list[ClassRow]:
         """Every class, most training images first: recall of the old and the shown classifier."""
-        counts = self.class_counts.counts
-        groups = self.class_counts.groups("paper")
-        order = np.lexsort((np.arange(len(counts)), -counts)).tolist()
-        old = self.evaluations.get("old")
         new = self.evaluations[self.shown] if self.shown else None
-        rows: list[ClassRow] = []
-        for c in order:
-            before, after = _recall(old, c), _recall(new, c)
-            change = None if before is None or after is None else after - before
-            rows.append(
-                {
-                    "class": self.class_name(c),
-                    "index": c,
-                    "group": str(groups[c]),
-                    "training_count": int(counts[c]),
-                    "support": None if old is None else int(old.support[c]),
-                    "recall_old": before,
-                    "recall_new": after,
-                    "change": change,
-                }
-            )
-        return rows
+        return recall_rows(self.evaluations.get("old"), new, self.class_counts)
 
     def risers(self, most: int | None = None) -> list[ClassRow]:
         """Classes whose recall rose, largest gain first; of equal ones, most test images first."""
@@ -222,14 +209,17 @@ class RescueReport:
         """Before and after: the headline numbers, the worst classes, the groups, calibration."""
         if not self.evaluations:
             return []
-        rows = [self._number(key, {n: getattr(e, key) for n, e in self._each()}) for key in _SUMMARY]
+        rows = [
+            self._number(key, {n: getattr(e, key) for n, e in self._each()}) for key in _SUMMARY
+        ]
         for percent in _WORST:
             values = {name: e.worst[percent] for name, e in self._each()}
             rows.append(self._number(f"worst_{percent}", values))
-        for group in _GROUPS:
-            values = {name: self._group_mean(e, group) for name, e in self._each()}
-            if any(value is not None for value in values.values()):
-                rows.append(self._number(group, values))
+        groups = self.class_counts.groups("paper")
+        for group in _GROUPS if len(set(groups)) > 1 else ():
+            means = {name: _mean_recall(e, groups == group) for name, e in self._each()}
+            if means["old"] is not None:
+                rows.append(self._number(group, means))
         errors = {name: e.calibration_error for name, e in self._each()}
         if all(error is not None for error in errors.values()):
             rows.append(self._number("calibration_error", errors))
@@ -245,30 +235,23 @@ class RescueReport:
             "values": dict(values),
             "floored": {name: floored and e.zeros_replaced > 0 for name, e in self._each()},
             "classes": {
-                name: [self.class_name(c) for c in e.lowest_classes]
-                if key == "lowest_recall"
-                else []
+                name: [self.names[c] for c in e.lowest_classes] if key == "lowest_recall" else []
                 for name, e in self._each()
             },
         }
 
-    def _group_mean(self, evaluation: Evaluation, group: str) -> float | None:
-        recall = evaluation.per_class_recall[self.class_counts.groups("paper") == group]
-        recall = recall[~np.isnan(recall)]
-        return float(recall.mean()) if recall.size else None
-
     def never_predicted(self) -> dict[str, list[str]]:
         """Names of the scored classes that no test image was given to, by classifier."""
-        return {name: [self.class_name(c) for c in e.never_predicted] for name, e in self._each()}
+        return {name: [self.names[c] for c in e.never_predicted] for name, e in self._each()}
 
-    def zeros_replaced(self) -> dict[str, int]:
-        """How many recalls of zero were replaced in the means, where any were."""
-        return {name: e.zeros_replaced for name, e in self._each() if e.zeros_replaced}
+    def zeros(self) -> dict[str, int]:
+        """How many classes have a recall of zero, by classifier."""
+        return {name: e.zeros_replaced for name, e in self._each()}
 
     def untestable(self) -> list[str]:
         """Names of the classes without a test image."""
         old = self.evaluations.get("old")
-        return [] if old is None else [self.class_name(c) for c in old.untestable]
+        return [] if old is None else [self.names[c] for c in old.untestable]
 
     def certainty(self) -> tuple[int, float]:
         """Test images of the median class, and how far off a recall from so many may be.
@@ -283,6 +266,36 @@ class RescueReport:
     def setting_rows(self) -> list[tuple[str, str]]:
         """How the run was made: names of nested settings joined by dots, values as text."""
         return list(_flat(self.settings))
+
+
+def recall_rows(
+    old: Evaluation | None, new: Evaluation | None, class_counts: ClassCounts
+) -> list[ClassRow]:
+    """Every class, most training images first, with its recall before and after.
+
+    Args:
+        old, new: on the same test data; None leaves that recall open.
+        class_counts: training images per class, with the classes' names.
+    """
+    counts = class_counts.counts
+    groups, names = class_counts.groups("paper"), _names(class_counts)
+    rows: list[ClassRow] = []
+    for c in np.argsort(-counts, kind="stable").tolist():
+        before, after = _recall(old, c), _recall(new, c)
+        change = None if before is None or after is None else after - before
+        rows.append(
+            {
+                "class": names[c],
+                "index": c,
+                "group": str(groups[c]),
+                "training_count": int(counts[c]),
+                "support": None if old is None else int(old.support[c]),
+                "recall_old": before,
+                "recall_new": after,
+                "change": change,
+            }
+        )
+    return rows
 
 
 def bin_rows(rows: Sequence[ClassRow], bins: int = 60) -> list[BinRow]:
@@ -335,10 +348,26 @@ def _worst_tenth(recall: Sequence[float]) -> float | None:
     return float(np.mean(sorted(recall)[: math.ceil(len(recall) / 10)])) if recall else None
 
 
+def _names(class_counts: ClassCounts) -> tuple[str, ...]:
+    """Distinct names in printable characters, ``class 7`` where there is none."""
+    given = class_counts.names or ("",) * class_counts.num_classes
+    clean = [" ".join(name.translate(_UNPRINTABLE).split()) for name in given]
+    often = Counter(clean)
+    return tuple(
+        name if name and often[name] == 1 else f"{name} (class {c})" if name else f"class {c}"
+        for c, name in enumerate(clean)
+    )
+
+
 def _recall(evaluation: Evaluation | None, index: int) -> float | None:
     if evaluation is None or np.isnan(evaluation.per_class_recall[index]):
         return None
     return float(evaluation.per_class_recall[index])
+
+
+def _mean_recall(evaluation: Evaluation, members: npt.NDArray[np.bool_]) -> float | None:
+    recall = evaluation.per_class_recall[members & (evaluation.support > 0)]
+    return float(recall.mean()) if recall.size else None
 
 
 def _effect(rows: Sequence[ClassRow]) -> Effect:

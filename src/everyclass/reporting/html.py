@@ -104,7 +104,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "points": _points}
+    environment.filters |= {"percent": _percent, "points": _points, "sentence": _sentence}
     return environment.get_template("report.html.j2")
 
 
@@ -115,8 +115,8 @@ def _vega() -> str:
     import vl_convert
 
     wanted = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    known = vl_convert.get_vegalite_versions()
-    script = vl_convert.javascript_bundle(vl_version=wanted if wanted in known else None)
+    version = wanted if wanted in vl_convert.get_vegalite_versions() else None
+    script: str = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
@@ -144,3 +144,9 @@ def _points(value: float | None) -> str:
         return "–"
     text = f"{100 * value:+.1f}"
     return "±0.0" if text in ("+0.0", "-0.0") else text.replace("-", "\N{MINUS SIGN}")
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    end = "" if text.endswith((".", "!", "?")) else "."
+    return f"{text[:1].upper()}{text[1:]}{end}" if text else ""

@@ -8,13 +8,18 @@ const options = {
   tooltip: { disableDefaultStyle: true },
 };
 
+const views = [];
 for (const place of document.querySelectorAll("[data-chart]")) {
   const specification = JSON.parse(document.getElementById(place.dataset.chart).textContent);
-  window.vegaEmbed(place, specification, options).catch((error) => {
-    place.textContent = `This chart could not be drawn: ${error.message}`;
-  });
+  window
+    .vegaEmbed(place, specification, options)
+    .then(({ view }) => views.push([view, place.closest(".pair") ? 320 : 640]))
+    .catch((error) => {
+      place.textContent = `This chart could not be drawn: ${error.message}`;
+    });
 }
 
+const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 const number = (text) => Number.parseFloat(text.replace(/[,%+±]/g, "").replace("−", "-"));
 
 for (const head of document.querySelectorAll("[data-sort]")) {
@@ -31,7 +36,7 @@ for (const head of document.querySelectorAll("[data-sort]")) {
     const side = rising ? 1 : -1;
     keyed.sort(([a], [b]) => {
       if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) - Number.isNaN(b);
-      return side * (typeof a === "string" ? a.localeCompare(b) : a - b);
+      return side * (typeof a === "string" ? inOrder(a, b) : a - b);
     });
     body.append(...keyed.map(([, row]) => row));
   });
@@ -41,7 +46,9 @@ let closed = [];
 window.addEventListener("beforeprint", () => {
   closed = [...document.querySelectorAll("details:not([open], .long)")];
   for (const details of closed) details.open = true;
+  for (const [view, width] of views) view.width(width).run(); // legible on paper
 });
 window.addEventListener("afterprint", () => {
   for (const details of closed) details.open = false;
+  window.dispatchEvent(new Event("resize")); // back to the width of the page
 });

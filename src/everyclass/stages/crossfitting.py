@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from everyclass.artifacts import Features
+from everyclass.errors import InputError
 from everyclass.metrics import log_probabilities
 from everyclass.progress import silent
 from everyclass.stages.objectives import Objective
@@ -85,10 +86,18 @@ def cross_fit(
         seed: of the dealing.
         title: of the progress.
         show: how progress is shown.
+
+    Raises:
+        InputError: no class has two images.
     """
     penalties = sorted(penalties, reverse=True)
     fold_of = _deal(train.labels, folds, seed)
     held_out = np.flatnonzero(fold_of != NEVER_HELD_OUT)
+    if not len(held_out):
+        raise InputError(
+            "No class has two training images, so none can be held out to choose the penalty and "
+            "to judge by; give a penalty and validation features."
+        )
     place = np.full(len(train), -1)
     place[held_out] = np.arange(len(held_out))
     logits = np.zeros((len(penalties), len(held_out), train.num_classes), dtype=np.float32)

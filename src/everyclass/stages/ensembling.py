@@ -25,10 +25,9 @@ def ensemble_log_probabilities(
         old, new: (n, C) logits of the two classifiers.
         t_old, t_new: their temperatures, > 0.
     """
-    return np.logaddexp(
-        log_probabilities(old / t_old, are_logits=True),
-        log_probabilities(new / t_new, are_logits=True),
-    ) - np.log(2)
+    p_old = log_probabilities(old / t_old, are_logits=True)
+    p_new = log_probabilities(new / t_new, are_logits=True)
+    return np.logaddexp(p_old, p_new) - np.log(2)
 
 
 @dataclass(frozen=True)

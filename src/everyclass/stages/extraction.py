@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,8 @@ from everyclass.training import autocast
 
 __all__ = ["extract", "extract_views"]
 
+_Caught = dict[str, tuple[Tensor, Tensor]]
+
 
 @torch.inference_mode()
 def extract(
@@ -31,7 +33,7 @@ def extract(
 
     The last layer is the linear or cosine layer whose output is the network's output, bit for
     bit, on the first batch; so it is found by what it does and not by its name. The network is
-    put in eval mode for this and back afterwards; it stays on its device.
+    put in eval mode for this and each of its parts back afterwards; it stays on its device.
 
     Args:
         model: any network that ends in a linear or cosine layer.
@@ -45,33 +47,33 @@ def extract(
     Raises:
         InputError: the last layer is not found, the loader is empty or yields something else.
     """
-    was_training = model.training
-    model.eval()
+    layers = _candidates(model, head)
+    modes = [(module, module.training) for module in model.modules()]
     parameter = next(model.parameters(), None)
     device = parameter.device if parameter is not None else torch.device("cpu")
-    caught: dict[str, tuple[Tensor, Any]] = {}
-    layers = _candidates(model, head)
-    handles = [
-        layer.register_forward_hook(
-            lambda _, inputs, output, name=name: caught.__setitem__(name, (inputs[0], output))
-        )
-        for name, layer in layers.items()
-    ]
-    chosen = head
+    caught: _Caught = {}
+    handles = {
+        name: layer.register_forward_hook(_catch_as(name, caught)) for name, layer in layers.items()
+    }
+    chosen: str | None = None
     features, labels = [], []
+    model.eval()
     try:
         for batch in loader:
             inputs, target = _unpack(batch)
             caught.clear()
             output = model(inputs.to(device))
-            if chosen is None or not features:
+            if chosen is None:
                 chosen = _matching(caught, output, head)
+                for name in layers.keys() - {chosen}:
+                    handles.pop(name).remove()
             features.append(caught[chosen][0].float().cpu())
             labels.append(torch.as_tensor(target).cpu())
     finally:
-        for handle in handles:
+        for handle in handles.values():
             handle.remove()
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
     if not features or chosen is None:
         raise InputError("The loader yields no batch; there is nothing to extract.")
     return Features(
@@ -82,8 +84,18 @@ def extract(
     )
 
 
+def _catch_as(name: str, caught: _Caught) -> Callable[[nn.Module, Any, Tensor], None]:
+    """A forward hook that keeps a layer's input, and its output before anybody overwrites it."""
+
+    def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if output.ndim == 2:  # else it is no last layer, and too large to keep
+            caught[name] = (inputs[0], output.clone())
+
+    return hook
+
+
 def _candidates(model: nn.Module, head: str | None) -> dict[str, nn.Module]:
-    layers = {
+    layers: dict[str, nn.Module] = {
         name: layer
         for name, layer in model.named_modules()
         if isinstance(layer, nn.Linear | CosineHead)
@@ -99,35 +111,40 @@ def _candidates(model: nn.Module, head: str | None) -> dict[str, nn.Module]:
 
 
 def _unpack(batch: Any) -> tuple[Tensor, Any]:
-    if isinstance(batch, list | tuple) and len(batch) == 2:
+    if isinstance(batch, list | tuple) and len(batch) == 2 and isinstance(batch[0], Tensor):
         return batch[0], batch[1]
+    kind = type(batch).__name__
+    if isinstance(batch, list | tuple):
+        kind += f" of {', '.join(type(part).__name__ for part in batch)}"
     raise InputError(
-        f"The loader yields {type(batch).__name__} and must yield (inputs, labels); wrap it: "
+        f"The loader yields a {kind} and must yield (inputs, labels), inputs a tensor; wrap it: "
         "((b['image'], b['label']) for b in loader)."
     )
 
 
-def _matching(caught: dict[str, tuple[Tensor, Any]], output: Any, head: str | None) -> str:
+def _matching(caught: _Caught, output: Any, head: str | None) -> str:
     if not isinstance(output, Tensor):
         raise InputError(
             f"The network returns {type(output).__name__} and must return a tensor of logits; "
             "wrap it in a module that does."
         )
-    matches = [n for n, (_, out) in caught.items() if out.shape == output.shape
-               and torch.equal(out, output)]
+    if output.ndim != 2:
+        raise InputError(
+            f"The network returns a tensor of shape {tuple(output.shape)}; one row of logits per "
+            "image is needed."
+        )
+    matches = [
+        n
+        for n, (_, out) in caught.items()
+        if out.shape == output.shape and torch.equal(out, output)
+    ]
     if not matches:
         which = f"the layer {head!r}" if head else "no linear or cosine layer of the network"
         raise InputError(
             f"The network's output is not the output of {which}; pass the part of the network "
             'that ends in its last layer, or name that layer with head="…".'
         )
-    name = matches[-1]
-    if caught[name][0].ndim != 2:
-        raise InputError(
-            f"The layer {name!r} takes an input of shape {tuple(caught[name][0].shape)}; one "
-            "vector per image is needed."
-        )
-    return name
+    return matches[-1]
 
 
 @torch.inference_mode()

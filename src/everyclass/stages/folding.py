@@ -33,6 +33,8 @@ def fold_head(model: nn.Module, old: Head, new: Head | Ensemble) -> nn.Module:
             f"The network has {found} with the old head's weights; pass the network that the "
             "features were extracted from."
         )
+    if new is old:
+        return copy.deepcopy(model)
     if isinstance(new, Ensemble):
         layer: nn.Module = EnsembleHead(new.old, new.new, new.t_old, new.t_new)
     else:

@@ -150,6 +150,7 @@ def predict_images(
     images: ImageSet,
     device: torch.device,
     precision: Literal["fp32", "bf16"],
+    *,
     batch_size: int = 500,
 ) -> Tensor:
     """Logits of un-augmented images: (n, C) float32 on the CPU, the network in eval mode."""

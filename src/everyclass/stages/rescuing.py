@@ -93,22 +93,17 @@ def rescue(
     """
     settings = retraining or Retraining()
     if missing_classes not in get_args(MissingClasses):
-        raise InputError(
-            f"missing_classes must be 'error' or 'keep-old'; got {missing_classes!r}."
-        )
-    whole, whole_val = train, val
+        raise InputError(f"missing_classes must be 'error' or 'keep-old'; got {missing_classes!r}.")
+    if val is not None:
+        val = val.checked_against(train, "The validation set")
+    whole = train
     present = np.flatnonzero(train.class_counts.counts > 0)
     if len(present) < train.num_classes:
         _check_missing(train, missing_classes)
         train = _restricted(train, present)
-        val = None if whole_val is None else _restricted(whole_val, present)
+        val = None if val is None else _restricted(val, present)
     if len(present) < 2:
         raise InputError("The training features hold one class only; nothing can be told apart.")
-    if val is not None and val.num_features != train.num_features:
-        raise InputError(
-            f"The validation features have width {val.num_features} and the training features "
-            f"{train.num_features}: they come from different networks."
-        )
 
     if train.head is None:
         train = train.with_head(retrain(train, CROSS_ENTROPY, seed=seed, show=show))
@@ -205,6 +200,12 @@ def _check_missing(train: Features, policy: MissingClasses) -> None:
             f"{len(counts.missing)} classes have no training image ({names}{more}) and there is no "
             "old head whose rows could be kept; give one."
         )
+    if train.head.kind != "linear":
+        raise InputError(
+            f"{len(counts.missing)} classes have no training image ({names}{more}) and the old "
+            f"head is a {train.head.kind} one, whose rows cannot stand beside linear ones; add "
+            "images."
+        )
 
 
 def _restricted(features: Features, classes: npt.NDArray[np.intp]) -> Features:
@@ -216,8 +217,9 @@ def _restricted(features: Features, classes: npt.NDArray[np.intp]) -> Features:
     return Features(
         features.features[..., rows, :],
         index[features.labels[rows]],
-        None if head is None else replace(head, weight=head.weight[classes],
-                                          bias=head.bias[classes]),
+        None
+        if head is None
+        else replace(head, weight=head.weight[classes], bias=head.bias[classes]),
         None if names is None else tuple(names[c] for c in classes),
         None if features.ids is None else features.ids[rows],
     )

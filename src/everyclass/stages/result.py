@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
@@ -16,6 +20,7 @@ from everyclass.artifacts import (
     Head,
     Predictions,
     birth_certificate,
+    prepare_folder,
     write_json,
 )
 from everyclass.metrics import evaluate
@@ -23,7 +28,30 @@ from everyclass.stages.deciding import ClassifierName, Verdict
 from everyclass.stages.ensembling import Ensemble
 from everyclass.stages.folding import fold_head
 
-__all__ = ["RescueResult"]
+__all__ = ["RescueResult", "replaced_together"]
+
+_NAMES: tuple[ClassifierName, ...] = get_args(ClassifierName)
+
+
+@contextmanager
+def replaced_together(folder: str | Path, *, stale: Iterable[str] = ()) -> Iterator[Path]:
+    """A hidden folder inside ``folder``; its files take their places only when all are written.
+
+    Args:
+        folder: made if it is not there; files of the same names are replaced.
+        stale: files of earlier results, removed where no new one takes their place.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+    """
+    folder = prepare_folder(folder, overwrite=True)
+    with tempfile.TemporaryDirectory(prefix=".results.tmp-", dir=folder) as hidden:
+        yield Path(hidden)
+        written = {file.name for file in Path(hidden).iterdir()}
+        for name in sorted(written):
+            os.replace(Path(hidden) / name, folder / name)
+        for name in set(stale) - written:
+            (folder / name).unlink(missing_ok=True)
 
 
 @dataclass
@@ -81,8 +109,7 @@ class RescueResult:
             The old classifier's evaluation and that of the recommended one (the same one twice if
             no change is recommended); all three stay in ``evaluations``.
         """
-        names: tuple[ClassifierName, ...] = ("old", "retrained", "ensemble")
-        self.evaluations = {name: evaluate(self.predict(test, name)) for name in names}
+        self.evaluations = {name: evaluate(self.predict(test, name)) for name in _NAMES}
         return self.evaluations["old"], self.evaluations[self.verdict.use]
 
     def to_module(self, model: nn.Module, which: ClassifierName | None = None) -> nn.Module:
@@ -110,7 +137,7 @@ class RescueResult:
         report = RescueReport(
             title=title,
             verdict=self.verdict.to_dict(),
-            evaluations=dict(self.evaluations),
+            evaluations=dict[str, Evaluation](self.evaluations),
             class_counts=self.class_counts,
             settings=self.settings,
             created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -120,20 +147,26 @@ class RescueResult:
     def save(self, folder: str | Path, test: Features | None = None) -> None:
         """Write heads, ``evaluation.json``, ``result.json``, ``report.html`` into ``folder``.
 
+        Either all of it is written or what stood there stays.
+
         Args:
-            folder: made if it is not there; files of the same names are replaced.
+            folder: made if it is not there; what an earlier rescue left there is replaced.
             test: if given, all three are judged on it and their predictions are written too.
+
+        Raises:
+            OutputError: no permission, or no space.
         """
-        folder = Path(folder)
         if test is not None:
             self.evaluate(test)
-            for name in self.evaluations:
-                self.predict(test, name).save(folder / f"{name}.npz")
-        self.old.save(folder / "old-head.safetensors")
-        self.retrained.save(folder / "head.safetensors")
-        write_json(folder / "evaluation.json", self.to_dict())
-        write_json(folder / "result.json", {"settings": self.settings, **birth_certificate()})
-        self.report(folder / "report.html")
+        with replaced_together(folder, stale=[f"{name}.npz" for name in _NAMES]) as new:
+            if test is not None:
+                for name in _NAMES:
+                    self.predict(test, name).save(new / f"{name}.npz")
+            self.old.save(new / "old-head.safetensors")
+            self.retrained.save(new / "head.safetensors")
+            write_json(new / "evaluation.json", self.to_dict())
+            write_json(new / "result.json", {"settings": self.settings, **birth_certificate()})
+            self.report(new / "report.html")
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``evaluation.json``: verdict, temperatures, and each evaluation."""

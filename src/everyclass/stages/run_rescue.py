@@ -10,13 +10,13 @@ import torch
 
 from everyclass.artifacts import Features, Run, prepare_folder
 from everyclass.data import DataConfig, ImageSet, load_dataset
-from everyclass.errors import InputError, MissingFileError
+from everyclass.errors import FileFormatError, InputError, MissingFileError
 from everyclass.nn import Classifier, build_classifier
 from everyclass.progress import silent
 from everyclass.stages.extraction import extract_views
 from everyclass.stages.pretraining import image_batches
 from everyclass.stages.rescuing import MissingClasses, rescue
-from everyclass.stages.result import RescueResult
+from everyclass.stages.result import RescueResult, replaced_together
 from everyclass.stages.retraining import Retraining
 from everyclass.training import choose_device, load_checkpoint
 
@@ -36,10 +36,10 @@ def load_network(run: Run, num_classes: int) -> Classifier:
         raise MissingFileError(
             f"{run.folder} has no checkpoint yet; train it with everyclass pretrain."
         )
-    model = build_classifier(run.config["backbone"], num_classes, seed=0)
     try:
+        model = build_classifier(run.config["backbone"], num_classes, seed=0)
         model.load_state_dict(load_checkpoint(run.checkpoint)["model"])
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, TypeError) as error:
         raise InputError(f"{run.checkpoint} does not fit the run's configuration.") from error
     return model.eval()
 
@@ -65,7 +65,11 @@ def extract_run(
         seed: of the augmentation.
         show: how progress is shown.
     """
-    config = DataConfig(**run.config["data"])
+    try:
+        config = DataConfig(**run.config["data"])
+        precision = run.config["precision"]
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(f"{run.folder / 'config.json'} is damaged or incomplete.") from error
     dataset = load_dataset(replace(config, val=val or config.val), root=data_root)
     where = choose_device(device)
     model = load_network(run, dataset.num_classes).to(
@@ -80,7 +84,7 @@ def extract_run(
             torch.from_numpy(part.labels),
             num_views=views,
             device=where,
-            precision=run.config["precision"],
+            precision=precision,
             class_names=dataset.class_names,
             seed=seed,
             title=f"features of {what} images",
@@ -146,7 +150,8 @@ def rescue_run(
         show=show,
     )
     result.settings["run"] = run.config
-    train.save(folder / "train-features.npz")
-    test.save(folder / "test-features.npz")
-    result.save(folder, test)
+    with replaced_together(folder) as new:
+        train.save(new / "train-features.npz")
+        test.save(new / "test-features.npz")
+        result.save(new, test)
     return result

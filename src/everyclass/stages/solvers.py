@@ -209,9 +209,7 @@ def fit_minibatches(
     return weight, bias
 
 
-def _orders(
-    rows: int, settings: MinibatchSettings, sampling: Tensor | None
-) -> Iterator[Tensor]:
+def _orders(rows: int, settings: MinibatchSettings, sampling: Tensor | None) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(settings.seed)
     for _ in range(settings.epochs):
         if sampling is None:

@@ -41,9 +41,12 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if metadata.get("everyclass_checkpoint") != _VERSION:
         raise FileFormatError(f"{path} is not a checkpoint of this library (version {_VERSION}).")
     try:
-        return _join(json.loads(metadata["state"]), tensors)  # type: ignore[no-any-return]
-    except (KeyError, ValueError) as error:
+        state = _join(json.loads(metadata["state"]), tensors)
+        if not isinstance(state, dict):
+            raise TypeError("its state is no dictionary")
+    except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{path} is a damaged checkpoint: {error}.") from error
+    return state
 
 
 def _split(value: Any, place: str, tensors: dict[str, np.ndarray]) -> Any:

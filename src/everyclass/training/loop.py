@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from everyclass.data import BatchAugmentation
-from everyclass.errors import RunFailedError
+from everyclass.errors import FileFormatError, RunFailedError
 from everyclass.progress import silent
 from everyclass.training.allocator import keep_large_buffers
 from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
@@ -95,6 +96,7 @@ def fit(
         show: how progress is shown.
 
     Raises:
+        FileFormatError: the checkpoint is damaged or of another training.
         RunFailedError: the loss became NaN or infinite.
     """
     keep_large_buffers()
@@ -112,13 +114,18 @@ def fit(
     first_epoch = 1
     if checkpoint is not None and checkpoint.exists():
         state = load_checkpoint(checkpoint)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
-        generator.set_state(state["generator"])
-        first_epoch = state["epoch"] + 1
+        try:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            scheduler.load_state_dict(state["scheduler"])
+            generator.set_state(state["generator"])
+            first_epoch = state["epoch"] + 1
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise FileFormatError(
+                f"{checkpoint} is not a checkpoint of this training; remove it to begin anew."
+            ) from error
 
-    network = _compiled(model) if settings.compile else model
+    network = _compiled(model, device) if settings.compile else model
     epochs = settings.schedule.epochs
     done = (first_epoch - 1) * len(labels)
     with show("training", epochs * len(labels), "images", done) as task:
@@ -168,5 +175,16 @@ def fit(
     return model.eval()
 
 
-def _compiled(model: nn.Module) -> Any:
+def _compiled(model: nn.Module, device: torch.device) -> Any:
+    """The compiled network, or with a notice the network as it is where nothing can compile it."""
+    try:
+        torch.compile(torch.square)(torch.ones(2, device=device))
+    except Exception as error:  # of whatever kind the backend that torch has chosen raises
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        warnings.warn(
+            f"The network is trained without torch.compile, which does not work here ({reason}); "
+            "install a C++ compiler, such as g++, to have it.",
+            stacklevel=3,
+        )
+        return model
     return torch.compile(model)

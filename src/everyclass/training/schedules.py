@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR
@@ -12,6 +13,8 @@ from torch.optim.lr_scheduler import SequentialLR as _SequentialLR
 from everyclass.errors import InputError
 
 __all__ = ["Schedule", "build_scheduler"]
+
+Decay = Literal["steps", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -26,33 +29,41 @@ class Schedule:
         warmup_epochs: the first epochs, at learning_rate · e / warmup_epochs for e = 1, 2, ….
         milestones: as fractions of ``epochs``, so that a shorter run keeps its shape.
         step_factor: what each milestone multiplies the rate by.
-    """
-
-    epochs: int = 200
-    learning_rate: float = 0.1
-    decay: Literal["steps", "cosine"] = "steps"
-    warmup_epochs: int = 5
-    milestones: tuple[float, ...] = (0.8, 0.9)
-    step_factor: float = 0.01
-
-
-def build_scheduler(optimizer: torch.optim.Optimizer, schedule: Schedule) -> LRScheduler:
-    """A scheduler to be stepped once after each epoch.
 
     Raises:
         InputError: less than one epoch, or a decay of another name.
     """
-    if schedule.epochs < 1:
-        raise InputError(f"A run needs at least one epoch; got {schedule.epochs}.")
+
+    epochs: int = 200
+    learning_rate: float = 0.1
+    decay: Decay = "steps"
+    warmup_epochs: int = 5
+    milestones: tuple[float, ...] = (0.8, 0.9)
+    step_factor: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise InputError(f"A run needs at least one epoch; got {self.epochs}.")
+        if self.decay not in get_args(Decay):
+            raise InputError(f"The decay must be 'steps' or 'cosine'; got {self.decay!r}.")
+
+
+class _Steps(MultiStepLR):
+    """Takes milestones back from a checkpoint, where torch's Counter of them is a plain dict."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "milestones": Counter(state_dict["milestones"])})
+
+
+def build_scheduler(optimizer: torch.optim.Optimizer, schedule: Schedule) -> LRScheduler:
+    """A scheduler to be stepped once after each epoch."""
     warmup = min(schedule.warmup_epochs, schedule.epochs - 1)
     after: LRScheduler
     if schedule.decay == "cosine":
         after = CosineAnnealingLR(optimizer, T_max=schedule.epochs - warmup)
-    elif schedule.decay == "steps":
-        steps = [round(m * schedule.epochs) - warmup for m in schedule.milestones]
-        after = MultiStepLR(optimizer, steps, gamma=schedule.step_factor)
     else:
-        raise InputError(f"The decay must be 'steps' or 'cosine'; got {schedule.decay!r}.")
+        steps = [round(m * schedule.epochs) - warmup for m in schedule.milestones]
+        after = _Steps(optimizer, steps, gamma=schedule.step_factor)
     if warmup == 0:
         return after
     # LinearLR runs from 1/w to 1 over w−1 steps: epoch e (from 1) has the rate · e / w.

@@ -1,0 +1,45 @@
+# Everything a newcomer needs: `make demo`, `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lint test-slow bench clean
+
+demo: $(VENV)/.installed ## Install, rescue a small classifier, show where its report is.
+	$(BIN)/everyclass demo
+
+test: $(VENV)/.tested-with ## Fast tests: minutes on two cores.
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.developed-with ## Style, types, and the floors of docs/architecture.md.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-slow: $(VENV)/.tested-with ## Every test; EVERYCLASS_DATA names the folder with CIFAR.
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.tested-with ## Speed and memory, as ratios within one run.
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) everyclass-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.tested-with: $(VENV)/.installed
+	$(PIP) install -q -c constraints.txt -e ".[test]"
+	@touch $@
+
+$(VENV)/.developed-with: $(VENV)/.tested-with
+	$(PIP) install -q -c constraints.txt -e ".[dev]"
+	@touch $@

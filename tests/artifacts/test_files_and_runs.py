@@ -1,0 +1,392 @@
+"""Writes are whole or not at all; a run's folder is only ever gone on with as it was begun."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from everyclass.artifacts import (
+    ClassCounts,
+    Evaluation,
+    Features,
+    Head,
+    Predictions,
+    Run,
+    atomic_write,
+    birth_certificate,
+    prepare_folder,
+    read_json,
+    read_npz,
+    write_json,
+    write_npz,
+)
+from everyclass.errors import (
+    EveryclassError,
+    FileFormatError,
+    InputError,
+    MissingFileError,
+    OutputError,
+    OutputExistsError,
+)
+from everyclass.metrics import evaluate
+
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, MissingFileError])
+def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(
+    error: type[BaseException], tmp_path: Path
+) -> None:
+    path = tmp_path / "result.bin"
+    path.write_bytes(b"old")
+
+    def write() -> None:
+        with atomic_write(path) as stream:
+            stream.write(b"new, but only ha")
+            stream.flush()
+            assert path.read_bytes() == b"old"
+            raise error("stop")
+
+    with pytest.raises(error) as caught:
+        write()
+    assert type(caught.value) is error
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["result.bin"]
+
+
+def test_what_is_complete_takes_the_name_with_the_usual_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "result.bin"
+    with atomic_write(path) as stream:
+        stream.write(b"all of it")
+        assert not path.exists()
+    assert path.read_bytes() == b"all of it"
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert os.listdir(path.parent) == ["result.bin"]
+
+
+def test_a_folder_or_a_device_is_not_replaced(tmp_path: Path) -> None:
+    before = os.stat("/dev/null")
+    for place in (tmp_path, Path("/dev/null")):
+        with pytest.raises(OutputError, match="is a folder or a device; name a file"):
+            write_json(place, {})
+    assert os.stat("/dev/null").st_rdev == before.st_rdev
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_where_a_folder_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match=r"Cannot write .*below\.json"):
+        write_json(tmp_path / "file" / "below.json", {})
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+SAVERS: dict[str, Callable[[Path], None]] = {
+    "features.npz": Features(np.ones((900, 40)), np.arange(900) % 9).save,
+    "head.npz": Head(np.ones((900, 40)), np.zeros(900)).save,
+    "head.safetensors": Head(np.ones((900, 40)), np.zeros(900)).save,
+    "predictions.npz": Predictions(np.arange(900) % 9, logits=np.ones((900, 40))).save,
+    "evaluation.json": evaluate(labels=np.arange(9000), predicted=np.zeros(9000, int)).save,
+    "counts.csv": ClassCounts(np.full(9000, 10**8)).save,
+}
+
+
+def assert_earlier_file_survives_a_full_disk(save: Callable[[Path], None], path: Path) -> None:
+    path.write_bytes(b"earlier")
+    with pytest.raises(OutputError, match="the disk is full; free some space") as caught:
+        save(path)
+    assert isinstance(caught.value, OSError)
+    assert caught.value.exit_code == 1
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == b"earlier"
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.fixture(scope="module")
+def tiny_disk() -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    folder = Path(tempfile.mkdtemp(prefix="everyclass-tiny-"))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    try:
+        mounted = IS_ROOT and subprocess.run(mount, capture_output=True, check=False)
+        if not mounted or mounted.returncode:
+            pytest.skip("cannot mount a tmpfs here; /dev/full stands in for it in another test")
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], capture_output=True, check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_a_full_disk(name: str, tiny_disk: Path) -> None:
+    folder = tiny_disk / name.replace(".", "-")
+    folder.mkdir()
+    try:
+        assert_earlier_file_survives_a_full_disk(SAVERS[name], folder / name)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("name", SAVERS)
+def test_no_space_left_on_the_device(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_full_device(prefix: str, dir: Path) -> tuple[int, str]:
+        path = Path(dir) / f"{prefix}x"
+        path.touch()
+        return os.open("/dev/full", os.O_WRONLY), str(path)
+
+    monkeypatch.setattr(tempfile, "mkstemp", on_full_device)
+    assert_earlier_file_survives_a_full_disk(SAVERS[name], tmp_path / name)
+
+
+def test_what_the_disk_loses_at_the_end_is_lost_for_the_new_file_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def quota(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", quota)
+    assert_earlier_file_survives_a_full_disk(SAVERS["head.npz"], tmp_path / "head.npz")
+
+
+@contextlib.contextmanager
+def ordinary_user() -> Iterator[Path]:
+    """A folder of root's, as somebody else than root."""
+    folder = Path(tempfile.mkdtemp(prefix="everyclass-theirs-"))
+    folder.chmod(0o755 if IS_ROOT else 0o555)
+    if IS_ROOT:
+        os.setresuid(65534, 65534, 0)
+    try:
+        yield folder
+    finally:
+        if IS_ROOT:
+            os.setresuid(0, 0, 0)
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+def test_a_folder_that_may_not_be_written() -> None:
+    with ordinary_user() as folder:
+        for write in (
+            lambda: write_json(folder / "a.json", {}),
+            lambda: write_json(folder / "new" / "a.json", {}),
+            lambda: prepare_folder(folder, overwrite=True),
+            lambda: prepare_folder(folder / "new", overwrite=False),
+        ):
+            with pytest.raises(OutputError, match="no permission to write there"):
+                write()
+        assert os.listdir(folder) == []
+
+
+def test_a_file_that_may_not_be_read() -> None:
+    with ordinary_user() as folder:
+        if IS_ROOT:
+            os.setresuid(0, 0, 0)
+        folder.chmod(0o755)
+        (folder / "a.json").write_text("{}")
+        (folder / "a.json").chmod(0)
+        (folder / "closed").mkdir(mode=0)
+        if IS_ROOT:
+            os.setresuid(65534, 65534, 0)
+        for load in (read_json, read_npz, Evaluation.load, ClassCounts.load, Predictions.load):
+            with pytest.raises(EveryclassError, match="no permission to read"):
+                load(folder / "a.json")
+            with pytest.raises(MissingFileError):
+                load(folder / "closed" / "a.json")
+        with pytest.raises(OutputError, match="no permission"):
+            prepare_folder(folder / "closed" / "new", overwrite=False)
+
+
+# Folders -----------------------------------------------------------------------------------------
+
+
+def test_an_output_folder_that_holds_something(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text("earlier")
+    with pytest.raises(OutputExistsError, match=r"is not empty; name another one or pass --force"):
+        prepare_folder(tmp_path, overwrite=False, flag="--force")
+    with pytest.raises(FileExistsError, match="pass --overwrite"):
+        prepare_folder(tmp_path, overwrite=False)
+    with pytest.raises(OutputExistsError, match="is a file, not a folder"):
+        prepare_folder(tmp_path / "result.json", overwrite=True)
+    assert prepare_folder(tmp_path, overwrite=True) == tmp_path
+    assert (tmp_path / "result.json").read_text() == "earlier"
+    assert prepare_folder(tmp_path / "a" / "b", overwrite=False).is_dir()
+    assert os.listdir(tmp_path / "a" / "b") == []
+
+
+def test_what_a_killed_write_left_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / ".config.json.tmp-abc123").write_text("{")
+    assert prepare_folder(tmp_path, overwrite=False) == tmp_path
+    assert Run.start(tmp_path, {"seed": 0}).config["seed"] == 0
+
+
+# Plain files -------------------------------------------------------------------------------------
+
+
+def test_json_of_whatever_a_result_holds(tmp_path: Path) -> None:
+    value = {
+        "array": np.array([[1, 2]]),
+        "scalar": np.float32(0.5),
+        "flag": np.bool_(True),
+        "nan": float("nan"),
+        "infinite": [np.inf, -np.inf],
+        "path": Path("a") / "b",
+        "tuple": ("ä", None),
+        3: {"nested": np.array([np.nan])},
+    }
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == {
+        "array": [[1, 2]],
+        "scalar": 0.5,
+        "flag": True,
+        "nan": None,
+        "infinite": [None, None],
+        "path": "a/b",
+        "tuple": ["ä", None],
+        "3": {"nested": [None]},
+    }
+    assert "ä" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+def test_an_npz_holds_its_arrays_and_no_more(tmp_path: Path) -> None:
+    arrays = {"a": np.arange(3), "words": np.array(["x", "yz"]), "empty": np.empty((0, 2))}
+    write_npz(tmp_path / "a.npz", arrays)
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as stored:
+        assert sorted(stored.files) == ["a", "empty", "words"]
+    got = read_npz(tmp_path / "a.npz")
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(got[name], array, strict=True)
+
+
+# Runs --------------------------------------------------------------------------------------------
+
+
+CONFIG = {
+    "method": "ce",
+    "seed": 0,
+    "recipe": {"milestones": (160, 180), "rate": np.float64(0.1), "decay": float("nan")},
+    "data": {"root": Path("/data"), "ratio": 100},
+}
+
+
+def test_a_run_is_started_opened_and_come_back_to(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "one"
+    run = Run.start(folder, CONFIG)
+    assert run.result is None
+    again, opened = Run.start(folder, CONFIG), Run.open(folder)
+    assert run.config == again.config == opened.config
+    assert run.config["format"] == 1
+    assert run.config["recipe"]["milestones"] == [160, 180]
+    assert run.checkpoint.parent == folder
+    assert os.listdir(folder) == ["config.json"]
+    run.finish({"test": {"accuracy": np.float32(0.5)}})
+    assert Run.start(folder, CONFIG).result == {"test": {"accuracy": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "differences"),
+    [
+        ({"seed": 1}, "seed: 0 there, 1 asked"),
+        ({"data": {"root": "/data", "ratio": 50}}, "data.ratio: 100 there, 50 asked"),
+        ({"recipe": {**CONFIG["recipe"], "milestones": (60,)}}, "recipe.milestones: [160, 180] th"),
+        ({"extra": 3}, "extra: None there, 3 asked"),
+        ({"method": "gml", "seed": 2}, "method: ce there, gml asked; seed: 0 there, 2 asked"),
+    ],
+)
+def test_another_configuration_is_refused_with_the_differences(
+    changed: dict[str, Any], differences: str, tmp_path: Path
+) -> None:
+    Run.start(tmp_path / "run", CONFIG)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    with pytest.raises(InputError) as caught:
+        Run.start(tmp_path / "run", {**CONFIG, **changed})
+    assert differences in str(caught.value)
+    assert "name another folder with --out" in str(caught.value)
+    named = str(caught.value).split("(")[1]
+    assert named.count(" asked") == len(changed)
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(OutputExistsError, match="not empty and not a run; name another with --out"):
+        Run.start(tmp_path, CONFIG)
+    with pytest.raises(MissingFileError, match="is not a run: it has no config.json"):
+        Run.open(tmp_path)
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_a_damaged_configuration(tmp_path: Path) -> None:
+    Run.start(tmp_path, CONFIG)
+    (tmp_path / "config.json").write_text('{"method": "ce", ')
+    for come_back in (lambda: Run.open(tmp_path), lambda: Run.start(tmp_path, CONFIG)):
+        with pytest.raises(FileFormatError, match="not a readable run configuration"):
+            come_back()
+
+
+def epochs(run: Run) -> list[int]:
+    lines = (run.folder / "log.jsonl").read_text().splitlines()
+    return [json.loads(line)["epoch"] for line in lines]
+
+
+def test_epochs_that_are_run_again_replace_their_lines(tmp_path: Path) -> None:
+    run = Run.start(tmp_path, {})
+    for epoch in (1, 2, 3, 4):
+        run.log({"epoch": epoch, "loss": 1.0})
+    run.log({"epoch": 3, "loss": np.float32(2.0), "rate": float("nan")})
+    assert epochs(run) == [1, 2, 3]
+    last = (tmp_path / "log.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last, parse_constant=pytest.fail) == {"epoch": 3, "loss": 2.0, "rate": None}
+
+
+@pytest.mark.parametrize(
+    "torn", [b'{"epoch": 3, "lo', b"\0" * 40, b"\xff\xfe{", b"12", b"[]", b'{"loss": 1}', b"\n\n"]
+)
+def test_a_torn_last_line_is_survived(torn: bytes, tmp_path: Path) -> None:
+    run = Run.start(tmp_path, {})
+    run.log({"epoch": 1})
+    run.log({"epoch": 2})
+    with open(tmp_path / "log.jsonl", "ab") as log:
+        log.write(torn)
+    run = Run.open(tmp_path)
+    run.log({"epoch": 3})
+    assert epochs(run) == [1, 2, 3]
+
+
+def test_a_log_that_cannot_be_written_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.start(tmp_path, {})
+    run.log({"epoch": 1})
+    before = (tmp_path / "log.jsonl").read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        run.log({"epoch": 2})
+    assert (tmp_path / "log.jsonl").read_bytes() == before
+
+
+def test_a_birth_certificate_says_what_made_a_number(tmp_path: Path) -> None:
+    said = birth_certificate(1.5)
+    assert said["versions"]["numpy"] == np.__version__
+    assert said["seconds"] == 1.5
+    assert said["peak_memory_bytes"] > 1 << 20
+    assert "seconds" not in birth_certificate()
+    write_json(tmp_path / "c.json", said)
+    assert read_json(tmp_path / "c.json") == said

@@ -1,0 +1,31 @@
+"""What all tests share: hypothesis profiles, and the CIFAR files where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run; HYPOTHESIS_PROFILE=thorough looks for new ones.
+_COMMON = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+}
+settings.register_profile("quick", max_examples=40, derandomize=True, database=None, **_COMMON)
+settings.register_profile("thorough", max_examples=1000, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture(scope="session")
+def cifar_root() -> Path:
+    """The folder that EVERYCLASS_DATA names, with ``cifar10/`` and ``cifar100/`` in it."""
+    named = os.environ.get("EVERYCLASS_DATA")
+    if not named:
+        pytest.skip("EVERYCLASS_DATA does not name a folder with cifar10/ and cifar100/")
+    root = Path(named)
+    for folder in ("cifar10", "cifar100"):
+        if not list((root / folder).glob("train-*.parquet")):
+            pytest.skip(f"EVERYCLASS_DATA={named} has no {folder}/train-*.parquet")
+    return root

@@ -1,0 +1,75 @@
+"""The charts are valid, readable at any number of classes, and can be saved as pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from everyclass.artifacts import ClassCounts
+from everyclass.reporting import RescueReport, recall_chart, recall_rows
+from everyclass.reporting.charts import GROUP_COLOURS, change_chart, counts_chart
+
+
+def drawn(chart: Any) -> list[dict[str, Any]]:
+    """The rows behind a chart."""
+    (rows,) = chart.to_dict()["datasets"].values()
+    return list(rows)
+
+
+def test_recall_chart_draws_one_column_per_class(report: RescueReport) -> None:
+    rows = drawn(recall_chart(report.class_rows(), new="ensemble"))
+    assert [row["class"] for row in rows] == ["truck", "cat", "lynx", "yeti"]
+    assert [row["series"] for row in rows][:2] == ["ensemble: many", "ensemble: medium"]
+    assert rows[0]["points"] == pytest.approx(-10)
+
+
+def test_recall_chart_sorts_rows_itself(report: RescueReport) -> None:
+    rows = drawn(recall_chart(report.class_rows()[::-1]))
+    assert [row["class"] for row in rows] == ["truck", "cat", "lynx", "yeti"]
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100, 1000, 8142])
+def test_charts_stay_small(report_of: Callable[..., RescueReport], classes: int) -> None:
+    rows = report_of([f"class {c}" for c in range(classes)]).class_rows()
+    for chart in (recall_chart(rows), counts_chart(rows)):
+        text = json.dumps(chart.to_dict(), allow_nan=False)
+        assert len(text) < 100_000
+
+
+def test_charts_are_as_wide_as_what_holds_them(report: RescueReport) -> None:
+    rows = report.class_rows()
+    for chart in (recall_chart(rows), counts_chart(rows), change_chart(report.risers())):
+        specification = chart.to_dict()
+        assert specification["width"] == "container"
+        assert specification["description"]
+
+
+def test_classes_without_training_images_have_no_bar() -> None:
+    rows = recall_rows(None, None, ClassCounts([1000, 0, 10]))
+    bars = {row["class"]: row["images"] for row in drawn(counts_chart(rows))}
+    assert bars == {"class 0": 1000, "class 1": 0.7, "class 2": 10}  # 0.7 is where bars start
+    equal = drawn(counts_chart(recall_rows(None, None, ClassCounts([5, 5]))))
+    assert [row["images"] for row in equal] == [5, 5]
+
+
+def test_saved_as_svg_and_png(report: RescueReport, tmp_path: Path) -> None:
+    chart = recall_chart(report.class_rows(), old="CE", new="CE + GML", width=600)
+    chart.save(str(tmp_path / "figure2.svg"))
+    chart.save(str(tmp_path / "figure2.png"))
+    svg = (tmp_path / "figure2.svg").read_text(encoding="utf-8")
+    assert "CE + GML: many" in svg
+    assert all(colour in svg for colour in GROUP_COLOURS.values())
+    assert (tmp_path / "figure2.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_colours_are_apart_from_white_and_from_black() -> None:
+    for colour in GROUP_COLOURS.values():
+        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert 1.05 / (luminance + 0.05) >= 3
+        assert (luminance + 0.05) / 0.05 >= 3

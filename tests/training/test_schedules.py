@@ -1,0 +1,87 @@
+"""Learning rates, epoch by epoch, as the recipes say them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from everyclass.errors import InputError
+from everyclass.training import Schedule, build_scheduler
+
+
+def rates(schedule: Schedule) -> list[float]:
+    """The learning rate in each epoch."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=schedule.learning_rate)
+    scheduler = build_scheduler(optimizer, schedule)
+    seen = []
+    for _ in range(schedule.epochs):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+def test_the_published_200_epochs() -> None:
+    seen = rates(Schedule())
+    expected = [0.1 * e / 5 for e in range(1, 6)]  # 0.02, 0.04, … in epochs 1 to 5
+    expected += [0.1] * 155 + [0.001] * 20 + [0.00001] * 20
+    assert seen == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_shorter_run_keeps_the_shape() -> None:
+    seen = rates(Schedule(epochs=50, learning_rate=0.2))
+    expected = [0.2 * e / 5 for e in range(1, 6)] + [0.2] * 35 + [0.002] * 5 + [0.00002] * 5
+    assert seen == pytest.approx(expected, rel=1e-12)
+
+
+def test_cosine_falls_from_the_peak_towards_zero() -> None:
+    schedule = Schedule(epochs=25, learning_rate=0.3, decay="cosine", warmup_epochs=5)
+    seen = rates(schedule)
+    expected = [0.3 * e / 5 for e in range(1, 6)]
+    expected += [0.15 * (1 + math.cos(math.pi * k / 20)) for k in range(20)]
+    assert seen == pytest.approx(expected, rel=1e-9)
+
+
+def test_cosine_without_warmup() -> None:
+    seen = rates(Schedule(epochs=4, learning_rate=1.0, decay="cosine", warmup_epochs=0))
+    assert seen == pytest.approx([0.5 * (1 + math.cos(math.pi * k / 4)) for k in range(4)])
+
+
+@pytest.mark.parametrize("decay", ["steps", "cosine"])
+def test_one_epoch_runs_at_the_full_rate(decay: str) -> None:
+    assert rates(Schedule(epochs=1, decay=decay)) == [0.1]  # type: ignore[arg-type]
+
+
+@given(
+    epochs=st.integers(1, 60),
+    warmup=st.integers(0, 8),
+    decay=st.sampled_from(["steps", "cosine"]),
+    peak=st.floats(1e-3, 10),
+)
+def test_every_schedule_rises_to_its_peak_and_never_again(
+    epochs: int, warmup: int, decay: str, peak: float
+) -> None:
+    schedule = Schedule(epochs, peak, decay, warmup)  # type: ignore[arg-type]
+    seen = rates(schedule)
+    top = seen.index(max(seen))
+    assert seen[: top + 1] == sorted(seen[: top + 1])
+    assert seen[top:] == sorted(seen[top:], reverse=True)
+    assert 0 < min(seen)
+    assert max(seen) <= peak * (1 + 1e-9)
+    if epochs > 2 * warmup + 2:
+        assert max(seen) == pytest.approx(peak)
+
+
+@pytest.mark.parametrize("epochs", [0, -3])
+def test_no_epochs_are_refused(epochs: int) -> None:
+    with pytest.raises(InputError, match=f"at least one epoch; got {epochs}"):
+        Schedule(epochs=epochs)
+
+
+def test_an_unknown_decay_is_refused() -> None:
+    with pytest.raises(InputError, match="must be 'steps' or 'cosine'; got 'linear'"):
+        Schedule(decay="linear")  # type: ignore[arg-type]

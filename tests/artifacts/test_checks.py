@@ -167,9 +167,7 @@ def test_group_boundaries_under_both_rules() -> None:
 # Features and heads ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("bad", "where"), [(np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")]
-)
+@pytest.mark.parametrize(("bad", "where"), [(np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")])
 def test_features_that_are_not_finite_are_named_by_position(bad: float, where: str) -> None:
     plain, views = np.zeros((3, 2)), np.zeros((2, 3, 2), dtype=np.float16)
     plain[1, 1] = plain[2, 0] = views[1, 2, 0] = bad

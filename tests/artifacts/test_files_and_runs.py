@@ -324,7 +324,7 @@ def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(OutputExistsError, match="not empty and not a run; name another with --out"):
         Run.start(tmp_path, CONFIG)
-    with pytest.raises(MissingFileError, match="is not a run: it has no config.json"):
+    with pytest.raises(MissingFileError, match=r"is not a run: it has no config\.json"):
         Run.open(tmp_path)
     assert os.listdir(tmp_path) == ["thesis.tex"]
 

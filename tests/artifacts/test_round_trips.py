@@ -212,9 +212,7 @@ def tables(draw: st.DrawFn) -> tuple[Path, dict[str, list[Any]], dict[str, Any],
     if form in ("indices", "names"):
         predicted = draw(arrays(np.int64, count, elements=label))
         predicted_column = draw(st.sampled_from(["predicted", "guess"]))
-        columns[predicted_column] = (
-            [names[c] for c in predicted] if by_name else predicted.tolist()
-        )
+        columns[predicted_column] = [names[c] for c in predicted] if by_name else predicted.tolist()
         asked |= {} if predicted_column == "predicted" else {"predicted_column": "guess"}
         asked["class_names"] = said["class_names"] = names
         said["predicted"] = predicted

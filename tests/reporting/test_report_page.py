@@ -188,14 +188,14 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 @settings(max_examples=15)
 @given(st.lists(NAMES, min_size=2, max_size=5, unique=True))
-def test_any_names_are_text(
-    report_of: Callable[..., RescueReport], names: list[str]
-) -> None:
+def test_any_names_are_text(report_of: Callable[..., RescueReport], names: list[str]) -> None:
     assert_harmless(report_of(names))
 
 
 def assert_harmless(report: RescueReport) -> None:
-    plain = Page(render_report(replace(report, class_counts=ClassCounts(report.class_counts.counts))))
+    plain = Page(
+        render_report(replace(report, class_counts=ClassCounts(report.class_counts.counts)))
+    )
     page = Page(render_report(report))
     assert {tag for tag, _ in page.tags} == {tag for tag, _ in plain.tags}
     assert [kind for kind, _ in page.scripts] == [kind for kind, _ in plain.scripts]
@@ -295,7 +295,9 @@ def test_a_lone_surrogate_does_not_stop_the_report(
 
 def test_importing_is_cheap() -> None:
     code = "import sys, everyclass.reporting; print(*sorted(sys.modules))"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
     loaded = set(answer.stdout.split())
     assert not {"torch", "altair", "vl_convert", "jinja2"} & loaded
 

@@ -159,15 +159,16 @@ def test_what_does_not_fit_together_is_refused(report: RescueReport) -> None:
 
 
 def test_names_become_printable_and_stay_distinct() -> None:
-    names = ("a\nb", "\u202egnp.exe", " ", "c", "c ", "👩‍🔬")
-    rows = recall_rows(None, None, ClassCounts([6, 5, 4, 3, 2, 1], names=names))
+    names = ("a\nb", "\u202egnp.exe", " ", "c", "c ", "👩‍🔬", "2")
+    rows = recall_rows(None, None, ClassCounts([7, 6, 5, 4, 3, 2, 1], names=names))
     assert [row["class"] for row in rows] == [
         "a b",
         "gnp.exe",
-        "class 2",
-        "c (class 3)",
-        "c (class 4)",
+        "class 2 (index 2)",
+        "c (index 3)",
+        "c (index 4)",
         "👩‍🔬",
+        "class 2 (index 6)",
     ]
     unnamed = recall_rows(None, None, ClassCounts([2, 1]))
     assert [row["class"] for row in unnamed] == ["class 0", "class 1"]

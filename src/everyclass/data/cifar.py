@@ -218,7 +218,7 @@ def _is_ours(path: Path, facts: CIFARFacts) -> bool:
         columns = set(pq.read_schema(path).names)
     except Exception as error:
         raise FileFormatError(f"{path} is not a readable parquet file: {error}.") from error
-    return ("fine_label" in columns) == (facts.num_classes == 100)
+    return ("fine_label" in columns) == (facts.label_key == "fine_labels")
 
 
 def _read_parquet(facts: CIFARFacts, folder: Path) -> _Source:

@@ -65,7 +65,7 @@ def balanced_softmax_loss(
         >>> balanced_softmax_loss(logits, labels, [90, 10])
         tensor(0.7380)
         >>> balanced_softmax_loss(logits, labels, [90, 10], reduction="none")
-        tensor([0.0149, 1.4465])
+        tensor([0.0149, 1.4612])
 
     References:
         Ren et al., Balanced Meta-Softmax for Long-Tailed Visual Recognition, NeurIPS 2020.

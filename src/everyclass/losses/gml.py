@@ -35,7 +35,7 @@ Absent = Literal["present", "all"]
 _ABSENT = get_args(Absent)
 
 _BLOCK = 1 << 22  # logits per block: 16 MB of float32
-_SMALLEST = 1e-30  # a probability from here on can be summed, divided and inverted in float32
+_SMALLEST = 1e-30  # for probabilities from here on float32 is enough; below, take logarithms
 _NO_GRADIENT = (None,) * 4  # for every argument but the logits
 
 
@@ -183,7 +183,8 @@ def _gml(
         return _with_gradient(logits, labels, log_counts, absent, check_labels)
     check_labels()
     log_probs = _log_probs(logits, labels, log_counts)
-    return _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1]), absent)
+    loss = _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1]), absent)
+    return loss.to(log_probs.dtype)
 
 
 def _definition(
@@ -193,7 +194,8 @@ def _definition(
     z = logits.to(loss_dtype(logits))
     z = z if log_counts is None else z + log_counts
     log_probs = F.log_softmax(z, -1).gather(1, labels[:, None]).squeeze(1)
-    return _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1]), absent)
+    loss = _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1]), absent)
+    return loss.to(log_probs.dtype)
 
 
 def _per_class(log_probs: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
@@ -201,8 +203,10 @@ def _per_class(log_probs: Tensor, labels: Tensor, num_classes: int) -> tuple[Ten
 
     Returns:
         log Σ p over the images of each class, 0 where there is none; and how many those are.
-        Both (C,).
+        Both (C,), float64 where the device has it.
     """
+    # One after the other, thousands of float32 would add up to only five digits.
+    log_probs = log_probs.to(torch.float32 if log_probs.device.type == "mps" else torch.float64)
     empty = log_probs.new_zeros(num_classes)
     largest = empty.scatter_reduce(0, labels, log_probs.detach(), "amax", include_self=False)
     relative = (log_probs - largest.index_select(0, labels)).exp()
@@ -234,13 +238,13 @@ class _GeometricMean(torch.autograd.Function):
         check_labels: Callable[[], None],
     ) -> Tensor:
         ctx.absent = absent
-        ctx.probs = None
+        ctx.gradient = None
         found = None
         if logits.device.type == "cpu" and logits.dtype in (torch.float32, torch.float64):
-            # On the CPU exp is what costs time: keep the softmax for the backward pass.
-            ctx.probs = torch.empty_like(logits, memory_format=torch.contiguous_format)
-            _softmax(logits, log_counts, ctx.probs)
-            found = _from_probs(ctx.probs, labels, absent)
+            # On the CPU exp is what costs time, so its results are kept: they become the gradient.
+            ctx.gradient = torch.empty_like(logits, memory_format=torch.contiguous_format)
+            _softmax(logits, log_counts, ctx.gradient)
+            found = _from_probs(ctx.gradient, labels, absent)
         if found is None:
             check_labels()
             log_probs = _log_probs(logits, labels, log_counts)
@@ -248,7 +252,9 @@ class _GeometricMean(torch.autograd.Function):
             loss = _mean_over_classes(log_sums, sizes, absent)
             weights = (log_probs - log_sums.index_select(0, labels)).exp_()
             found = loss, weights.div_(_divisor(sizes, absent))
-        loss, weights = found
+        loss, weights = (t.to(loss_dtype(logits)) for t in found)
+        if ctx.gradient is not None:
+            _times_difference(ctx.gradient, labels, weights)
         ctx.save_for_backward(logits, labels, log_counts, weights)
         return loss
 
@@ -259,12 +265,13 @@ class _GeometricMean(torch.autograd.Function):
             value = _definition(logits, labels, log_counts, ctx.absent)
             (out,) = torch.autograd.grad(value, logits, grad, create_graph=True)
             return out, *_NO_GRADIENT
-        scale = (weights * grad)[:, None]
-        # The buffer becomes the gradient, which is the caller's from then on.
-        probs, ctx.probs = ctx.probs, None
-        if probs is None:
-            return _gradient(logits, labels, log_counts, scale), *_NO_GRADIENT
-        return _times_difference(probs, labels, scale), *_NO_GRADIENT
+        # The buffer is the caller's from here on; a second backward pass makes another.
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None:
+            gradient = _gradient(logits, labels, log_counts, weights * grad)
+        elif float(grad) != 1:
+            gradient.mul_(grad)
+        return gradient, *_NO_GRADIENT
 
 
 _with_gradient: Callable[..., Tensor] = _GeometricMean.apply
@@ -318,6 +325,7 @@ def _from_probs(probs: Tensor, labels: Tensor, absent: Absent) -> tuple[Tensor, 
     if not float(p.min()) >= _SMALLEST:
         return None
     num_classes = probs.shape[1]
+    p = p.double()
     sizes = labels.bincount(minlength=num_classes)
     sums = labels.bincount(p, minlength=num_classes).index_select(0, labels)
     weights = p.div_(sums).div_(_divisor(sizes, absent))
@@ -326,20 +334,21 @@ def _from_probs(probs: Tensor, labels: Tensor, absent: Absent) -> tuple[Tensor, 
     return loss, weights
 
 
-def _times_difference(probs: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
-    """Turn p̃ into scale · (p̃ − onehot(y)), in place."""
-    return probs.mul_(scale).scatter_add_(1, labels[:, None], -scale)
+def _times_difference(probs: Tensor, labels: Tensor, weights: Tensor) -> None:
+    """Turn p̃ into w · (p̃ − onehot(y)), in place."""
+    weights = weights[:, None]
+    probs.mul_(weights).scatter_add_(1, labels[:, None], -weights)
 
 
-def _gradient(logits: Tensor, labels: Tensor, log_counts: Tensor | None, scale: Tensor) -> Tensor:
+def _gradient(logits: Tensor, labels: Tensor, log_counts: Tensor | None, weights: Tensor) -> Tensor:
     """The gradient from the logits alone, rounded to their type once, at the end."""
     out = torch.empty_like(logits, memory_format=torch.contiguous_format)
-    block = None if out.dtype == scale.dtype else _one_block(logits)
+    block = None if out.dtype == weights.dtype else _one_block(logits)
     for rows in _blocks(logits):
         target = out[rows]
         probs = target if block is None else block[: len(target)]
         _softmax(logits[rows], log_counts, probs)
-        _times_difference(probs, labels[rows], scale[rows])
+        _times_difference(probs, labels[rows], weights[rows])
         if block is not None:
             target.copy_(probs)
     return out

@@ -66,7 +66,6 @@ def score_numbers(predictions: Predictions) -> ScoreNumbers:
     confidence = np.empty(n)
     rank = np.empty(n, dtype=np.int64)
     brier = 0.0
-    bins_count = np.zeros(classes * BINS)
     bins_mass = np.zeros(classes * BINS)
     step = max(1, _CHUNK_VALUES // classes)
     for start in range(0, n, step):
@@ -84,7 +83,6 @@ def score_numbers(predictions: Predictions) -> ScoreNumbers:
         confidence[rows] = p[here, top[rows]]
         brier += (p * p).sum() - 2 * p[here, labels[rows]].sum() + len(p)
         where = np.minimum((p * BINS).astype(np.int64), BINS - 1) + np.arange(classes) * BINS
-        bins_count += np.bincount(where.ravel(), minlength=classes * BINS)
         bins_mass += np.bincount(where.ravel(), weights=p.ravel(), minlength=classes * BINS)
         # What is true of the label's bin is subtracted as an outcome of one.
         np.subtract.at(bins_mass, where[here, labels[rows]], 1.0)

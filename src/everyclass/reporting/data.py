@@ -349,14 +349,15 @@ def _worst_tenth(recall: Sequence[float]) -> float | None:
 
 
 def _names(class_counts: ClassCounts) -> tuple[str, ...]:
-    """Distinct names in printable characters, ``class 7`` where there is none."""
+    """Distinct names in printable characters; ``class 7`` where one is a number or blank."""
     given = class_counts.names or ("",) * class_counts.num_classes
-    clean = [" ".join(name.translate(_UNPRINTABLE).split()) for name in given]
-    often = Counter(clean)
-    return tuple(
-        name if name and often[name] == 1 else f"{name} (class {c})" if name else f"class {c}"
-        for c, name in enumerate(clean)
-    )
+    names = [" ".join(name.translate(_UNPRINTABLE).split()) for name in given]
+    names = [
+        f"class {name or c}" if not name.strip("0123456789") else name
+        for c, name in enumerate(names)
+    ]
+    often = Counter(names)
+    return tuple(n if often[n] == 1 else f"{n} (index {c})" for c, n in enumerate(names))
 
 
 def _recall(evaluation: Evaluation | None, index: int) -> float | None:

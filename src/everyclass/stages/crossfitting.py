@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from everyclass.artifacts import Features
 from everyclass.errors import InputError
@@ -19,9 +20,11 @@ from everyclass.stages.solvers import fit_exact, standardise
 
 __all__ = ["PENALTIES", "CrossFit", "balanced_log_loss", "cross_fit", "mean_log_probability"]
 
-PENALTIES: tuple[float, ...] = tuple(10.0**k for k in np.arange(-1, -5.5, -0.5))
+PENALTIES: tuple[float, ...] = tuple(10.0 ** (-k / 2) for k in range(2, 13))
 FOLDS = 5
+FOLD_TOLERANCE = 1e-3
 MOST_VIEWS = 2
+PATIENCE = 2
 NEVER_HELD_OUT = -1
 
 Criterion = Callable[[npt.NDArray[Any], npt.NDArray[np.int64]], float]
@@ -75,7 +78,8 @@ def cross_fit(
 
     Images are dealt to folds class by class. Each fold's head is fitted to the other folds (at
     most two views of them), from the strongest penalty to the weakest, each starting where the
-    one before ended, and judged on the first view of its own images.
+    one before ended, and judged on the first view of its own images. After two penalties that
+    do worse than the best one, the weaker ones are not tried.
 
     Args:
         train: training features.
@@ -93,32 +97,34 @@ def cross_fit(
     penalties = sorted(penalties, reverse=True)
     fold_of = _deal(train.labels, folds, seed)
     held_out = np.flatnonzero(fold_of != NEVER_HELD_OUT)
-    if not len(held_out):
+    if len(held_out) == 0:
         raise InputError(
-            "No class has two training images, so none can be held out to choose the penalty and "
-            "to judge by; give a penalty and validation features."
+            "Every class has one training image only, so none can be held out; give held-out "
+            "features with --val and a --penalty."
         )
-    place = np.full(len(train), -1)
-    place[held_out] = np.arange(len(held_out))
-    logits = np.zeros((len(penalties), len(held_out), train.num_classes), dtype=np.float32)
-    with show(title, folds * len(penalties), "fits") as task:
-        for fold in range(folds):
-            inside = fold_of == fold
-            if not inside.any():
-                continue
-            data = standardise(train.views[:MOST_VIEWS, ~inside], train.labels[~inside])
-            # Eq. 3 needs the counts of what is fitted; the ratios are those of the whole set.
-            part = Objective(objective.name, _counts(train, ~inside), objective.reweight)
-            plain = train.views[0, inside]
-            start = None
-            for index, penalty in enumerate(penalties):
-                start = fit_exact(data, part, penalty, start=start, tolerance=1e-3)
-                logits[index, place[inside]] = data.head(*start).logits(plain)
-                task.advance(1)
     labels = train.labels[held_out]
-    scores = {p: criterion(logits[i], labels) for i, p in enumerate(penalties)}
-    best = min(penalties, key=lambda p: scores[p])
-    return CrossFit(best, scores, held_out, logits[penalties.index(best)], labels)
+    starts: dict[int, tuple[Tensor, Tensor]] = {}
+    scores: dict[float, float] = {}
+    best_logits = np.empty((0, 0), dtype=np.float32)
+    with show(title, folds * len(penalties), "fits") as task:
+        for penalty in penalties:
+            logits = np.zeros((len(train), train.num_classes), dtype=np.float32)
+            for fold in np.unique(fold_of[held_out]).tolist():
+                inside = fold_of == fold
+                data = standardise(train.views[:MOST_VIEWS, ~inside], train.labels[~inside])
+                part = Objective(objective.name, _counts(train, ~inside), objective.reweight)
+                starts[fold] = fit_exact(
+                    data, part, penalty, start=starts.get(fold), tolerance=FOLD_TOLERANCE
+                )
+                logits[inside] = data.head(*starts[fold]).logits(train.views[0, inside])
+                task.advance(1)
+            scores[penalty] = criterion(logits[held_out], labels)
+            best = min(scores, key=lambda p: scores[p])
+            if penalty == best:
+                best_logits = logits[held_out]
+            elif len(scores) >= PATIENCE and best not in list(scores)[-PATIENCE:]:
+                break
+    return CrossFit(best, scores, held_out, best_logits, labels)
 
 
 def _counts(train: Features, rows: npt.NDArray[np.bool_]) -> torch.Tensor:

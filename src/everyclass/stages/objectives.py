@@ -109,7 +109,7 @@ def _gml_weights(log_p: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, T
     top = log_p.new_full((classes,), -torch.inf).scatter_reduce_(0, labels, log_p, "amax")
     shifted = (log_p - top[labels]).exp_()
     sums = torch.zeros_like(top).index_add_(0, labels, shifted)
-    sizes = torch.bincount(labels, minlength=classes)
+    sizes = torch.bincount(labels, minlength=classes).to(log_p.dtype)
     present = sizes > 0
     count = present.sum()
     log_means = (top + sums.log() - sizes.log())[present]

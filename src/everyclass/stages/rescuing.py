@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from everyclass.artifacts import Features, Head
 from everyclass.errors import InputError
+from everyclass.metrics import harmonic_mean, per_class_recall
 from everyclass.progress import silent
 from everyclass.stages.calibration import fit_temperature, match_confidence, mean_confidence
 from everyclass.stages.crossfitting import CrossFit
@@ -64,7 +65,7 @@ def rescue(
 
     Without validation features everything is decided by cross-fitting on the training features.
     The old head has seen those, so it is represented there by a stand-in: a head of its own kind
-    that is refitted to the other folds.
+    that is refitted to the other folds, unless its own answers are worse than those.
 
     Args:
         train: training features with the old head; without one, a plain softmax classifier is
@@ -131,7 +132,9 @@ def rescue(
         class_counts=whole.class_counts,
         settings={
             "retraining": settings.to_dict(),
-            "penalty_scores": None if fitted is None else fitted.scores,
+            "penalties_tried": None
+            if fitted is None
+            else {f"{penalty:.3g}": score for penalty, score in fitted.scores.items()},
             "temperatures": {"old": evidence.t_old, "retrained": evidence.t_new},
             "decided_on": evidence.source,
             "images": len(train),
@@ -158,7 +161,9 @@ def _from_cross_fitting(train: Features, fitted: CrossFit, seed: int, show: Any)
     """Let a refitted head of the old one's kind stand in for it on the held-out folds.
 
     The old head saw every training image, so its own confidence there means nothing. Its
-    temperature is the one that makes it as sure as the stand-in rightly is.
+    temperature is the one that makes it as sure as the stand-in rightly is. An old head that is
+    worse on the images that it saw than its stand-in on held-out ones is no better on new images,
+    and speaks for itself.
     """
     assert train.head is not None
     own = train.head.logits(train.views[0][fitted.rows])
@@ -167,11 +172,15 @@ def _from_cross_fitting(train: Features, fitted: CrossFit, seed: int, show: Any)
         for kind in (CROSS_ENTROPY, BALANCED_SOFTMAX)
     ]
     stand_in = max(candidates, key=lambda fit: _likeness(own, fit.logits))
-    t_stand_in = fit_temperature(stand_in.logits, fitted.labels)
-    t_old = match_confidence(own, mean_confidence(stand_in.logits, t_stand_in))
+    if _mean_recall(own, fitted.labels) < _mean_recall(stand_in.logits, fitted.labels):
+        old, t_old = own, fit_temperature(own, fitted.labels)
+    else:
+        t_stand_in = fit_temperature(stand_in.logits, fitted.labels)
+        t_old = match_confidence(own, mean_confidence(stand_in.logits, t_stand_in))
+        old = stand_in.logits * np.float32(t_old / t_stand_in)
     return _Evidence(
         labels=fitted.labels,
-        old=stand_in.logits * np.float32(t_old / t_stand_in),
+        old=old,
         new=fitted.logits,
         t_old=t_old,
         t_new=fit_temperature(fitted.logits, fitted.labels),
@@ -179,11 +188,16 @@ def _from_cross_fitting(train: Features, fitted: CrossFit, seed: int, show: Any)
     )
 
 
+def _mean_recall(logits: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> float:
+    return harmonic_mean(per_class_recall(labels, logits.argmax(axis=1), logits.shape[1]))
+
+
 def _likeness(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
     """Correlation of two sets of logits, each image's mean taken out."""
     a = a - a.mean(axis=1, keepdims=True)
     b = b - b.mean(axis=1, keepdims=True)
-    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+    size = np.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / size) if size > 0 else 0.0
 
 
 def _check_missing(train: Features, policy: MissingClasses) -> None:

@@ -73,7 +73,7 @@ class RescueResult:
     ensemble: Ensemble
     class_counts: ClassCounts
     settings: dict[str, Any]
-    evaluations: dict[ClassifierName, Evaluation] = field(default_factory=dict)
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
 
     def classifier(self, which: ClassifierName | None = None) -> Head | Ensemble:
         """One of the three classifiers; default the one that the verdict recommends."""
@@ -137,7 +137,7 @@ class RescueResult:
         report = RescueReport(
             title=title,
             verdict=self.verdict.to_dict(),
-            evaluations=dict[str, Evaluation](self.evaluations),
+            evaluations=self.evaluations,
             class_counts=self.class_counts,
             settings=self.settings,
             created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -1,0 +1,210 @@
+"""Stage 1 as a whole: what a run's folder holds, coming back to it, and dying at any write."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from everyclass import DataConfig, Predictions, Run, evaluate, get_method, load_dataset, pretrain
+from everyclass.errors import FileFormatError, InputError, OutputExistsError
+from everyclass.stages import load_network
+from everyclass.training import load_checkpoint
+
+Train = Callable[..., Run]
+Content = Callable[[Path], dict[str, Any]]
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load_checkpoint(run.checkpoint)["model"]  # type: ignore[no-any-return]
+
+
+def same_weights(a: Run, b: Run) -> bool:
+    one, other = weights(a), weights(b)
+    return list(one) == list(other) and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def logged_epochs(run: Run) -> list[int]:
+    return [json.loads(x)["epoch"] for x in (run.folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_holds_everything_and_its_numbers_come_from_its_predictions(
+    train_digits: Train,
+) -> None:
+    run = train_digits(3, seed=4)
+    assert {p.name for p in run.folder.iterdir()} == {
+        "config.json",
+        "checkpoint.safetensors",
+        "log.jsonl",
+        "predictions.npz",
+        "result.json",
+    }
+    assert run.result is not None
+    said = Predictions.load(run.folder / "predictions.npz")
+    assert run.result["test"] == evaluate(said).summary()
+    digits = load_dataset(DataConfig("digits-lt", imbalance_ratio=20))
+    assert np.array_equal(said.labels, digits.test.labels)
+    assert run.result["split_fingerprint"] == digits.train.fingerprint
+    assert run.result["class_counts"] == digits.class_counts.counts.tolist()
+    assert run.result["config"] == run.config
+    assert run.config["seed"] == 4
+    assert run.config["recipe"]["schedule"]["epochs"] == 3
+    assert run.result["versions"]["torch"] == torch.__version__
+    assert run.result["seconds"] > 0
+    assert logged_epochs(run) == [1, 2, 3]
+
+
+def test_the_checkpoint_is_the_network_of_the_last_epoch(train_digits: Train) -> None:
+    run = train_digits(3)
+    digits = load_dataset(DataConfig("digits-lt", imbalance_ratio=20))
+    pixels = torch.from_numpy(digits.test.images).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        logits = load_network(run, 10)((pixels - 0.5) / 0.5)
+    said = Predictions.load(run.folder / "predictions.npz").logits
+    assert said is not None
+    tolerance = 0.1 if run.config["precision"] == "bf16" else 1e-4
+    np.testing.assert_allclose(logits, said, atol=tolerance)
+
+
+def test_a_second_call_does_nothing(train_digits: Train, content: Content) -> None:
+    first = train_digits(2)
+    before = content(first.folder)
+    again = train_digits(2)
+    assert content(first.folder) == before
+    assert again.result == first.result
+
+
+def test_seeds_differ(train_digits: Train, tmp_path: Path) -> None:
+    runs = [train_digits(2, seed=s, out=tmp_path / str(s)) for s in (0, 1)]
+    assert not same_weights(*runs)
+
+
+def test_the_default_folder_is_named_by_data_method_and_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = pretrain(get_method("ce"), DataConfig("digits-lt", 20), epochs=1, seed=7)
+    assert run.folder == Path("runs/digits-lt-ce-s7")
+    assert (tmp_path / "runs/digits-lt-ce-s7/result.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"epochs": 4}, "recipe.schedule.epochs: 3 there, 4 asked"),
+        ({"seed": 1}, "seed: 0 there, 1 asked"),
+        ({"imbalance_ratio": 10}, "data.imbalance_ratio: 20 there, 10 asked"),
+        ({"compile": True}, "compile: False there, True asked"),
+        (
+            {"recipe": replace(get_method("ce"), batch_size=64)},
+            "recipe.batch_size: 128 there, 64 asked",
+        ),
+    ],
+)
+def test_another_configuration_is_refused_and_named(
+    change: dict[str, Any], named: str, train_digits: Train, content: Content
+) -> None:
+    run = train_digits(3)
+    before = content(run.folder)
+    with pytest.raises(InputError, match="another configuration") as caught:
+        train_digits(**{"epochs": 3, **change})
+    assert named in str(caught.value)
+    assert str(caught.value).count(" asked") == 1  # and nothing else
+    assert content(run.folder) == before
+
+
+def test_a_folder_of_something_else_is_refused(train_digits: Train, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputExistsError, match="not empty and not a run"):
+        train_digits(1)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+def stopped_after(epochs: int, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a run of three epochs as Ctrl-C leaves it."""
+    log = Run.log
+
+    def stopping(run: Run, record: Any) -> None:
+        if record["epoch"] > epochs:
+            raise KeyboardInterrupt
+        log(run, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "log", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            train(3)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "empty"])
+def test_a_damaged_checkpoint_is_refused_and_left_alone(
+    damage: str, train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_after(2, train_digits, monkeypatch)
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    whole = checkpoint.read_bytes()
+    damaged = {"truncated": whole[:-100], "foreign": b"PK\x03\x04 something", "empty": b""}[damage]
+    checkpoint.write_bytes(damaged)
+    with pytest.raises(FileFormatError, match="checkpoint"):
+        train_digits(3)
+    assert checkpoint.read_bytes() == damaged
+    checkpoint.write_bytes(whole)
+    assert train_digits(3).result is not None
+
+
+# --- dying at any write ---------------------------------------------------------------------------
+
+
+class Death(BaseException):
+    """Ends a run at once, as SIGKILL does."""
+
+
+def dying(at: int, *, after: bool) -> Callable[..., None]:
+    """An ``os.replace`` whose ``at``-th call is never made, or never returns."""
+    replace_file = os.replace
+    calls = 0
+
+    def replacing(source: Any, target: Any, **options: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == at and not after:
+            raise Death
+        replace_file(source, target, **options)
+        if calls == at:
+            raise Death
+
+    return replacing
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_run_that_dies_at_any_write_ends_the_same(
+    after: bool, train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = train_digits(3, out=tmp_path / "undisturbed")
+    expected = Predictions.load(undisturbed.folder / "predictions.npz").logits
+    deaths = 0
+    for at in range(1, 20):
+        folder = tmp_path / f"dead-{at}"
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", dying(at, after=after))
+            try:
+                train_digits(3, out=folder)
+                break  # it has fewer writes than that
+            except Death:
+                deaths += 1
+        run = train_digits(3, out=folder)
+        assert same_weights(run, undisturbed), at
+        assert logged_epochs(run) == [1, 2, 3], at
+        said = Predictions.load(folder / "predictions.npz").logits
+        assert np.array_equal(said, expected), at
+        assert run.result is not None
+        assert undisturbed.result is not None
+        assert run.result["test"] == undisturbed.result["test"]
+    assert deaths == 9  # configuration, three logs and checkpoints, predictions, result

@@ -35,11 +35,16 @@ def compare(compiled, eager, dtype=torch.float32) -> None:
         assert (got[:, 1] == 0).all()
 
 
-@pytest.mark.parametrize("loss", [gml_loss, balanced_softmax_loss])
 @pytest.mark.parametrize(
-    "counts",
-    [torch.tensor(COUNTS), COUNTS, np.array(COUNTS), ClassCounts.of(COUNTS)],
-    ids=["tensor", "list", "array", "ClassCounts"],
+    ("loss", "counts"),
+    [
+        (gml_loss, torch.tensor(COUNTS)),
+        (gml_loss, COUNTS),
+        (gml_loss, np.array(COUNTS)),
+        (gml_loss, ClassCounts.of(COUNTS)),
+        (balanced_softmax_loss, torch.tensor(COUNTS)),
+    ],
+    ids=["tensor", "list", "array", "ClassCounts", "balanced"],
 )
 def test_function_in_one_graph(loss, counts) -> None:
     def eager(logits: Tensor, labels: Tensor) -> Tensor:
@@ -48,14 +53,14 @@ def test_function_in_one_graph(loss, counts) -> None:
     compare(torch.compile(eager, fullgraph=True, backend="aot_eager"), eager)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
-    "module",
+    ("module", "dtype"),
     [
-        GMLLoss(COUNTS),
-        GMLLoss(dict(zip("abcde", COUNTS, strict=True)), absent="all"),
-        BalancedSoftmaxLoss(COUNTS, weight=torch.rand(5)),
+        (GMLLoss(COUNTS), torch.bfloat16),
+        (GMLLoss(dict(zip("abcde", COUNTS, strict=True)), absent="all"), torch.float64),
+        (BalancedSoftmaxLoss(COUNTS, weight=torch.rand(5)), torch.bfloat16),
     ],
+    ids=["gml", "named", "balanced"],
 )
 def test_module_in_one_graph(module, dtype) -> None:
     compare(torch.compile(module, fullgraph=True, backend="aot_eager"), module, dtype)

@@ -142,4 +142,4 @@ class Head:
 def _unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Rows of length one; a row of zeros stays as it is (the bound is torch's)."""
     norm = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return rows / np.maximum(norm, np.float32(1e-12))  # type: ignore[no-any-return]
+    return rows / np.maximum(norm, np.float32(1e-12))

@@ -107,7 +107,7 @@ class Predictions:
     @property
     def num_classes(self) -> int:
         """C: columns of the scores, else names, else counts, else the largest class seen + 1."""
-        return self._num_classes  # type: ignore[attr-defined, no-any-return]
+        return self._num_classes  # type: ignore[attr-defined]
 
     @property
     def scores(self) -> npt.NDArray[np.floating[Any]] | None:
@@ -362,7 +362,7 @@ def _numbers(path: Path, table: Any, name: str) -> npt.NDArray[np.float64]:
     values = table[name].to_numpy()
     if values.dtype.kind not in "iuf":
         raise FileFormatError(f"{path}: column {name!r} holds text where numbers are needed.")
-    return values.astype(np.float64)  # type: ignore[no-any-return]
+    return values.astype(np.float64)
 
 
 def _indices(

@@ -86,7 +86,7 @@ def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.LayerChar
     pair = [load_results(results, table.data, row.result) for row in table.rows[:2]]
     if not all(pair):
         raise InputError(
-            f"{table.name} has no results to draw; make them with: everyclass bench run {table.name}"
+            f"{table.name} has no results to draw; make them: everyclass bench run {table.name}"
         )
     before, after = (stored[0].evaluation for stored in pair)
     report = RescueReport(

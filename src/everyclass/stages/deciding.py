@@ -79,7 +79,7 @@ def decide(
     share = float((differences > 0).mean())
     numbers = f"harmonic mean of recall {means['old']:.1%} → {means[best]:.1%}"
     if means[best] > means["old"] and share >= 1 - LEVEL:
-        low, high = np.quantile(differences, [0.025, 0.975])
+        low, high = np.quantile(differences, [LEVEL, 1 - LEVEL])
         reason = f"{numbers}, a gain of {100 * low:.1f} to {100 * high:.1f} points"
         return Verdict(best, reason, decided_on)
     return Verdict("old", f"the gain is not certain enough ({best}: {numbers})", decided_on)

@@ -72,7 +72,6 @@ def score_numbers(predictions: Predictions) -> ScoreNumbers:
         rows = slice(start, min(start + step, n))
         chunk = scores[rows]
         log_p = log_probabilities(chunk, are_logits=predictions.logits is not None)
-        # Not the exponential of a logarithm where probabilities were given: it leaves its bin.
         p = np.exp(log_p) if predictions.logits is not None else chunk.astype(np.float64)
         here = np.arange(len(p))
         label = labels[rows, None]

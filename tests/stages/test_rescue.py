@@ -35,6 +35,12 @@ def rescued() -> RescueResult:
     return rescue(long_tailed())
 
 
+@pytest.fixture
+def other() -> RescueResult:
+    """Another one, made in little time and not yet evaluated."""
+    return rescue(long_tailed(seed=2), val=CLASSES.draw([20] * 8, seed=7), retraining=QUICK)
+
+
 # --- when to change, and when not -----------------------------------------------------------------
 
 
@@ -341,13 +347,11 @@ def test_everything_is_saved(rescued: RescueResult, test_set: Features, tmp_path
 
 
 def test_without_a_test_set_nothing_of_an_earlier_one_is_left(
-    test_set: Features, tmp_path: Path
+    rescued: RescueResult, other: RescueResult, test_set: Features, tmp_path: Path
 ) -> None:
-    result = rescue(long_tailed(), retraining=QUICK)
-    result.save(tmp_path, test_set)
-    fresh = rescue(long_tailed(), retraining=QUICK)
+    rescued.save(tmp_path, test_set)
     (tmp_path / "notes.txt").write_text("mine")
-    fresh.save(tmp_path)
+    other.save(tmp_path)
     assert names_in(tmp_path) == FILES | {"notes.txt"}
     numbers = json.loads((tmp_path / "evaluation.json").read_text())
     assert set(numbers) == {"format", "verdict", "temperatures"}
@@ -357,6 +361,7 @@ def test_without_a_test_set_nothing_of_an_earlier_one_is_left(
 def test_a_failure_while_saving_leaves_the_earlier_results(
     failing: str,
     rescued: RescueResult,
+    other: RescueResult,
     test_set: Features,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -373,16 +378,14 @@ def test_a_failure_while_saving_leaves_the_earlier_results(
             raise KeyboardInterrupt
         flush(handle)
 
-    other = rescue(long_tailed(seed=2), retraining=QUICK)
     monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
         other.save(tmp_path, test_set)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-def test_a_report_without_a_test_set(tmp_path: Path) -> None:
-    result = rescue(long_tailed(), retraining=QUICK)
-    assert result.report(tmp_path / "r.html") == tmp_path / "r.html"
+def test_a_report_without_a_test_set(other: RescueResult, tmp_path: Path) -> None:
+    assert other.report(tmp_path / "r.html") == tmp_path / "r.html"
     assert "<html" in (tmp_path / "r.html").read_text()
 
 

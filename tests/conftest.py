@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# --doctest-modules would import every folder's conftest.py under one and the same name.
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
 # The same examples in every run; HYPOTHESIS_PROFILE=thorough looks for new ones.
 _COMMON = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 }
-settings.register_profile("quick", max_examples=40, derandomize=True, database=None, **_COMMON)
+settings.register_profile("quick", max_examples=25, derandomize=True, database=None, **_COMMON)
 settings.register_profile("thorough", max_examples=1000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 

@@ -260,6 +260,30 @@ def test_a_part_of_the_images_keeps_what_belongs_to_them() -> None:
     assert (features.num_views, part.views.shape, len(part)) == (2, (2, 2, 2), 2)
 
 
+def test_test_features_take_the_classes_of_the_training_features() -> None:
+    head = Head(np.ones((3, 2)), np.zeros(3))
+    train = Features(np.zeros((2, 2)), [0, 1], head, ("ant", "bee", "cat"))
+    test = Features(np.ones((1, 2)), [0], class_names=("ant", "bee"), ids=np.array([7]))
+    checked = test.checked_against(train, "test.npz")
+    assert checked.head is head
+    assert checked.class_names == ("ant", "bee", "cat")
+    assert checked.ids is not None
+    assert (checked.num_classes, checked.ids.tolist()) == (3, [7])
+    for other, message in (
+        (Features(np.ones((1, 4)), [0]), r"test\.npz has features of width 4 and .* have 2"),
+        (
+            Features(np.ones((2, 2)), [0, 3]),
+            r"test\.npz: labels\[1\] is 3, and .* only classes 0\.\.2",
+        ),
+        (
+            Features(np.ones((2, 2)), [0, 1], class_names=("bee", "ant")),
+            r"test\.npz calls class 0 'bee' and the training features call it 'ant'",
+        ),
+    ):
+        with refused(message):
+            other.checked_against(train, "test.npz")
+
+
 # Predictions -------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from everyclass.data import DataConfig, Dataset, load_dataset
-from everyclass.errors import InputError
 
 pytestmark = pytest.mark.cifar
 
@@ -62,8 +61,3 @@ def test_the_test_sets_are_whole_and_balanced(name: str, request: pytest.Fixture
     wanted = {"cifar10": (125.3, 123.0, 113.9), "cifar100": (129.3, 124.1, 112.4)}[name]
     means = dataset.test.images.reshape(-1, 3).mean(axis=0)
     np.testing.assert_allclose(means, wanted, atol=2.0)
-
-
-def test_a_ratio_beyond_the_files_says_so(cifar_root: Path) -> None:
-    with pytest.raises(InputError, match=r"it is a part of cifar100\. Use a larger ratio"):
-        load_dataset(DataConfig("cifar100-lt", imbalance_ratio=5.0), root=cifar_root)

@@ -56,7 +56,7 @@ def assert_published_split(small: Any, dataset: Dataset, ratio: float, profile: 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_published_split(form: str, small: Any, tmp_path: Path) -> None:
     FORMS[form](small, tmp_path)
-    for ratio, profile in ((1.0, "exp"), (5.0, "exp"), (20.0, "exp"), (8.0, "step")):
+    for ratio, profile in ((8.0, "step"), (5.0, "exp")):
         dataset = load_cifar_lt(small.facts, imbalance_ratio=ratio, profile=profile, root=tmp_path)
         assert_published_split(small, dataset, ratio, profile)
     names = tuple("0123456789") if "without names" in form else small.names

@@ -1,4 +1,4 @@
-"""ResNet-32 as the long-tailed literature has it, against a slow one written from its description."""
+"""ResNet-32 as the long-tailed literature has it, against a slow one from its description."""
 
 from __future__ import annotations
 

@@ -133,7 +133,8 @@ def test_ensemble_is_equation_11(seed: int, t_old: float, t_new: float, scale: f
     generator = np.random.default_rng(seed)
     old, new = generator.normal(scale=scale, size=(2, 6, 4)).astype(np.float32)
     said = ensemble_log_probabilities(old, new, t_old, t_new)
-    p = softmax(old.astype(float) / t_old, axis=1) / 2 + softmax(new.astype(float) / t_new, axis=1) / 2
+    pairs = ((old, t_old), (new, t_new))
+    p = np.mean([softmax(o.astype(float) / t, axis=1) for o, t in pairs], axis=0)
     assert said.dtype == np.float64
     np.testing.assert_allclose(np.exp(said), p, rtol=1e-4, atol=1e-12)
     np.testing.assert_allclose(logsumexp(said, axis=1), 0, atol=1e-9)
@@ -143,7 +144,9 @@ def test_two_equal_heads_make_no_other_classifier() -> None:
     head = Head(np.random.default_rng(0).normal(size=(4, 3)), np.zeros(4))
     features = np.random.default_rng(1).normal(size=(10, 3))
     said = Ensemble(head, head, 1.0, 1.0).logits(features)
-    np.testing.assert_allclose(said, log_softmax(head.logits(features).astype(float), axis=1), atol=1e-6)
+    np.testing.assert_allclose(
+        said, log_softmax(head.logits(features).astype(float), axis=1), atol=1e-6
+    )
 
 
 def test_the_surer_one_is_followed() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Gaussians, long_tail
+from gaussians import Gaussians, long_tail
 
 from everyclass import Features, Retraining
 from everyclass.errors import InputError

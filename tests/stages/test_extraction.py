@@ -148,13 +148,12 @@ def test_hooks_are_gone_even_after_an_error() -> None:
         raise OSError("the disk is gone")
 
     model = ResNet(nn.Linear(6, 5)).train()
-    for batches in (loader(), broken()):
-        try:
-            extract(model, batches)
-        except OSError as error:
-            assert str(error) == "the disk is gone"  # not hidden
-        assert not any(m._forward_hooks for m in model.modules())
-        assert model.training
+    with pytest.raises(OSError, match="the disk is gone"):  # which is not hidden
+        extract(model, broken())
+    assert not any(m._forward_hooks for m in model.modules())
+    assert model.training
+    extract(model, loader())
+    assert not any(m._forward_hooks for m in model.modules())
 
 
 def test_inner_layers_are_not_kept() -> None:
@@ -218,7 +217,9 @@ def test_an_output_that_was_only_widened_is_the_heads() -> None:
 
 @pytest.mark.parametrize("wrapped", [lambda out: {"logits": out}, lambda out: (out, out)])
 def test_an_output_that_is_no_tensor(wrapped: Any) -> None:
-    with pytest.raises(InputError, match=r"returns (dict|tuple) and must return a tensor of logits"):
+    with pytest.raises(
+        InputError, match=r"returns (dict|tuple) and must return a tensor of logits"
+    ):
         extract(Changed(wrapped), loader())
 
 
@@ -284,7 +285,8 @@ def test_features_that_are_not_finite() -> None:
 
 
 def view_problem() -> tuple[Classifier, BatchAugmentation, Tensor]:
-    pixels = torch.randint(0, 256, (14, 8, 8, 3), dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (14, 8, 8, 3), generator=generator, dtype=torch.uint8)
     images = BatchAugmentation(
         pixels,
         mean=(0.5, 0.5, 0.5),

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import Gaussians
+from gaussians import Gaussians
 from torch import Tensor, nn
 
 from everyclass import Features, Head, RescueResult, Retraining, extract, rescue
@@ -93,9 +93,7 @@ def test_the_original_stays_as_it_was(
     assert all(torch.equal(model.state_dict()[k], before[k]) for k in before)
 
 
-def test_the_ensemble_is_one_layer(
-    model: Network, rescued: tuple[RescueResult, Features]
-) -> None:
+def test_the_ensemble_is_one_layer(model: Network, rescued: tuple[RescueResult, Features]) -> None:
     result, _ = rescued
     new = result.to_module(model, "ensemble")
     assert type(new) is Network
@@ -113,7 +111,7 @@ def test_the_old_one_is_a_copy(model: Network, rescued: tuple[RescueResult, Feat
 def test_by_default_the_recommended_one(
     model: Network, rescued: tuple[RescueResult, Features]
 ) -> None:
-    result, val = rescued
+    result, _ = rescued
     assert np.array_equal(
         outputs(result.to_module(model)), outputs(result.to_module(model, result.verdict.use))
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Gaussians, long_tail
+from gaussians import Gaussians, long_tail
 
 from everyclass import Features, Head, Predictions, RescueResult, Retraining, evaluate, rescue
 from everyclass.errors import InputError
@@ -228,7 +228,7 @@ def test_missing_classes_are_refused_by_name() -> None:
 def test_many_missing_classes_are_counted() -> None:
     head = Head(np.ones((30, 4)), np.zeros(30))
     train = Features(np.random.default_rng(0).normal(size=(6, 4)), [0, 0, 1, 1, 2, 2], head)
-    with pytest.raises(InputError, match="27 classes .*: class 3, .* class 7 and 22 more"):
+    with pytest.raises(InputError, match=r"27 classes .*: class 3, .* class 7 and 22 more"):
         rescue(train)
 
 
@@ -321,7 +321,13 @@ def test_an_old_head_that_says_nothing(test_set: Features) -> None:
 
 # --- saving ---------------------------------------------------------------------------------------
 
-FILES = {"old-head.safetensors", "head.safetensors", "evaluation.json", "result.json", "report.html"}
+FILES = {
+    "old-head.safetensors",
+    "head.safetensors",
+    "evaluation.json",
+    "result.json",
+    "report.html",
+}
 PREDICTIONS = {"old.npz", "retrained.npz", "ensemble.npz"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import Gaussians, long_tail
+from gaussians import Gaussians, long_tail
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 

@@ -184,6 +184,6 @@ def test_a_damaged_byte_never_ends_in_another_error(data: st.DataObject, tmp_pat
     try:
         state = load_checkpoint(path)
     except FileFormatError as error:
-        assert str(path) in str(error)
+        assert str(path) in str(error)  # noqa: PT017
     else:  # such as a byte of a weight, which nobody can notice
         assert isinstance(state, dict)

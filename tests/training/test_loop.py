@@ -109,7 +109,7 @@ def test_every_image_is_used_once_in_every_epoch() -> None:
     for epoch in range(4):
         batches = images.asked[4 * epoch : 4 * epoch + 4]
         assert [len(b) for b in batches] == [10, 10, 10, 4]
-        assert sorted(sum(batches, [])) == list(range(34))
+        assert sorted(row for batch in batches for row in batch) == list(range(34))
     assert images.asked[:4] != images.asked[4:8]
 
 

@@ -70,7 +70,7 @@ def test_every_schedule_rises_to_its_peak_and_never_again(
     top = seen.index(max(seen))
     assert seen[: top + 1] == sorted(seen[: top + 1])
     assert seen[top:] == sorted(seen[top:], reverse=True)
-    assert 0 < min(seen)
+    assert min(seen) > 0
     assert max(seen) <= peak * (1 + 1e-9)
     if epochs > 2 * warmup + 2:
         assert max(seen) == pytest.approx(peak)

@@ -126,13 +126,20 @@ class Features:
             what: what to call these in an error, such as the file's name.
 
         Raises:
-            InputError: another width, or a label that training does not know.
+            InputError: another width, other class names, or a label that training does not know.
         """
         if self.num_features != train.num_features:
             raise InputError(
                 f"{what} has features of width {self.num_features} and the training features have "
                 f"{train.num_features}: they come from different networks."
             )
+        names = zip(self.class_names or (), train.class_names or (), strict=False)
+        for index, (name, known) in enumerate(names):
+            if name != known:
+                raise InputError(
+                    f"{what} calls class {index} {name!r} and the training features call it "
+                    f"{known!r}: the labels are numbered differently."
+                )
         if self.labels.max() >= train.num_classes:
             row = int(np.argmax(self.labels >= train.num_classes))
             raise InputError(

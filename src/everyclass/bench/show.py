@@ -113,7 +113,7 @@ def save_figure(table: Table, path: str | Path, results: Path = DEFAULT_RESULTS)
     if kind not in ("svg", "png", "html"):
         raise InputError(f"A figure is written as .svg, .png or .html; got {path.name!r}.")
     drawn = io.BytesIO() if kind == "png" else io.StringIO()
-    figure_chart(table, results).save(drawn, format=kind, inline=True)
+    figure_chart(table, results).save(drawn, format=kind, inline=kind == "html")
     content = drawn.getvalue()
     with atomic_write(path) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)

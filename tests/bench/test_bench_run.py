@@ -1,0 +1,107 @@
+"""Making the results of a table: whatever is there is left alone, whatever is missing is made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from everyclass import Predictions, get_method
+from everyclass.bench import Row, Table, table_rows
+from everyclass.bench import run as bench_run
+from everyclass.bench.results import Result, result_path
+from everyclass.bench.run import run_table
+from everyclass.training import Schedule
+
+QUICK = {"objective": "gml", "penalty": 1e-2}
+DIGITS = Table(
+    name="digits",
+    title="a small table",
+    data={"name": "digits-lt", "imbalance_ratio": 20.0},
+    rows=(
+        Row("CE", "ce"),
+        Row("CE + GML", "ce-gml", retraining=QUICK),
+        Row("CE + GML (ensemble)", "ce-gml-ensemble", retraining=QUICK, ensemble=True),
+    ),
+)
+NAMES = ["ce", "ce-gml", "ce-gml-ensemble"]
+
+
+@pytest.fixture(autouse=True)
+def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = replace(get_method("ce"), schedule=Schedule(epochs=8))
+    monkeypatch.setattr(bench_run, "get_method", lambda name: short)
+
+
+def made_in(folder: Path, **options: Any) -> list[Path]:
+    return run_table(DIGITS, results=folder / "results", runs=folder / "runs", **options)
+
+
+def content(folder: Path) -> dict[str, Any]:
+    return {
+        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns)
+        for p in folder.rglob("*")
+        if p.is_file()
+    }
+
+
+def test_a_table_is_made_once_and_goes_on(tmp_path: Path) -> None:
+    written = made_in(tmp_path, seeds=(0,))
+    expected = [result_path(tmp_path / "results", DIGITS.data, name, 0) for name in NAMES]
+    assert written == expected
+    rows = table_rows(DIGITS, tmp_path / "results")
+    assert [row["n"] for row in rows] == [1, 1, 1]
+    assert rows[1]["harmonic_mean"] > rows[0]["harmonic_mean"]
+    # The first row is what the network itself says, and every result says how it was made.
+    (run,) = (tmp_path / "runs").iterdir()
+    said = Predictions.load(run / "predictions.npz")
+    assert np.array_equal(Result.load(written[0]).predicted, said.top)
+    certificate = Result.load(written[2]).certificate
+    assert certificate["seed"] == 0
+    assert certificate["run"]["config"]["method"] == "ce"
+    assert certificate["rescue"]["retraining"]["penalty"] == 1e-2
+    assert "torch" in certificate["versions"]
+    assert len(set(map(str, (Result.load(p).predicted.tolist() for p in written)))) == 3
+
+    # Again: nothing to do. One missing: that one only, from the same training.
+    before = content(tmp_path)
+    assert made_in(tmp_path, seeds=(0,)) == []
+    assert content(tmp_path) == before
+    lost = Result.load(written[1])
+    written[1].unlink()
+    assert made_in(tmp_path, seeds=(0,)) == [written[1]]
+    assert np.array_equal(Result.load(written[1]).predicted, lost.predicted)
+    after = content(tmp_path)
+    assert {k for k in before if after[k] != before[k]} == {str(written[1].relative_to(tmp_path))}
+
+    # Another seed is another run.
+    first = replace(DIGITS, rows=DIGITS.rows[:1])
+    more = run_table(first, seeds=(0, 3), results=tmp_path / "results", runs=tmp_path / "runs")
+    assert more == [result_path(tmp_path / "results", DIGITS.data, "ce", 3)]
+    assert [row["n"] for row in table_rows(DIGITS, tmp_path / "results")] == [2, 1, 1]
+
+    # Results are plain data.
+    arrays = np.load(expected[0], allow_pickle=False)
+    names = {"labels", "predicted", "class_counts", "class_names", "certificate"}
+    assert set(arrays.files) == names
+    json.loads(str(arrays["certificate"]))
+
+    # Stopped anywhere, a table ends the same.
+    stopped = tmp_path / "stopped"
+    for stage in ("pretrain", "extract_run", "rescue"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bench_run, stage, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                made_in(stopped)
+    made_in(stopped)
+    for name, path in zip(NAMES, expected, strict=True):
+        resumed = Result.load(result_path(stopped / "results", DIGITS.data, name, 0))
+        assert np.array_equal(resumed.predicted, Result.load(path).predicted)
+
+
+def interrupted(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt

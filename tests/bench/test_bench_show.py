@@ -1,0 +1,356 @@
+"""Ours beside the paper's: every number from stored labels and predicted labels, without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from everyclass import ClassCounts
+from everyclass.bench import (
+    Result,
+    figure_text,
+    load_results,
+    load_table,
+    table_names,
+    table_rows,
+    table_text,
+)
+from everyclass.bench.results import result_path
+from everyclass.bench.show import save_figure
+from everyclass.errors import FileFormatError, InputError
+
+NUMBERS = ("accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
+
+
+def store(results: Path, table: str, result: str, seed: int, **changes: Any) -> Result:
+    """Write a run of a row, as ``bench run`` does; some of it changed."""
+    chosen = load_table(table)
+    classes = 10 if "cifar10-" in chosen.data["name"] else 100
+    generator = np.random.default_rng([seed, len(result)])
+    labels = np.repeat(np.arange(classes), 20)
+    predicted = np.where(generator.random(len(labels)) < 0.6, labels, (labels + 1) % classes)
+    predicted[: int(changes.pop("zero", False)) * 20] = 1  # class 0 is never right
+    certificate = {"result": result, "data": chosen.data, "seed": seed}
+    certificate |= changes.pop("certificate", {})
+    counts = np.geomspace(500, 5, classes).astype(int)
+    values = {"labels": labels, "predicted": predicted, "class_counts": ClassCounts(counts)}
+    made = Result(**{**values, "certificate": certificate, **changes})
+    made.save(result_path(results, chosen.data, result, seed))
+    return made
+
+
+def slow_numbers(result: Result) -> dict[str, float]:
+    """The four numbers of one run, from their definitions (eqs. 4 to 6)."""
+    recall = []
+    for c in sorted(set(result.labels.tolist())):
+        rows = result.labels == c
+        recall.append(float((result.predicted[rows] == c).sum()) / float(rows.sum()))
+    floored = [max(r, 1e-3) for r in recall]
+    return {
+        "accuracy": float((result.labels == result.predicted).mean()),
+        "geometric_mean": float(np.exp(np.mean(np.log(floored)))),
+        "harmonic_mean": len(recall) / sum(1 / r for r in floored),
+        "lowest_recall": min(recall),
+    }
+
+
+# --- the tables themselves ------------------------------------------------------------------------
+
+
+def test_table_8_is_the_papers() -> None:
+    table = load_table("table8")
+    of_paper = {row.method: row.paper for row in table.rows if row.paper}
+    assert of_paper["CE + GML"] == {
+        "accuracy": 0.4106,
+        "geometric_mean": 0.3659,
+        "harmonic_mean": 0.3126,
+        "lowest_recall": 0.06,
+    }
+    methods = [row.method for row in table.rows]
+    for method in (
+        "CE + GML",
+        "CE + GML (w/o re-weighting)",
+        "CE + GML (w/o re-weighting, re-sampling)",
+    ):
+        assert methods.count(method) == 1
+    assert table.data == {"name": "cifar100-lt", "imbalance_ratio": 100.0}
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_every_table_is_sound(name: str) -> None:
+    from everyclass import DataConfig, get_method
+    from everyclass.data import DATASETS
+    from everyclass.stages import Retraining
+
+    table = load_table(name)
+    assert table.name == name
+    assert len({row.method for row in table.rows}) == len(table.rows)
+    assert len({row.result for row in table.rows}) == len(table.rows)
+    assert DataConfig(**table.data).name in DATASETS
+    for row in table.rows:
+        get_method(row.pretraining)
+        assert set(row.paper) <= set(NUMBERS)
+        assert all(0 <= value <= 1 for value in row.paper.values())
+        if row.retraining is not None:
+            Retraining(**row.retraining)
+        else:
+            assert not row.ensemble
+
+
+def test_an_unknown_table_suggests_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"no table 'tabel8'; .*Did you mean 'table8'\?"):
+        load_table("tabel8")
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def test_means_are_those_of_the_stored_predictions(tmp_path: Path) -> None:
+    stored = [store(tmp_path, "table8", "ce-gml", seed) for seed in (0, 1, 7)]
+    store(tmp_path, "table8", "ce", 0, zero=True)
+    rows = {row["method"]: row for row in table_rows(load_table("table8"), tmp_path)}
+    ours = rows["CE + GML"]
+    assert ours["n"] == 3
+    for name in NUMBERS:
+        expected = np.mean([slow_numbers(result)[name] for result in stored])
+        assert ours[name] == pytest.approx(expected, rel=1e-12)
+        assert type(ours[name]) is float
+    assert rows["CE"]["lowest_recall"] == 0.0  # and not the floor
+    assert rows["CE"]["zeros_replaced"] == 1
+    assert rows["CE"]["paper"]["harmonic_mean"] == 0.0205
+
+
+def test_rows_of_similar_names_are_not_mixed(tmp_path: Path) -> None:
+    """``ce`` begins ``ce-gml``, and a seed may have more than one digit."""
+    store(tmp_path, "table8", "ce-gml", 0)
+    store(tmp_path, "table8", "ce-gml", 10)
+    store(tmp_path, "table8", "ce-gml-no-reweighting", 0)
+    counts = {row["method"]: row["n"] for row in table_rows(load_table("table8"), tmp_path)}
+    assert counts["CE"] == 0
+    assert counts["CE + GML"] == 2
+    assert counts["CE + GML (w/o re-weighting)"] == 1
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_without_results_every_row_is_there_and_empty(name: str, tmp_path: Path) -> None:
+    table = load_table(name)
+    for folder in (tmp_path, tmp_path / "missing"):
+        rows = table_rows(table, folder)
+        assert [row["method"] for row in rows] == [row.method for row in table.rows]
+        for row in rows:
+            assert row["n"] == 0
+            assert [row[number] for number in NUMBERS] == [None] * 4
+            assert set(row["paper"]) == set(NUMBERS)
+        if table.figure:
+            assert "No results yet" in figure_text(table, rows, folder)
+        else:
+            assert "–" in table_text(table, rows)
+    assert not (tmp_path / "missing").exists()
+
+
+def test_text_says_what_was_replaced(tmp_path: Path) -> None:
+    store(tmp_path, "table8", "ce-gml", 0)
+    table = load_table("table8")
+    assert "*" not in table_text(table, table_rows(table, tmp_path))
+    store(tmp_path, "table8", "ce", 0, zero=True)
+    rows = table_rows(table, tmp_path)
+    lines = {line.split("  ")[0]: line for line in table_text(table, rows).splitlines()}
+    ce = rows[0]
+    assert f"{100 * ce['harmonic_mean']:.2f}*" in lines["CE"]
+    assert f"{100 * ce['accuracy']:.2f} " in lines["CE"]
+    assert "2.05" in lines["CE"]  # the paper's harmonic mean
+    assert "*" not in lines["CE + GML"]
+    assert "counts as 0.001" in table_text(table, rows)
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("certificate", "said"),
+    [
+        ({"data": {"name": "cifar100-lt", "imbalance_ratio": 10.0}}, "is of other data"),
+        ({"data": {"name": "digits-lt", "imbalance_ratio": 100.0}}, "is of other data"),
+        ({"data": None}, "is of other data"),
+        ({"result": "ce"}, "says it is 'ce'"),
+    ],
+)
+def test_a_result_of_something_else_is_refused(
+    certificate: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    store(tmp_path, "table8", "ce-gml", 0)
+    store(tmp_path, "table8", "ce-gml", 1, certificate=certificate)
+    with pytest.raises(InputError, match=f"ce-gml-s1.npz {said}"):
+        table_rows(load_table("table8"), tmp_path)
+
+
+def damaged(content: bytes, arrays: dict[str, Any], how: str, path: Path) -> None:
+    if how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "text":
+        path.write_text("method,accuracy\n")
+    elif how == "pickle":
+        np.savez(path, **arrays, extra=np.array([{}], dtype=object))
+    elif how == "certificate":
+        np.savez(path, **{**arrays, "certificate": np.array("[1, 2]")})
+    elif how == "json":
+        np.savez(path, **{**arrays, "certificate": np.array("{no json")})
+    elif how == "lengths":
+        np.savez(path, **{**arrays, "predicted": arrays["predicted"][:-1]})
+    elif how == "classes":
+        np.savez(path, **{**arrays, "class_counts": arrays["class_counts"][:-1]})
+    elif how == "floats":
+        np.savez(path, **{**arrays, "labels": arrays["labels"].astype(float)})
+    else:
+        np.savez(path, **{k: v for k, v in arrays.items() if k != how})
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "truncated",
+        "text",
+        "pickle",
+        "certificate",
+        "json",
+        "lengths",
+        "classes",
+        "floats",
+        "labels",
+        "predicted",
+        "class_counts",
+    ],
+)
+def test_a_damaged_file_is_refused_by_name(how: str, tmp_path: Path) -> None:
+    table = load_table("table8")
+    store(tmp_path, "table8", "ce-gml", 0)
+    path = result_path(tmp_path, table.data, "ce-gml", 0)
+    content, arrays = path.read_bytes(), dict(np.load(path))
+    damaged(content, arrays, how, path)
+    with pytest.raises(FileFormatError) as caught:
+        table_rows(table, tmp_path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_result_survives_the_way_through_its_file(tmp_path: Path) -> None:
+    table = load_table("figure2")
+    names = tuple("abcdefghij")
+    counts = ClassCounts(np.arange(10, 0, -1), names)
+    made = store(tmp_path, "figure2", "ce", 3, class_counts=counts)
+    (loaded,) = load_results(tmp_path, table.data, "ce")
+    assert np.array_equal(loaded.labels, made.labels)
+    assert np.array_equal(loaded.predicted, made.predicted)
+    assert loaded.class_counts.names == names
+    assert loaded.certificate == made.certificate
+    assert loaded.evaluation.class_names == names
+    path = result_path(tmp_path, table.data, "ce", 3)
+    assert path.stat().st_size < 4000  # 200 images: small enough to keep in the repository
+
+
+def test_more_classes_than_a_byte_holds(tmp_path: Path) -> None:
+    labels = np.arange(1000).repeat(2)
+    made = Result(labels, labels[::-1].copy(), ClassCounts(np.ones(1000, dtype=int)), {"seed": 0})
+    made.save(tmp_path / "r.npz")
+    assert np.array_equal(Result.load(tmp_path / "r.npz").predicted, labels[::-1])
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def test_the_figure_lists_every_class_most_images_first(tmp_path: Path) -> None:
+    table = load_table("figure2")
+    stored = [store(tmp_path, "figure2", "ce", seed) for seed in (0, 1)]
+    store(tmp_path, "figure2", "ce-gml", 0)
+    rows = table_rows(table, tmp_path)
+    recall = np.mean([r.evaluation.per_class_recall for r in stored], axis=0)
+    np.testing.assert_allclose(rows[0]["per_class_recall"], recall)
+    assert rows[2]["per_class_recall"] is None
+    lines = figure_text(table, rows, tmp_path).splitlines()[3:]
+    assert [line.split()[:2] for line in lines] == [
+        [str(c), str(n)] for c, n in enumerate(stored[0].class_counts.counts)
+    ]
+    assert [float(line.split()[2]) for line in lines] == pytest.approx(100 * recall, abs=0.006)
+    assert all(line.endswith("–") for line in lines)  # the ensemble has no results
+
+
+@pytest.mark.parametrize(
+    ("ending", "begins"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("html", b"<!DOCTYPE html>")]
+)
+def test_the_figure_is_written(ending: str, begins: bytes, tmp_path: Path) -> None:
+    store(tmp_path, "figure2", "ce", 0)
+    store(tmp_path, "figure2", "ce-gml", 0)
+    path = tmp_path / f"figure2.{ending}"
+    save_figure(load_table("figure2"), path, tmp_path)
+    content = path.read_bytes()
+    assert content.lstrip().startswith(begins)
+    if ending == "html":  # it needs no network
+        assert b"cdn." not in content
+
+
+def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
+    figure = load_table("figure2")
+    with pytest.raises(InputError, match=r"written as \.svg, \.png or \.html; got 'f\.gif'"):
+        save_figure(figure, tmp_path / "f.gif", tmp_path)
+    store(tmp_path, "figure2", "ce", 0)
+    with pytest.raises(InputError, match="figure2 has no results to draw"):
+        save_figure(figure, tmp_path / "f.svg", tmp_path)
+    assert not list(tmp_path.glob("f.*"))
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+SHOW = """
+import sys
+from everyclass.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    assert "torch" not in sys.modules, "torch was imported"
+    assert "sklearn" not in sys.modules, "scikit-learn was imported"
+"""
+
+
+def show(*arguments: str, cwd: Path) -> str:
+    command = [sys.executable, "-c", SHOW, "bench", "show", *arguments]
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_json_of_the_current_folder_without_torch(tmp_path: Path) -> None:
+    stored = store(tmp_path / "benchmarks" / "results", "table8", "ce-gml", 0)
+    said = json.loads(show("table8", "--format", "json", cwd=tmp_path))
+    assert set(said) == {"rows"}
+    rows = {row["method"]: row for row in said["rows"]}
+    ours = rows["CE + GML"]
+    assert ours["n"] == 1
+    for name, value in slow_numbers(stored).items():
+        assert ours[name] == pytest.approx(value, rel=1e-12)
+    assert ours["paper"]["geometric_mean"] == 0.3659
+    empty = rows["CE + GML (w/o re-weighting)"]
+    assert empty["n"] == 0
+    assert [empty[name] for name in NUMBERS] == [None] * 4
+    assert empty["paper"] == {
+        "accuracy": None,
+        "geometric_mean": 0.2545,
+        "harmonic_mean": 0.0511,
+        "lowest_recall": 0.0,
+    }
+
+
+def test_figure_of_another_folder_without_torch(tmp_path: Path) -> None:
+    store(tmp_path / "mine", "figure2", "ce", 0)
+    text = show("figure2", "--results", "mine", cwd=tmp_path)
+    assert "Figure 2" in text.splitlines()[0]
+    assert len(text.splitlines()) == 13

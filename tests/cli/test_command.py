@@ -1,0 +1,244 @@
+"""The command as a whole: fast help, exit codes, pipes, and no traceback for anybody."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import everyclass.cli
+from everyclass import __version__
+from everyclass.cli.app import app
+
+Command = Callable[..., Any]
+HEAVY = ("torch", "sklearn", "scipy", "pyarrow", "altair", "safetensors")
+COMMANDS = (
+    (),
+    ("demo",),
+    ("rescue",),
+    ("evaluate",),
+    ("pretrain",),
+    ("methods",),
+    ("methods", "list"),
+    ("data",),
+    ("data", "get"),
+    ("bench",),
+    ("bench", "list"),
+    ("bench", "show"),
+    ("bench", "run"),
+)
+
+# One process for all: what any of them imported stays in sys.modules.
+HELP = """
+import sys
+from everyclass.cli import main
+for command in {commands}:
+    try:
+        main([*command, "--help"])
+    except SystemExit as done:
+        assert done.code in (0, None), command
+print("heavy:", [name for name in {heavy} if name in sys.modules])
+"""
+
+
+def python(code: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, **options
+    )
+
+
+def test_every_help_imports_nothing_heavy() -> None:
+    done = python(HELP.format(commands=COMMANDS, heavy=HEAVY))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+    assert done.stdout.count("Usage: everyclass") == len(COMMANDS)
+
+
+def test_help_is_tested_for_every_command() -> None:
+    names = {command[0] for command in COMMANDS if command}
+    registered = {c.name for c in app.registered_commands} | {
+        g.name for g in app.registered_groups
+    }
+    assert names == registered
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c and c[0] != "methods"])
+def test_help_leads_with_what_it_is_for(command: tuple[str, ...], everyclass: Command) -> None:
+    done = everyclass(*command, "-h")
+    assert done.code == 0
+    assert done.err == ""
+    assert f"Usage: everyclass {' '.join(command)} " in done.out
+
+
+@pytest.mark.parametrize("command", ["rescue", "evaluate", "pretrain"])
+def test_help_gives_an_example(command: str, everyclass: Command) -> None:
+    assert f"Example: everyclass {command} " in " ".join(everyclass(command, "--help").out.split())
+
+
+def test_version(everyclass: Command) -> None:
+    assert everyclass("--version").out == f"everyclass {__version__}\n"
+
+
+def test_python_m_everyclass_and_the_installed_command() -> None:
+    installed = Path(sys.executable).parent / "everyclass"
+    for command in ([sys.executable, "-m", "everyclass"], [str(installed)]):
+        done = subprocess.run(
+            [*command, "--version"], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, f"everyclass {__version__}\n")
+        done = subprocess.run(
+            [*command, "evaluate", "nothing.npz"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "Error: There is no predictions file at nothing.npz.\n"
+
+
+@pytest.mark.parametrize("wrong", [("evaluate",), ("evaluate", "--no"), ("no",), ("demo", "x")])
+def test_usage_errors(wrong: tuple[str, ...], everyclass: Command) -> None:
+    done = everyclass(*wrong)
+    assert done.code == 2
+    assert done.out == ""
+    assert "Error" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_reader_that_leaves_early(tmp_path: Path) -> None:
+    """`everyclass evaluate … --all | head -1` on far more than a pipe holds."""
+    labels = np.arange(5000)
+    np.savez(tmp_path / "p.npz", labels=labels, predicted=labels)
+    command = [sys.executable, "-m", "everyclass", "evaluate", "p.npz", "--all"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "5,000 images, 5000 of 5000 classes scored\n"
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 1
+    assert said == ""
+
+
+def test_output_can_go_nowhere_at_all(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", labels=[0, 1], predicted=[0, 1])
+    code = "from everyclass.cli import main; main()"
+    done = python(code, "evaluate", "p.npz", "--json", cwd=tmp_path, env={**os.environ})
+    assert json.loads(done.stdout)["accuracy"] == 1.0
+
+
+# --- errors of our own ----------------------------------------------------------------------------
+
+
+def fail_with(error: BaseException) -> Callable[..., None]:
+    def failing(*_: Any, **__: Any) -> None:
+        raise error
+
+    return failing
+
+
+def test_debug_shows_the_traceback_and_the_same_sentence(
+    everyclass: Command, tmp_path: Path
+) -> None:
+    plain = everyclass("evaluate", tmp_path / "nothing.npz")
+    for arguments in (("--debug", "evaluate"), ("evaluate", "--debug")):
+        done = everyclass(*arguments, tmp_path / "nothing.npz")
+        assert done.code == 2
+        assert done.err.startswith("Traceback (most recent call last)")
+        assert done.err.endswith(plain.err)
+
+
+def test_a_defect_says_that_it_is_one(
+    everyclass: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("everyclass.artifacts.Predictions.load", fail_with(ZeroDivisionError("x")))
+    done = everyclass("evaluate", "p.npz")
+    assert done.code == 1
+    assert done.err == (
+        "Error: ZeroDivisionError: x (a defect of everyclass; --debug shows where)\n"
+    )
+
+
+def test_no_memory_is_no_defect(everyclass: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everyclass.artifacts.Predictions.load", fail_with(MemoryError()))
+    everyclass("evaluate", "p.npz").refused("out of memory", code=1)
+
+
+def test_ctrl_c_while_modules_are_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "everyclass.cli.app", None)
+    monkeypatch.setattr("builtins.__import__", importing_is_interrupted(__import__))
+    with pytest.raises(SystemExit) as ended:
+        everyclass.cli.main(["--version"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted; what was finished is kept.\n"
+
+
+def importing_is_interrupted(real: Any) -> Any:
+    def importing(name: str, *rest: Any, **options: Any) -> Any:
+        if name == "everyclass.cli.app":
+            raise KeyboardInterrupt
+        return real(name, *rest, **options)
+
+    return importing
+
+
+# --- the smaller commands -------------------------------------------------------------------------
+
+
+def test_methods_are_listed(everyclass: Command) -> None:
+    done = everyclass("methods", "list")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert any(line.startswith("ce ") and "cross entropy" in line for line in lines)
+
+
+def test_tables_are_listed(everyclass: Command) -> None:
+    done = everyclass("bench", "list")
+    assert [line.split()[0] for line in done.out.splitlines()] == ["figure2", "table8"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "table9"), ("no table 'table9'", "Did you mean 'table8'?")),
+        (("show", "table8", "--format", "yaml"), ("text or json", "'yaml'")),
+        (("show", "table8", "--out", "t.svg"), ("table8 is no figure",)),
+        (("show", "figure2", "--out", "f.svg"), ("no results to draw", "everyclass bench run")),
+        (("show", "figure2", "--out", "f.gif"), (".svg, .png or .html",)),
+        (("run", "table9"), ("no table 'table9'",)),
+        (("run", "table8", "--seeds", "a"), ("--seeds must be numbers", "'a'")),
+    ],
+)
+def test_bench_refuses_in_one_sentence(
+    arguments: tuple[str, ...],
+    words: tuple[str, ...],
+    everyclass: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    everyclass("bench", *arguments).refused(*words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_result_is_named(everyclass: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "cifar100-lt-ir100"
+    folder.mkdir()
+    (folder / "ce-s0.npz").write_text("no result")
+    done = everyclass("bench", "show", "table8", "--results", tmp_path)
+    done.refused("ce-s0.npz", "not a readable .npz")

@@ -1,0 +1,182 @@
+"""From a training's folder to its rescue, on digits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from everyclass import (
+    DataConfig,
+    Features,
+    Head,
+    Predictions,
+    Retraining,
+    Run,
+    evaluate,
+    get_method,
+    load_dataset,
+    pretrain,
+    rescue,
+    rescue_run,
+)
+from everyclass.errors import (
+    FileFormatError,
+    InputError,
+    MissingFileError,
+    OutputExistsError,
+)
+from everyclass.stages import extract_run, load_network
+
+QUICK = Retraining(penalty=1e-3)
+FILES = {
+    "old-head.safetensors",
+    "head.safetensors",
+    "evaluation.json",
+    "result.json",
+    "report.html",
+    "old.npz",
+    "retrained.npz",
+    "ensemble.npz",
+    "train-features.npz",
+    "test-features.npz",
+}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("digits") / "run"
+    data = DataConfig("digits-lt", imbalance_ratio=20)
+    pretrain(get_method("ce"), data, epochs=25, precision="fp32", out=folder)
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Run:
+    shutil.copytree(trained, tmp_path / "run")
+    return Run.open(tmp_path / "run")
+
+
+def test_everything_is_there_and_fits_together(run: Run) -> None:
+    result = rescue_run(run, num_views=3, val="rest", retraining=QUICK)
+    folder = run.folder / "rescue"
+    assert {p.name for p in folder.iterdir()} == FILES
+    train, test = (Features.load(folder / f"{name}-features.npz") for name in ("train", "test"))
+    assert train.features.shape == (3, 405, 64)
+    assert test.features.shape == (500, 64)
+    # The old classifier is the network: what pretraining said of the test set is what it says.
+    trained = Predictions.load(run.folder / "predictions.npz")
+    old = Predictions.load(folder / "old.npz")
+    assert old.logits is not None
+    np.testing.assert_allclose(old.logits, trained.logits, rtol=1e-3, atol=1e-3)
+    head = Head.load(folder / "head.safetensors")
+    new = Predictions.load(folder / "retrained.npz")
+    np.testing.assert_allclose(head.logits(test.features), new.logits, rtol=1e-4, atol=1e-4)
+    # The numbers are those of the files.
+    numbers = json.loads((folder / "evaluation.json").read_text())
+    for name in ("old", "retrained", "ensemble"):
+        again = evaluate(Predictions.load(folder / f"{name}.npz"))
+        assert numbers[name]["lowest_recall"] == again.lowest_recall
+    assert numbers["verdict"]["decided_on"] == "validation data"
+    assert numbers["old"]["class_names"] == [str(c) for c in range(10)]
+    assert result.settings["run"] == run.config
+    # And the files are enough to do it again.
+    again = rescue(
+        train.with_head(Head.load(folder / "old-head.safetensors")),
+        val=extract_run(run, num_views=1, val="rest")[1],
+        retraining=QUICK,
+    )
+    assert np.array_equal(again.retrained.weight, result.retrained.weight)
+    # The folded network says the same as well.
+    model = load_network(run, 10)
+    assert set(result.to_module(model, "retrained").state_dict()) == set(model.state_dict())
+
+
+def test_it_lifts_the_worst_classes(run: Run) -> None:
+    result = rescue_run(run, num_views=2, val="rest", retraining=QUICK)
+    old, new = (result.evaluations[name] for name in ("old", "retrained"))
+    assert new.harmonic_mean > old.harmonic_mean
+    assert new.lowest_recall > old.lowest_recall
+    assert result.verdict.use != "old"
+
+
+def test_the_same_seed_gives_the_same_features(run: Run) -> None:
+    one, same, other = (extract_run(run, num_views=2, seed=s)[0] for s in (0, 0, 1))
+    assert np.array_equal(one.features, same.features)
+    assert np.array_equal(one.views[0], other.views[0])
+    assert not np.array_equal(one.views[1], other.views[1])
+
+
+def test_held_out_images_are_those_of_the_data(run: Run) -> None:
+    assert extract_run(run, num_views=1)[1] is None
+    held_out = extract_run(run, num_views=1, val="rest")[1]
+    digits = load_dataset(DataConfig("digits-lt", 20, val="rest"))
+    assert held_out is not None
+    assert digits.val is not None
+    assert held_out.labels.tolist() == digits.val.labels.tolist()
+
+
+def content(folder: Path) -> dict[str, Any]:
+    return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
+
+
+def test_an_earlier_rescue_is_only_replaced_when_asked(run: Run) -> None:
+    options: dict[str, Any] = {"num_views": 1, "val": "rest"}
+    rescue_run(run, retraining=QUICK, **options)
+    before = content(run.folder / "rescue")
+    with pytest.raises(OutputExistsError, match="not empty; name another one or pass --overwrite"):
+        rescue_run(run, retraining=QUICK, **options)
+    assert content(run.folder / "rescue") == before
+    rescue_run(run, retraining=Retraining(penalty=0.1), overwrite=True, **options)
+    after = content(run.folder / "rescue")
+    assert set(after) == FILES
+    assert after["head.safetensors"] != before["head.safetensors"]
+
+
+@pytest.mark.parametrize("stage", ["extract_views", "rescue"])
+def test_an_interrupted_rescue_leaves_the_earlier_one(
+    stage: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    options: dict[str, Any] = {"num_views": 1, "val": "rest", "retraining": QUICK}
+    rescue_run(run, **options)
+    before = content(run.folder / "rescue")
+    monkeypatch.setattr(f"everyclass.stages.run_rescue.{stage}", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rescue_run(run, overwrite=True, **options)
+    assert content(run.folder / "rescue") == before
+
+
+def test_an_unfinished_training_is_refused(run: Run) -> None:
+    (run.folder / "result.json").unlink()
+    with pytest.raises(InputError, match="not finished; go on with it by everyclass pretrain"):
+        rescue_run(run)
+    assert not (run.folder / "rescue").exists()
+
+
+def test_a_run_without_a_checkpoint_is_refused(run: Run) -> None:
+    run.checkpoint.unlink()
+    with pytest.raises(MissingFileError, match="no checkpoint yet"):
+        rescue_run(run)
+
+
+def test_a_checkpoint_of_another_network_is_refused(run: Run) -> None:
+    other = Run(run.folder, {**run.config, "backbone": "resnet32"})
+    with pytest.raises(InputError, match="does not fit the run's configuration"):
+        extract_run(other)
+
+
+@pytest.mark.parametrize("key", ["data", "precision", "backbone"])
+def test_a_configuration_that_lacks_something_is_refused(key: str, run: Run) -> None:
+    config = {k: v for k, v in run.config.items() if k != key}
+    with pytest.raises((FileFormatError, InputError), match=r"damaged|does not fit"):
+        extract_run(Run(run.folder, config))
+    strange = Run(run.folder, {**run.config, "data": {"name": "digits-lt", "colour": "red"}})
+    with pytest.raises(FileFormatError, match=r"config\.json is damaged"):
+        extract_run(strange)

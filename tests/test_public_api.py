@@ -58,7 +58,6 @@ def test_every_room_says_what_is_in_it(room: str) -> None:
 
 IMPORTS = """
 import ctypes, os, sys
-before = dict(os.environ)
 import everyclass
 from everyclass import ClassCounts, Evaluation, Features, Head, InputError, Predictions, evaluate
 import everyclass.artifacts, everyclass.bench, everyclass.errors, everyclass.metrics
@@ -66,7 +65,8 @@ evaluate(labels=[0, 1], predicted=[0, 0])
 assert "torch" not in sys.modules, "torch"
 assert "sklearn" not in sys.modules, "sklearn"
 
-import torch, sklearn.datasets, scipy.optimize
+import torch, sklearn.datasets, scipy.optimize, altair, vl_convert  # what others change is theirs
+before = dict(os.environ)
 threads = torch.get_num_threads(), torch.get_num_interop_threads()
 state = torch.get_rng_state()
 dtype = torch.get_default_dtype()
@@ -87,7 +87,7 @@ everyclass.get_method("ce")
 assert (torch.get_num_threads(), torch.get_num_interop_threads()) == threads, "threads"
 assert torch.equal(torch.get_rng_state(), state), "generator"
 assert torch.get_default_dtype() == dtype, "dtype"
-assert dict(os.environ) == before, "environment"
+assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
 try:
     everyclass.training.keep_large_buffers()
 except AssertionError as error:  # and had it been called, it would have been noticed

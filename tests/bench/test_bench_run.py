@@ -15,6 +15,7 @@ from everyclass.bench import Row, Table, table_rows
 from everyclass.bench import run as bench_run
 from everyclass.bench.results import Result, result_path
 from everyclass.bench.run import run_table
+from everyclass.stages import retraining
 from everyclass.training import Schedule
 
 QUICK = {"objective": "gml", "penalty": 1e-2}
@@ -32,9 +33,10 @@ NAMES = ["ce", "ce-gml", "ce-gml-ensemble"]
 
 
 @pytest.fixture(autouse=True)
-def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_epochs_and_penalties(monkeypatch: pytest.MonkeyPatch) -> None:
     short = replace(get_method("ce"), schedule=Schedule(epochs=8))
     monkeypatch.setattr(bench_run, "get_method", lambda name: short)
+    monkeypatch.setattr(retraining, "PENALTIES", (1e-2,))
 
 
 def made_in(folder: Path, **options: Any) -> list[Path]:

@@ -83,7 +83,9 @@ def test_every_form_gives_the_same_numbers(form: str, everyclass: Command, tmp_p
 def test_predicted_classes_in_columns_of_other_names(
     ending: str, everyclass: Command, tmp_path: Path
 ) -> None:
-    path = write(tmp_path / f"p.{ending}", {"truth": LABELS, "said": PREDICTED, "junk": PROBS[:, 0]})
+    path = write(
+        tmp_path / f"p.{ending}", {"truth": LABELS, "said": PREDICTED, "junk": PROBS[:, 0]}
+    )
     options = ("--labels-column", "truth", "--predicted-column", "said")
     done = everyclass("evaluate", path, *options, "--json")
     assert done.code == 0, done.err
@@ -114,9 +116,7 @@ def test_twenty_classes_unless_all_are_asked_for(everyclass: Command, tmp_path: 
 def test_counts_give_groups(everyclass: Command, tmp_path: Path) -> None:
     (tmp_path / "counts.csv").write_text("class,count\ndog,50\ncat,500\nlynx,5\n")
     np.savez(tmp_path / "p.npz", labels=LABELS, predicted=PREDICTED, class_names=np.array(NAMES))
-    done = everyclass(
-        "evaluate", tmp_path / "p.npz", "--counts", tmp_path / "counts.csv", "--json"
-    )
+    done = everyclass("evaluate", tmp_path / "p.npz", "--counts", tmp_path / "counts.csv", "--json")
     assert done.code == 0, done.err
     said = read_json(done.out)
     assert said["class_counts"] == [500, 50, 5]
@@ -195,7 +195,7 @@ BAD: dict[str, tuple[Make, tuple[str, ...]]] = {
         ("predicted must be integers",),
     ),
     "NaN": (
-        lambda f: (save(f / "p.npz", logits=np.where(LOGITS == LOGITS[4, 1], np.nan, LOGITS)),),
+        lambda f: (save(f / "p.npz", logits=np.where(LOGITS[4, 1] == LOGITS, np.nan, LOGITS)),),
         ("logits[4, 1] is nan",),
     ),
     "nothing": (

@@ -45,8 +45,8 @@ def test_a_resumed_task_counts_what_is_done_but_not_into_the_rate(
     with progress("training", 72_000_000, "images", done=36_000_000) as task:
         clock[0] += 10
         task.advance(100_000)
-    assert capsys.readouterr().err == "training: 36,100,000/72,000,000 images, 10,000/s, " + (
-        "0:59:50 left\n".replace("0:59:50", "59:50")
+    assert capsys.readouterr().err == (
+        "training: 36,100,000/72,000,000 images, 10,000/s, 59:50 left\n"
     )
 
 

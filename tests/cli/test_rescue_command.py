@@ -393,7 +393,10 @@ def test_a_folder_that_is_not_empty_is_refused(everyclass: Command, files: Path)
     out.mkdir()
     (out / "evaluation.json").write_text("earlier")
     (out / "thesis.tex").write_text("mine")
-    arguments = ("rescue", files / "train.npz", "--test", files / "test.npz", "--out", out)
+    arguments = (
+        "rescue", files / "train.npz", "--test", files / "test.npz", "--val", files / "val.npz",
+        "--out", out,
+    )  # fmt: skip
     everyclass(*arguments, *QUICK).refused("is not empty", "--overwrite", str(out))
     assert names_in(out) == {"evaluation.json", "thesis.tex"}
     assert everyclass(*arguments, "--overwrite", *QUICK).code == 0
@@ -433,7 +436,10 @@ def test_a_folder_without_permission(
 def test_a_full_disk_leaves_the_earlier_results(
     everyclass: Command, files: Path, small_disk: Callable[[str], Path]
 ) -> None:
-    arguments = ("rescue", files / "train.npz", "--test", files / "test.npz", *QUICK)
+    arguments = (
+        "rescue", files / "train.npz", "--test", files / "test.npz", "--val", files / "val.npz",
+        *QUICK,
+    )  # fmt: skip
     assert everyclass(*arguments, "--out", files / "out").code == 0
     size = sum(p.stat().st_size for p in (files / "out").iterdir())
     disk = small_disk(f"{int(1.5 * size / 1024)}k")
@@ -473,6 +479,7 @@ def test_ctrl_c_in_every_stage(
     (files / "earlier").mkdir()
     (files / "earlier" / "head.safetensors").write_text("earlier")
     before = content(files / "earlier")
+    monkeypatch.setattr("everyclass.stages.retraining.PENALTIES", (0.1, 0.01))
     monkeypatch.setattr(stage, interrupted)
     for out, options in ((files / "earlier", ("--overwrite",)), (files / "out", ())):
         done = everyclass(*arguments, "--out", out, *options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -92,8 +93,6 @@ def test_a_real_ctrl_c_and_a_real_kill(start: Command, everyclass: Command, run:
             assert process.exitcode is None
             time.sleep(0.001)
         time.sleep(0.05)
-        import os
-
         os.kill(process.pid, sign)
         process.join(60)
         assert process.exitcode == (130 if sign == signal.SIGINT else -signal.SIGKILL)
@@ -105,9 +104,7 @@ def test_a_real_ctrl_c_and_a_real_kill(start: Command, everyclass: Command, run:
 # --- the demo -------------------------------------------------------------------------------------
 
 
-def test_the_demo(
-    everyclass: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_demo(everyclass: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Accept 1 and 6: a better harmonic mean and lowest recall, and a verdict that says so."""
     monkeypatch.chdir(tmp_path)
     done = everyclass("demo", "-q")
@@ -121,8 +118,9 @@ def test_the_demo(
     assert use in ("retrained", "ensemble")
     assert said[use]["harmonic_mean"] > said["old"]["harmonic_mean"] + 0.05
     assert said[use]["lowest_recall"] > said["old"]["lowest_recall"] + 0.1
-    assert evaluate(Predictions.load(folder / f"{use}.npz")).lowest_recall == (
-        said[use]["lowest_recall"]
+    assert (
+        evaluate(Predictions.load(folder / f"{use}.npz")).lowest_recall
+        == (said[use]["lowest_recall"])
     )
     assert Run.open(folder / "training-s0").result is not None
 

@@ -66,7 +66,7 @@ def test_a_method_learns_resumes_and_predicts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     recipe = get_method(name)
-    whole = train_digits(16, recipe=recipe, out=tmp_path / "whole")
+    whole = train_digits(12, recipe=recipe, out=tmp_path / "whole")
     assert whole.result is not None
     assert whole.result["test"]["accuracy"] > 0.3  # chance: 0.1
 
@@ -80,8 +80,8 @@ def test_a_method_learns_resumes_and_predicts(
     with monkeypatch.context() as patch:
         patch.setattr(Run, "log", stopping)
         with pytest.raises(KeyboardInterrupt):
-            train_digits(16, recipe=recipe, out=tmp_path / "stopped")
-    resumed = train_digits(16, recipe=recipe, out=tmp_path / "stopped")
+            train_digits(12, recipe=recipe, out=tmp_path / "stopped")
+    resumed = train_digits(12, recipe=recipe, out=tmp_path / "stopped")
     states = [load_checkpoint(run.checkpoint)["model"] for run in (whole, resumed)]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 

@@ -101,9 +101,9 @@ def test_gml_in_words() -> None:
 # --- running class means --------------------------------------------------------------------------
 
 
-def with_means(objective: Objective, total: int, means: Tensor) -> RunningMeans:
+def with_means(objective: Objective, means: Tensor) -> RunningMeans:
     """Running means that stay where they are."""
-    running = RunningMeans(objective, total, rate=0.0)
+    running = RunningMeans(objective, objective.counts, rate=0.0)
     running._means.copy_(means)
     return running
 
@@ -121,9 +121,9 @@ def test_gradients_at_fixed_means_are_unbiased() -> None:
     logits, labels, counts = running_problem()
     objective = Objective("gml", counts)
     means = torch.tensor([0.5, 0.2, 0.3, 0.1])
-    whole = with_means(objective, 30, means).value_and_gradient(logits.clone(), labels)[1]
+    whole = with_means(objective, means).value_and_gradient(logits.clone(), labels)[1]
     for size in (1, 3, 10):
-        running = with_means(objective, 30, means)
+        running = with_means(objective, means)
         batches = []
         for at in range(0, 30, size):
             rows = slice(at, at + size)
@@ -138,15 +138,26 @@ def test_gradients_at_the_true_means_are_those_of_the_exact_objective() -> None:
     objective = Objective("gml", counts)
     p = (logits + counts.log()).softmax(dim=1)[torch.arange(30), labels]
     means = torch.zeros(4).index_add_(0, labels, p) / counts
-    value, gradient = with_means(objective, 30, means).value_and_gradient(logits.clone(), labels)
+    value, gradient = with_means(objective, means).value_and_gradient(logits.clone(), labels)
     exact_value, exact = objective.value_and_gradient(logits.clone(), labels)
     torch.testing.assert_close(value, exact_value)
     torch.testing.assert_close(gradient, exact, rtol=1e-4, atol=1e-7)
 
 
+def test_several_views_of_each_image_change_nothing() -> None:
+    logits, labels, counts = running_problem()
+    objective = Objective("gml", counts)
+    means = torch.tensor([0.5, 0.2, 0.3, 0.1])
+    once = with_means(objective, means).value_and_gradient(logits.clone(), labels)[1]
+    twice = RunningMeans(objective, 2 * counts, rate=0.0)
+    twice._means.copy_(means)
+    both = twice.value_and_gradient(logits.repeat(2, 1), labels.repeat(2))[1]
+    torch.testing.assert_close(both[:30] + both[30:], once)
+
+
 def test_means_are_tracked_only_where_a_class_is_there() -> None:
     objective = Objective("gml", torch.tensor([10.0, 10.0]), reweight=False)
-    running = RunningMeans(objective, 20, rate=0.5)
+    running = RunningMeans(objective, objective.counts, rate=0.5)
     sure = torch.tensor([[20.0, 0.0], [20.0, 0.0]])
     for expected in (0.75, 0.875):  # from ½ half the way to 1, twice; class 1 stays at ½
         value, _ = running.value_and_gradient(sure.clone(), torch.tensor([0, 0]))

@@ -67,14 +67,14 @@ class RunningMeans:
 
     Args:
         objective: with name "gml".
-        total: images in the whole set.
+        rows_per_class: (C,) rows of each class that one pass over the features draws.
         rate: β.
     """
 
-    def __init__(self, objective: Objective, total: int, rate: float = 0.1) -> None:
+    def __init__(self, objective: Objective, rows_per_class: Tensor, rate: float = 0.1) -> None:
         self._prior = objective.log_prior
-        self._counts = objective.counts
-        self._total = total
+        self._rows_per_class = rows_per_class.to(objective.counts.dtype)
+        self._total = float(rows_per_class.sum())
         self._rate = rate
         self._means = torch.full_like(objective.counts, 1 / len(objective.counts))
 
@@ -88,7 +88,7 @@ class RunningMeans:
         batch_means = sums[here] / present[here]
         self._means[here] += self._rate * (batch_means - self._means[here])
         scale = self._total / (len(labels) * classes)
-        weights = scale * p / (self._counts[labels] * self._means[labels])
+        weights = scale * p / (self._rows_per_class[labels] * self._means[labels])
         return -self._means.log().mean(), _weighted_residual(logits, labels, weights)
 
 

@@ -194,8 +194,11 @@ def fit_minibatches(
     rows, width = features.shape
     classes = len(objective.counts)
     size = min(settings.batch_size, rows)
-    running = RunningMeans(objective, rows) if settings.running else None
-    value_and_gradient = (running or objective).value_and_gradient
+    value_and_gradient = objective.value_and_gradient
+    if settings.running:
+        share = torch.full((rows,), 1 / rows) if sampling is None else sampling / sampling.sum()
+        per_class = rows * torch.zeros(classes).index_add_(0, labels, share)
+        value_and_gradient = RunningMeans(objective, per_class).value_and_gradient
     weight, bias = torch.zeros(classes, width), torch.zeros(classes)
     weight_speed, bias_speed = torch.zeros_like(weight), torch.zeros_like(bias)
     logits = torch.empty(size, classes)

@@ -2,8 +2,8 @@
 
     python benchmarks/bench_training.py [--compile] [--json]
 
-Both train ResNet-32 on 32 × 32 images, batch 128, in processes of their own that take turns, so that
-a drift of the machine's speed meets both. The plain loop augments nothing: its batches are
+Both train ResNet-32 on 32 × 32 images, batch 128, in processes of their own that take turns, so
+that a drift of the machine's speed meets both. The plain loop augments nothing: its batches are
 ready before the clock starts.
 """
 

@@ -2,8 +2,8 @@
 
     python benchmarks/compare_retraining.py runs/cifar100-lt-ir100-ce-s0 [--out FILE]
 
-Takes a finished run of a data set that has `--val rest`: images of the training distribution that no
-training used. Each way of retraining is judged on those, class by class; the test set is not read.
+Takes a finished run of a data set that has `--val rest`: images of the training distribution that
+no training used. Each way of retraining is judged on those, class by class; the test set is not read.
 Features are kept in RUN/features-*.npz, so that a second call starts at once.
 """
 
@@ -94,7 +94,7 @@ def show(row: dict[str, Any]) -> None:
 
 
 def temperatures(train: Features, rest: Features) -> list[dict[str, Any]]:
-    """The ensemble under temperatures that saw the held-out images, and under those that did not."""
+    """The ensemble under temperatures that saw the held-out images, and that did not."""
     blind = rescue(train)
     old, new = blind.old, blind.retrained
     seen_old = fit_temperature(old.logits(rest.views[0]), rest.labels)

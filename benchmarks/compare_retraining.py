@@ -1,9 +1,9 @@
 """Which way of retraining a head is best on held-out images: the comparison behind the defaults.
 
-    python benchmarks/compare_retraining.py runs/cifar100-lt-ir100-ce-s0 [--out FILE]
+    python benchmarks/compare_retraining.py RUN [--out FILE]
 
 Takes a finished run of a data set that has `--val rest`: images of the training distribution that
-no training used. Each way of retraining is judged on those, class by class; the test set is not read.
+no training used. Each way is judged on those, class by class; the test set is not read.
 Features are kept in RUN/features-*.npz, so that a second call starts at once.
 """
 

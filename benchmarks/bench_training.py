@@ -17,9 +17,9 @@ import subprocess
 import sys
 import time
 
-STEPS = 24
+STEPS = 8
 BATCH = 128
-ROUNDS = 5
+ROUNDS = 3
 
 
 def plain() -> list[float]:

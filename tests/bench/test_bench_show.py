@@ -127,8 +127,9 @@ def test_means_are_those_of_the_stored_predictions(tmp_path: Path) -> None:
 
 
 def test_rows_of_similar_names_are_not_mixed(tmp_path: Path) -> None:
-    """``ce`` begins ``ce-gml``, and a seed may have more than one digit."""
+    """``ce`` begins ``ce-gml`` and ``ce-s0`` another; a seed may have more than one digit."""
     store(tmp_path, "table8", "ce-gml", 0)
+    store(tmp_path, "table8", "ce-s0ftmax", 0)
     store(tmp_path, "table8", "ce-gml", 10)
     store(tmp_path, "table8", "ce-gml-no-reweighting", 0)
     counts = {row["method"]: row["n"] for row in table_rows(load_table("table8"), tmp_path)}

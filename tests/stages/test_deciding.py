@@ -81,6 +81,9 @@ def test_classes_without_images_are_left_out() -> None:
     verdict = decide(labels, predicted, 4, decided_on="…")  # type: ignore[arg-type]
     assert verdict.use == "retrained"
     assert "→ 100.0%" in verdict.reason
+    renumbered = {name: np.where(p == 2, 1, p) for name, p in predicted.items()}
+    without = decide(np.where(labels == 2, 1, labels), renumbered, 2, decided_on="…")  # type: ignore[arg-type]
+    assert verdict == without
 
 
 def test_it_is_the_same_every_time_and_follows_the_seed() -> None:

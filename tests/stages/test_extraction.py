@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -167,11 +168,10 @@ def test_inner_layers_are_not_kept() -> None:
             self.fc = nn.Linear(5, 5)
 
         def forward(self, x: Tensor) -> Tensor:
-            import sys
-
-            tokens = self.inner(x.flatten(1, 2))
+            tokens = x.flatten(1, 2)
+            inner = self.inner(tokens)
             kept.append(sys.getrefcount(tokens))
-            out: Tensor = self.fc(tokens.mean(dim=1))
+            out: Tensor = self.fc(inner.mean(dim=1))
             return out
 
     extract(Tokens(), loader())

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everyclass.nn.batch_norm_relu import BatchNormReLU
+
 __all__ = ["ResNetCIFAR", "resnet32"]
 
 
@@ -19,9 +21,9 @@ class _Block(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.bn1 = BatchNormReLU(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.bn2 = BatchNormReLU(out_channels)
         self.stride = stride
         self.padding = (out_channels - in_channels) // 2
 
@@ -32,8 +34,8 @@ class _Block(nn.Module):
         return F.pad(x, (0, 0, 0, 0, self.padding, self.padding))
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(out)) + self._shortcut(x))
+        out = self.bn1(self.conv1(x))
+        return self.bn2(self.conv2(out), self._shortcut(x))
 
 
 class ResNetCIFAR(nn.Module):
@@ -51,7 +53,7 @@ class ResNetCIFAR(nn.Module):
         super().__init__()
         self.num_features = 4 * width
         self.conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(width)
+        self.bn = BatchNormReLU(width)
         stages = []
         channels = width
         for stage, out_channels in enumerate((width, 2 * width, 4 * width)):
@@ -67,7 +69,7 @@ class ResNetCIFAR(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn(self.conv(x)))
+        x = self.bn(self.conv(x))
         return self.stages(x).mean(dim=(2, 3))
 
 

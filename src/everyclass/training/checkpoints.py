@@ -44,7 +44,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         state = _join(json.loads(metadata["state"]), tensors)
         if not isinstance(state, dict):
             raise TypeError("its state is no dictionary")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise FileFormatError(f"{path} is a damaged checkpoint: {error}.") from error
     return state
 
@@ -52,7 +52,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 def _split(value: Any, place: str, tensors: dict[str, np.ndarray]) -> Any:
     if isinstance(value, Tensor):
         tensors[place] = value.detach().cpu().numpy()
-        return {"__tensor__": place}
+        return {"__tensor__": place, "shape": list(value.shape)}  # NumPy would widen a 0-d one
     if isinstance(value, dict):
         # Optimisers key their state by number; JSON would turn the keys into text.
         pairs = [[key, _split(item, f"{place}/{key}", tensors)] for key, item in value.items()]
@@ -65,7 +65,8 @@ def _split(value: Any, place: str, tensors: dict[str, np.ndarray]) -> Any:
 def _join(value: Any, tensors: dict[str, np.ndarray]) -> Any:
     if isinstance(value, dict):
         if "__tensor__" in value:
-            return torch.from_numpy(tensors[value["__tensor__"]].copy())
+            tensor = torch.from_numpy(tensors[value["__tensor__"]].copy())
+            return tensor.reshape(value.get("shape", tensor.shape))
         return {key: _join(item, tensors) for key, item in value["__dict__"]}
     if isinstance(value, list):
         return [_join(item, tensors) for item in value]

@@ -27,7 +27,7 @@ from everyclass.stages import (
     retrain,
 )
 
-PENALTIES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
+PENALTIES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 VIEWS = 10
 
 
@@ -71,6 +71,12 @@ def candidates() -> dict[str, tuple[int, Retraining]]:
                         minibatch=MinibatchSettings(batch_size=batch),
                     ),
                 )
+    for rate in (0.02, 0.5):
+        slower = MinibatchSettings(learning_rate=rate)
+        ways[f"minibatch, batch 512, 10 views, rate {rate:g}, penalty 0.0003"] = (
+            10,
+            Retraining(solver="minibatch", penalty=3e-4, minibatch=slower),
+        )
     for objective in ("balanced_softmax", "cross_entropy"):
         for penalty in PENALTIES[1::2]:
             ways[f"exact {objective}, 10 views, penalty {penalty:g}"] = (

@@ -47,7 +47,7 @@ def ours(compile_: bool, precision: str) -> list[float]:
     """Images/s of `fit`, augmentation included."""
     import torch
 
-    from everyclass.data import BatchAugmentation
+    from everyclass.data import BatchAugmentation, get_augmentation
     from everyclass.nn import build_classifier
     from everyclass.training import Schedule, TrainingSettings, choose_precision, fit
 
@@ -57,8 +57,7 @@ def ours(compile_: bool, precision: str) -> list[float]:
         torch.randint(0, 256, (count, 32, 32, 3), dtype=torch.uint8),
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
-        crop_padding=4,
-        flip=True,
+        transforms=get_augmentation("basic", crop_padding=4, flip=True),
         device=device,
     )
     rates: list[float] = []

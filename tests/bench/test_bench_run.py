@@ -24,9 +24,16 @@ DIGITS = Table(
     title="a small table",
     data={"name": "digits-lt", "imbalance_ratio": 20.0},
     rows=(
-        Row("CE", "ce"),
-        Row("CE + GML", "ce-gml", retraining=QUICK),
-        Row("CE + GML (ensemble)", "ce-gml-ensemble", retraining=QUICK, ensemble=True),
+        Row("CE", "ce", pretraining="ce"),
+        Row("CE + GML", "ce-gml", pretraining="ce", retraining=QUICK),
+        Row(
+            "CE + GML (ensemble)",
+            "ce-gml-ensemble",
+            pretraining="ce",
+            retraining=QUICK,
+            ensemble=True,
+        ),
+        Row("PaCo", "paco"),
     ),
 )
 NAMES = ["ce", "ce-gml", "ce-gml-ensemble"]
@@ -56,7 +63,7 @@ def test_a_table_is_made_once_and_goes_on(tmp_path: Path) -> None:
     expected = [result_path(tmp_path / "results", DIGITS.data, name, 0) for name in NAMES]
     assert written == expected
     rows = table_rows(DIGITS, tmp_path / "results")
-    assert [row["n"] for row in rows] == [1, 1, 1]
+    assert [row["n"] for row in rows] == [1, 1, 1, 0]
     assert rows[1]["harmonic_mean"] > rows[0]["harmonic_mean"]
     # The first row is what the network itself says, and every result says how it was made.
     (run,) = (tmp_path / "runs").iterdir()
@@ -84,7 +91,7 @@ def test_a_table_is_made_once_and_goes_on(tmp_path: Path) -> None:
     first = replace(DIGITS, rows=DIGITS.rows[:1])
     more = run_table(first, seeds=(0, 3), results=tmp_path / "results", runs=tmp_path / "runs")
     assert more == [result_path(tmp_path / "results", DIGITS.data, "ce", 3)]
-    assert [row["n"] for row in table_rows(DIGITS, tmp_path / "results")] == [2, 1, 1]
+    assert [row["n"] for row in table_rows(DIGITS, tmp_path / "results")] == [2, 1, 1, 0]
 
     # Results are plain data.
     arrays = np.load(expected[0], allow_pickle=False)

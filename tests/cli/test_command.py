@@ -32,6 +32,8 @@ COMMANDS = (
     ("bench", "list"),
     ("bench", "show"),
     ("bench", "run"),
+    ("methods", "show"),
+    ("methods", "copy"),
 )
 
 # One process for all: what any of them imported stays in sys.modules.
@@ -203,18 +205,29 @@ def test_methods_are_listed(everyclass: Command) -> None:
 
 def test_tables_are_listed(everyclass: Command) -> None:
     done = everyclass("bench", "list")
-    assert [line.split()[0] for line in done.out.splitlines()] == ["figure2", "table8"]
+    assert [line.split()[0] for line in done.out.splitlines()] == [
+        "figure1",
+        "figure2",
+        "table1",
+        "table3",
+        "table6",
+        "table8",
+        "table9",
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("show", "table9"), ("no table 'table9'", "Did you mean 'table8'?")),
-        (("show", "table8", "--format", "yaml"), ("text or json", "'yaml'")),
+        (("show", "tabel8"), ("no table 'tabel8'", "Did you mean 'table8'?")),
+        (("show", "table8", "--format", "yaml"), ("text, markdown, latex or json", "'yaml'")),
+        (("show", "figure1", "--format", "latex"), ("figure1 is a figure", "--out")),
         (("show", "table8", "--out", "t.svg"), ("table8 is no figure",)),
         (("show", "figure2", "--out", "f.svg"), ("no results to draw", "everyclass bench run")),
         (("show", "figure2", "--out", "f.gif"), (".svg, .png or .html",)),
-        (("run", "table9"), ("no table 'table9'",)),
+        (("run", "table7"), ("no table 'table7'",)),
+        (("run", "table8", "--methods", "paco"), ("table8 has no row 'paco'", "ce-gml")),
+        (("run", "table3", "--methods", "paco"), ("paco has no recipe yet",)),
         (("run", "table8", "--seeds", "a"), ("--seeds must be numbers", "'a'")),
     ],
 )
@@ -228,6 +241,28 @@ def test_bench_refuses_in_one_sentence(
     monkeypatch.chdir(tmp_path)
     everyclass("bench", *arguments).refused(*words)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_as_markdown_and_latex(everyclass: Command, tmp_path: Path) -> None:
+    markdown = everyclass("bench", "show", "table6", "--format", "markdown", "--results", tmp_path)
+    lines = [line for line in markdown.out.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    assert lines[2].startswith("| CE | – | – | – | – | – | 21.03 |")
+    latex = everyclass("bench", "show", "table6", "--format", "latex", "--results", tmp_path).out
+    rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
+    assert {line.count("&") for line in rows} == {13}
+    assert r"\begin{tabular}" in latex
+    assert "–" not in latex
+
+
+def test_a_method_is_shown_and_copied(everyclass: Command, tmp_path: Path) -> None:
+    shown = everyclass("methods", "show", "ldam-drw").out
+    assert "Cao et al. 2019" in shown
+    assert '"head": "cosine"' in shown
+    done = everyclass("methods", "copy", "ce", tmp_path / "mine.py")
+    assert f"everyclass pretrain {tmp_path / 'mine.py'}" in done.out
+    everyclass("methods", "copy", "ce", tmp_path / "mine.py").refused("--overwrite")
+    everyclass("methods", "show", "ldam-dwr").refused("Did you mean 'ldam-drw'?")
 
 
 def test_a_damaged_result_is_named(everyclass: Command, tmp_path: Path) -> None:

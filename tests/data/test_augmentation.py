@@ -1,4 +1,4 @@
-"""The one batched gather against Pillow, image by image."""
+"""Batches of crops and mirrors against Pillow, image by image; what every pipeline keeps to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from everyclass.data import BatchAugmentation
+from everyclass.data import AUGMENTATIONS, BatchAugmentation, get_augmentation
+from everyclass.data.augmentation import CropAndFlip, Transform
+from everyclass.errors import InputError
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 CPU = torch.device("cpu")
@@ -20,10 +22,14 @@ def some_images(count: int = 9, height: int = 10, width: int = 12) -> np.ndarray
     return generator.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def augmentation(images: np.ndarray, padding: int, flip: bool) -> BatchAugmentation:
+def batches_of(images: np.ndarray, *transforms: Transform) -> BatchAugmentation:
     return BatchAugmentation(
-        torch.from_numpy(images), mean=MEAN, std=STD, crop_padding=padding, flip=flip, device=CPU
+        torch.from_numpy(images), transforms=transforms, mean=MEAN, std=STD, device=CPU
     )
+
+
+def augmentation(images: np.ndarray, padding: int, flip: bool) -> BatchAugmentation:
+    return batches_of(images, CropAndFlip(padding, flip))
 
 
 def normalised(image: np.ndarray) -> np.ndarray:
@@ -133,3 +139,144 @@ def test_the_callers_images_are_not_changed() -> None:
     batches.augmented(torch.arange(9), torch.Generator())
     batches.plain(torch.arange(9))
     np.testing.assert_array_equal(images, before)
+
+
+def test_normalising_line_by_line_is_normalising_pixel_by_pixel_bit_for_bit() -> None:
+    """Runs that were stopped go on with the numbers they began with."""
+    values = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    mean, std = torch.tensor(MEAN), torch.tensor(STD)
+    pixels = torch.from_numpy(values).float()
+    wanted = torch.addcmul(-mean / std, pixels, 1 / (255 * std)).permute(0, 3, 1, 2)
+    assert torch.equal(batches_of(values).plain(torch.tensor([0])), wanted)
+
+
+def test_no_rows_give_an_empty_batch_and_draw_nothing() -> None:
+    for name in AUGMENTATIONS:
+        batches = batches_of(some_images(), *get_augmentation(name, crop_padding=4, flip=True))
+        generator = torch.Generator().manual_seed(0)
+        view = batches.augmented(torch.empty(0, dtype=torch.int64), generator)
+        assert view.shape == (0, 3, 10, 12)
+        assert torch.equal(generator.get_state(), torch.Generator().manual_seed(0).get_state())
+
+
+def test_two_pipelines_share_one_store_of_pixels() -> None:
+    batches = augmentation(some_images(), 4, True)
+    other = batches.with_transforms(())
+    rows = torch.arange(9)
+    assert torch.equal(other.augmented(rows, torch.Generator()), batches.plain(rows))
+    assert not torch.equal(batches.augmented(rows, torch.Generator()), batches.plain(rows))
+    assert other._pixels is batches._pixels
+    assert len(other) == len(batches) == 9
+
+
+@pytest.mark.parametrize("shape", [(9, 3, 10, 12), (10, 12, 3), (9, 10, 12, 4)])
+def test_images_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"must be uint8 of shape \(n, h, w, 3\); got torch.uint8"):
+        batches_of(np.zeros(shape, dtype=np.uint8))
+
+
+def test_images_of_another_type_are_refused() -> None:
+    with pytest.raises(InputError, match=r"got torch.float32 of shape \(9, 10, 12, 3\)"):
+        batches_of(some_images().astype(np.float32))
+
+
+def test_a_negative_padding_is_refused() -> None:
+    with pytest.raises(InputError, match="padding must be 0 or more pixels; got -1"):
+        CropAndFlip(-1, True)
+
+
+# --- pipelines by name ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("none", []),
+        ("basic", ["CropAndFlip"]),
+        ("rotation", ["CropAndFlip", "Rotation"]),
+        ("autoaugment", ["CropAndFlip", "AutoAugment", "Cutout"]),
+        ("randaugment", ["CropAndFlip", "RandAugment"]),
+        (
+            "contrastive",
+            ["RandomResizedCrop", "CropAndFlip", "ColorJitter", "Grayscale", "GaussianBlur"],
+        ),
+    ],
+)
+def test_a_pipeline_has_the_published_steps_in_order(name: str, steps: list[str]) -> None:
+    transforms = get_augmentation(name, crop_padding=4, flip=True)
+    assert [type(transform).__name__ for transform in transforms] == steps
+    assert list(AUGMENTATIONS).count(name) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"), [("autoagment", " Did you mean 'autoaugment'?"), ("xyz", "")]
+)
+def test_an_unknown_pipeline_is_refused_and_the_nearest_suggested(wrong: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        get_augmentation(wrong, crop_padding=4, flip=True)
+    known = ", ".join(AUGMENTATIONS)
+    assert str(caught.value) == f"There is no augmentation {wrong!r}; there are {known}.{hint}"
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_what_must_not_be_mirrored_is_not(name: str) -> None:
+    """Only CropAndFlip mirrors: a ramp stays a ramp under all steps that keep its tones."""
+    transforms = get_augmentation(name, crop_padding=1, flip=False)
+    assert not any(getattr(transform, "flip", False) for transform in transforms)
+    ascending = np.broadcast_to(
+        np.linspace(0, 255, 32, dtype=np.uint8)[None, None, :, None], (64, 32, 32, 3)
+    ).copy()
+    changing = ("AutoAugment", "RandAugment", "Cutout")
+    kept = [t for t in transforms if type(t).__name__ not in changing]
+    views = batches_of(ascending, *kept).augmented(torch.arange(64), torch.Generator())
+    assert (views[..., 20].mean((1, 2)) > views[..., 10].mean((1, 2))).all()
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (8, 8), (17, 24)])
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_seed_gives_the_same_views_and_no_other_state_matters(
+    name: str, height: int, width: int, count: int
+) -> None:
+    images = some_images(40, height, width)
+    before = images.copy()
+    batches = batches_of(images, *get_augmentation(name, crop_padding=1, flip=False))
+    rows = torch.arange(count)
+    state = torch.get_rng_state()
+    views = [batches.augmented(rows, torch.Generator().manual_seed(s)) for s in (7, 7, 8)]
+    assert views[0].shape == (count, 3, height, width)
+    assert views[0].is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(views[0], views[1])
+    if count > 1 and name != "none":
+        assert not torch.equal(views[0], views[2])
+        # The images of a batch draw for themselves.
+        twice = batches.augmented(torch.zeros(40, dtype=torch.int64), torch.Generator())
+        assert len(twice.unique(dim=0)) > 5
+    assert torch.equal(torch.get_rng_state(), state)
+    np.testing.assert_array_equal(images, before)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_a_network_can_be_trained_on_the_views(name: str) -> None:
+    batches = batches_of(some_images(), *get_augmentation(name, crop_padding=1, flip=True))
+    views = batches.augmented(torch.arange(9), torch.Generator())
+    assert not views.is_inference()
+    layer = torch.nn.Conv2d(3, 2, 3)
+    layer(views).sum().backward()
+    assert layer.weight.grad is not None
+    views += 1
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_nothing_is_ever_read_back_from_the_device(name: str) -> None:
+    """The meta device has no values, so whatever asked for one would fail here."""
+    batches = BatchAugmentation(
+        torch.from_numpy(some_images(40, 32, 32)),
+        transforms=get_augmentation(name, crop_padding=4, flip=True),
+        mean=MEAN,
+        std=STD,
+        device=torch.device("meta"),
+    )
+    view = batches.augmented(torch.arange(40), torch.Generator().manual_seed(0))
+    assert view.device.type == "meta"
+    assert view.shape == (40, 3, 32, 32)

@@ -10,7 +10,27 @@ import torch
 from torch import Tensor
 
 from everyclass.artifacts import ClassCounts
-from everyclass.losses import BalancedSoftmaxLoss, GMLLoss, balanced_softmax_loss, gml_loss
+from everyclass.losses import (
+    BalancedSoftmaxLoss,
+    ClassBalancedLoss,
+    DeferredLoss,
+    FocalLoss,
+    GMLLoss,
+    LabelAwareSmoothingLoss,
+    LADELoss,
+    LDAMLoss,
+    LogitAdjustedLoss,
+    adjust_logits,
+    balanced_softmax_loss,
+    class_balanced_loss,
+    focal_loss,
+    gml_loss,
+    label_aware_smoothing_loss,
+    lade_loss,
+    lade_regulariser,
+    ldam_loss,
+    logit_adjusted_loss,
+)
 
 COUNTS = [70_000, 0, 500, 20, 3]
 
@@ -22,7 +42,7 @@ def fresh_compiler():
     torch.compiler.reset()
 
 
-def compare(compiled, eager, dtype=torch.float32) -> None:
+def compare(compiled, eager, dtype=torch.float32, *, sees_empty_class=False) -> None:
     for n in (6, 9):
         generator = torch.Generator().manual_seed(n)
         logits = torch.randn(n, 5, generator=generator).to(dtype).requires_grad_()
@@ -32,7 +52,7 @@ def compare(compiled, eager, dtype=torch.float32) -> None:
         torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
         (got,) = torch.autograd.grad(loss, logits)
         torch.testing.assert_close(got, torch.autograd.grad(expected, logits)[0])
-        assert (got[:, 1] == 0).all()
+        assert sees_empty_class or (got[:, 1] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -43,8 +63,11 @@ def compare(compiled, eager, dtype=torch.float32) -> None:
         (gml_loss, np.array(COUNTS)),
         (gml_loss, ClassCounts.of(COUNTS)),
         (balanced_softmax_loss, torch.tensor(COUNTS)),
+        (logit_adjusted_loss, torch.tensor(COUNTS)),
+        (lade_loss, np.array(COUNTS)),
+        (lade_regulariser, COUNTS),
     ],
-    ids=["tensor", "list", "array", "ClassCounts", "balanced"],
+    ids=["tensor", "list", "array", "ClassCounts", "balanced", "adjusted", "lade", "regulariser"],
 )
 def test_function_in_one_graph(loss, counts) -> None:
     def eager(logits: Tensor, labels: Tensor) -> Tensor:
@@ -53,14 +76,71 @@ def test_function_in_one_graph(loss, counts) -> None:
     compare(torch.compile(eager, fullgraph=True, backend="aot_eager"), eager)
 
 
+@pytest.mark.parametrize("counts", [torch.tensor(COUNTS), COUNTS], ids=["tensor", "list"])
+@pytest.mark.parametrize("loss", [ldam_loss, class_balanced_loss, label_aware_smoothing_loss])
+def test_function_that_sees_classes_without_images_in_one_graph(loss, counts) -> None:
+    def eager(logits: Tensor, labels: Tensor) -> Tensor:
+        return loss(logits, labels, counts)
+
+    compiled = torch.compile(eager, fullgraph=True, backend="aot_eager")
+    compare(compiled, eager, sees_empty_class=True)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        LDAMLoss(COUNTS, weight=torch.rand(5), ignore_index=2),
+        ClassBalancedLoss(COUNTS, beta=0.99, gamma=0.5),
+        FocalLoss(gamma=2.0, weight=torch.rand(5)),
+        FocalLoss(form="sigmoid", reduction="sum"),
+        LabelAwareSmoothingLoss(COUNTS, share="others", profile="convex"),
+        DeferredLoss(FocalLoss(), LDAMLoss(COUNTS), start=0.5),
+    ],
+    ids=["ldam", "class-balanced", "focal", "sigmoid", "smoothing", "deferred"],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_module_that_sees_classes_without_images_in_one_graph(module, dtype) -> None:
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    compare(compiled, module, dtype, sees_empty_class=True)
+
+
+def test_deferred_loss_is_compiled_anew_when_it_begins() -> None:
+    module = DeferredLoss(FocalLoss(), FocalLoss(gamma=3.0), start=0.5)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    for epoch in (1, 2):
+        module.begin_epoch(epoch, 2)
+        compare(compiled, module, sees_empty_class=True)
+
+
+def test_settings_that_change_from_call_to_call() -> None:
+    def eager(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
+        return focal_loss(logits, labels, gamma=gamma)
+
+    compiled = torch.compile(eager, fullgraph=True, backend="aot_eager")
+    logits, labels = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    for gamma in (0.5, 1.0, 2.5, 0.0):
+        torch.testing.assert_close(compiled(logits, labels, gamma), eager(logits, labels, gamma))
+
+
+def test_adjusted_logits_in_one_graph() -> None:
+    counts = torch.tensor([5, 3, 1])
+    compiled = torch.compile(
+        lambda logits: adjust_logits(logits, counts), fullgraph=True, backend="aot_eager"
+    )
+    logits = torch.randn(4, 3)
+    torch.testing.assert_close(compiled(logits), adjust_logits(logits, counts))
+
+
 @pytest.mark.parametrize(
     ("module", "dtype"),
     [
         (GMLLoss(COUNTS), torch.bfloat16),
         (GMLLoss(dict(zip("abcde", COUNTS, strict=True)), absent="all"), torch.float64),
         (BalancedSoftmaxLoss(COUNTS, weight=torch.rand(5)), torch.bfloat16),
+        (LogitAdjustedLoss(COUNTS, tau=0.5, weight=torch.rand(5)), torch.bfloat16),
+        (LADELoss(COUNTS, importance="sample"), torch.bfloat16),
     ],
-    ids=["gml", "named", "balanced"],
+    ids=["gml", "named", "balanced", "adjusted", "lade"],
 )
 def test_module_in_one_graph(module, dtype) -> None:
     compare(torch.compile(module, fullgraph=True, backend="aot_eager"), module, dtype)

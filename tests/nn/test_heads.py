@@ -13,7 +13,14 @@ from torch import nn
 
 from everyclass import Ensemble, Head
 from everyclass.errors import InputError
-from everyclass.nn import CosineHead, EnsembleHead, head_of_module, module_of_head
+from everyclass.nn import (
+    CosineHead,
+    EnsembleHead,
+    NearestMeanHead,
+    ScaledLinear,
+    head_of_module,
+    module_of_head,
+)
 
 KINDS = ("linear", "cosine")
 
@@ -138,3 +145,38 @@ def test_a_cosine_head_with_a_bias_is_refused() -> None:
     head = Head(np.eye(3), np.ones(3), "cosine", 10.0)
     with pytest.raises(InputError, match="cosine head with a bias"):
         module_of_head(head)
+
+
+def test_a_scaled_layer_is_a_linear_head_with_longer_rows() -> None:
+    torch.manual_seed(0)
+    layer = ScaledLinear(7, 5)
+    features = torch.from_numpy(some_features())
+    plain = nn.Linear(7, 5)
+    plain.load_state_dict({k: v for k, v in layer.state_dict().items() if k != "scale"})
+    assert torch.equal(layer(features), plain(features))  # scales are one at first
+    with torch.no_grad():
+        layer.scale.copy_(torch.tensor([0.5, 1.0, 2.0, -1.0, 0.0]))
+    head = head_of_module(layer)
+    assert head is not None
+    assert head.kind == "linear"
+    np.testing.assert_allclose(
+        layer(features).detach().numpy(), head.logits(features.numpy()), atol=1e-5
+    )
+    expected = plain(features) * layer.scale
+    torch.testing.assert_close(layer(features), expected)  # the bias is scaled too
+
+
+def test_the_nearest_mean_is_nearest() -> None:
+    generator = np.random.default_rng(1)
+    layer = NearestMeanHead(7, 5)
+    with torch.no_grad():
+        layer.centre.copy_(torch.from_numpy(generator.normal(size=7)))
+        layer.weight.copy_(torch.from_numpy(generator.normal(size=(5, 7))))
+    features = some_features()
+    logits = layer(torch.from_numpy(features)).detach().numpy()
+    centre, means = layer.centre.detach().numpy(), layer.weight.detach().numpy()
+    for feature, row in zip(features, logits, strict=True):
+        normed = (feature - centre) / np.linalg.norm(feature - centre)
+        distances = [float(((normed - mean) ** 2).sum()) for mean in means]
+        np.testing.assert_allclose(-row, distances, rtol=1e-4, atol=1e-5)
+    assert head_of_module(layer) is None  # its distances are no linear head's logits

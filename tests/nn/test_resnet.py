@@ -112,6 +112,17 @@ def test_channels_last_gives_the_same_features() -> None:
     torch.testing.assert_close(last, plain, rtol=1e-4, atol=1e-4)
 
 
+def test_the_wide_one_has_its_last_block_twice() -> None:
+    model = build_classifier("resnet32-wide", 100, seed=0).eval()
+    assert sum(p.numel() for p in model.parameters()) == 550_388  # as in BBN and LADE
+    features = model.backbone(torch.randn(2, 3, 32, 32))
+    assert features.shape == (2, 128)
+    last = model.backbone.stages[-1][-1].blocks  # type: ignore[union-attr,index]
+    last[1].load_state_dict(last[0].state_dict())
+    features = model.backbone(torch.randn(2, 3, 32, 32))
+    assert torch.equal(features[:, :64], features[:, 64:])
+
+
 # --- initialisation -------------------------------------------------------------------------------
 
 
@@ -150,5 +161,5 @@ def test_the_head_takes_the_features() -> None:
 
 
 def test_an_unknown_backbone_lists_those_there_are() -> None:
-    with pytest.raises(InputError, match="no backbone 'resnet50'; there are resnet32, mlp"):
+    with pytest.raises(InputError, match=r"no backbone 'resnet50'; there are resnet32, .*mlp"):
         build_classifier("resnet50", 10, seed=0)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from everyclass import extract
 from everyclass.data import BatchAugmentation
+from everyclass.data.augmentation import CropAndFlip
 from everyclass.errors import InputError, InputTypeError
 from everyclass.nn import Classifier, CosineHead, build_classifier
 from everyclass.stages import extract_views
@@ -291,8 +292,7 @@ def view_problem() -> tuple[Classifier, BatchAugmentation, Tensor]:
         pixels,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
-        crop_padding=1,
-        flip=True,
+        transforms=[CropAndFlip(padding=1, flip=True)],
         device=torch.device("cpu"),
     )
     return build_classifier("mlp", 5, seed=0), images, LABELS

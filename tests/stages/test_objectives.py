@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from everyclass.losses import balanced_softmax_loss, gml_loss
+from everyclass.losses import balanced_softmax_loss, gml_loss, label_aware_smoothing_loss
 from everyclass.stages import Objective
 from everyclass.stages.objectives import RunningMeans
 
@@ -96,6 +96,26 @@ def test_gml_in_words() -> None:
     labels = torch.tensor([0, 0, 1])
     value, _ = Objective("gml", torch.tensor([3.0, 1.0])).value_and_gradient(logits, labels)
     assert float(value) == pytest.approx(-(math.log(3 / 4) + math.log(1 / 4)) / 2)
+
+
+# --- label-aware smoothing, and GML beside it -----------------------------------------------------
+
+
+@given(problem=problems(), weight=st.sampled_from([0.0, 0.3, 1.0]))
+def test_smoothing_and_the_sum_are_those_of_the_public_losses(
+    problem: tuple[Tensor, Tensor, Tensor], weight: float
+) -> None:
+    logits, labels, counts = problem
+    leaf = logits.clone().requires_grad_()
+    each = label_aware_smoothing_loss(leaf, labels, counts.long(), reduction="none")
+    smoothing = torch.stack([each[labels == c].mean() for c in labels.unique()]).mean()
+    both = smoothing + weight * gml_loss(leaf, labels, counts.long())
+    for name, expected in (("smoothing", smoothing), ("gml_and_smoothing", both)):
+        (gradient,) = torch.autograd.grad(expected, leaf, retain_graph=True)
+        objective = Objective(name, counts, gml_weight=weight)  # type: ignore[arg-type]
+        value, residual = objective.value_and_gradient(logits.clone(), labels)
+        torch.testing.assert_close(value, expected.detach(), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(residual, gradient, rtol=1e-8, atol=1e-12)
 
 
 # --- running class means --------------------------------------------------------------------------

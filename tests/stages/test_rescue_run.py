@@ -137,7 +137,7 @@ def test_an_earlier_rescue_is_only_replaced_when_asked(run: Run) -> None:
     assert after["head.safetensors"] != before["head.safetensors"]
 
 
-@pytest.mark.parametrize("stage", ["extract_views", "rescue"])
+@pytest.mark.parametrize("stage", ["extract_run", "rescue"])
 def test_an_interrupted_rescue_leaves_the_earlier_one(
     stage: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from everyclass import DataConfig, Run, get_method, load_dataset
-from everyclass.data import BatchAugmentation
+from everyclass.data import BatchAugmentation, ClassAware, Mixed, RowSampler, get_augmentation
 from everyclass.errors import FileFormatError, RunFailedError
+from everyclass.losses import DeferredLoss
 from everyclass.nn import build_classifier
 from everyclass.training import (
     EpochLog,
@@ -111,6 +112,78 @@ def test_every_image_is_used_once_in_every_epoch() -> None:
         assert [len(b) for b in batches] == [10, 10, 10, 4]
         assert sorted(row for batch in batches for row in batch) == list(range(34))
     assert images.asked[:4] != images.asked[4:8]
+
+
+def test_what_is_trained_and_how_fast_goes_by_name() -> None:
+    _, _, before = a_problem()
+    names = [name for name, _ in before.named_parameters()]
+    first = names[0].rpartition(".")[0]
+    trained = {"head": 1.0, "head.bias": 0.5, first: 0.0}
+    once = replace(SETTINGS, schedule=Schedule(epochs=1, warmup_epochs=0), trained=trained)
+    model, _ = run_fit(once)
+    moved = {
+        name
+        for (name, a), b in zip(model.named_parameters(), before.parameters(), strict=True)
+        if not torch.equal(a, b)
+    }
+    assert moved == {"head.weight", "head.bias"}
+    learning = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert learning == {"head.weight", "head.bias", f"{first}.weight", f"{first}.bias"}
+
+
+def test_a_factor_scales_the_learning_rate() -> None:
+    schedule = Schedule(epochs=1, learning_rate=0.05, warmup_epochs=0)
+    plain = replace(SETTINGS, schedule=schedule, momentum=0.0)
+    half = replace(plain, schedule=replace(schedule, learning_rate=0.1), trained={"": 0.5})
+    for a, b in zip(run_fit(plain)[0].parameters(), run_fit(half)[0].parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+class HeadsFirst(RowSampler):
+    """The first rows only, in order."""
+
+    def draw(self, generator: torch.Generator, epoch: int, epochs: int) -> Tensor:
+        return torch.arange(self.num_samples)
+
+
+def test_a_sampler_says_which_images_an_epoch_shows() -> None:
+    logs: list[EpochLog] = []
+    _, images = run_fit(sampler=HeadsFirst(torch.zeros(34).long(), num_samples=12))
+    assert images.asked == [list(range(10)), [10, 11]] * 4
+    run_fit(sampler=ClassAware(a_problem()[1]), on_epoch=logs.append)
+    assert all(0 <= log.accuracy <= 1 for log in logs)
+
+
+def test_mixing_changes_images_and_loss() -> None:
+    class Halves:
+        """Every image half itself, half the first of its batch."""
+
+        def __call__(self, images: Tensor, labels: Tensor, _: torch.Generator) -> Mixed:
+            return Mixed((images + images[:1]) / 2, labels, labels[:1].expand(len(labels)), 0.5)
+
+    once = replace(SETTINGS, schedule=Schedule(epochs=1, warmup_epochs=0), batch_size=34)
+    logs: list[EpochLog] = []
+    run_fit(once, mixing=Halves(), on_epoch=logs.append)
+    images, labels, model = a_problem()
+    generator = torch.Generator().manual_seed(5)
+    rows = torch.randperm(34, generator=generator)
+    batch = images.augmented(rows, generator)
+    logits = model((batch + batch[:1]) / 2)
+    loss = nn.functional.cross_entropy
+    first = labels[rows[:1]].expand(34)
+    expected = (loss(logits, labels[rows]) + loss(logits, first)) / 2
+    assert logs[0].loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_deferred_loss_is_told_each_epoch() -> None:
+    logs: list[EpochLog] = []
+
+    class Hundred(nn.Module):
+        def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+            return 100 + 0 * logits.sum()
+
+    run_fit(loss=DeferredLoss(nn.CrossEntropyLoss(), Hundred(), start=0.5), on_epoch=logs.append)
+    assert [log.loss > 99 for log in logs] == [False, False, True, True]
 
 
 def test_a_seed_names_a_training() -> None:
@@ -286,10 +359,9 @@ def test_a_few_epochs_learn_the_digits() -> None:
     digits = load_dataset(DataConfig("digits-lt", imbalance_ratio=5))
     images = BatchAugmentation(
         torch.from_numpy(digits.train.images),
+        transforms=get_augmentation("basic", crop_padding=digits.crop_padding, flip=digits.flip),
         mean=digits.mean,
         std=digits.std,
-        crop_padding=digits.crop_padding,
-        flip=digits.flip,
         device=CPU,
     )
     logs: list[EpochLog] = []

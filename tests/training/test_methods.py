@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import everyclass.methods
-from everyclass import ClassCounts, DataConfig, Predictions, Run, get_method
-from everyclass.errors import InputError
-from everyclass.methods import method_names
-from everyclass.stages import load_network
-from everyclass.training import Recipe, load_checkpoint
+from everyclass import ClassCounts, DataConfig, Predictions, Run, get_method, pretrain
+from everyclass.data import AUGMENTATIONS
+from everyclass.errors import InputError, MissingFileError, OutputExistsError
+from everyclass.methods import copy_method, method_names, method_notes
+from everyclass.nn import HEADS
+from everyclass.stages import Retraining, load_network, rescue_run
+from everyclass.training import HeadRecipe, Recipe, load_checkpoint
 
 METHODS = method_names()
+TRAINED = [name for name in METHODS if isinstance(get_method(name), Recipe)]
+DIGITS = DataConfig("digits-lt", imbalance_ratio=20)
 
 
 def test_every_file_is_a_method() -> None:
@@ -30,26 +35,31 @@ def test_every_file_is_a_method() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_recipe_says_what_it_is(name: str) -> None:
     recipe = get_method(name)
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, Recipe | HeadRecipe)
     assert recipe.name == name
     assert recipe.summary
     assert recipe.source
     assert "\n" not in recipe.summary
+    assert len(method_notes(name)) > 100  # the lab note
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*METHODS, *(f"{name}-modern" for name in METHODS)])
 def test_a_recipe_is_plain_json_and_says_every_constant(name: str) -> None:
     recipe = get_method(name)
     values = recipe.to_dict()
     assert json.loads(json.dumps(values)) == values
-    constants = set(asdict(recipe)) - {"loss", "summary", "source"}
-    assert set(values) == constants
-    assert values["schedule"]["epochs"] == recipe.schedule.epochs
+    if isinstance(recipe, Recipe):
+        assert set(values) == {f.name for f in fields(recipe)} - {"loss", "summary", "source"}
+        assert values["schedule"]["epochs"] == recipe.schedule.epochs
+        assert recipe.augmentation in AUGMENTATIONS
+    assert values["head"] in HEADS
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_loss_takes_logits_and_labels(name: str) -> None:
-    loss = get_method(name).loss(ClassCounts([50, 10, 3]))
+    recipe = get_method(name)
+    assert isinstance(recipe, Recipe)
+    loss = recipe.loss(ClassCounts([50, 10, 3]))
     logits = torch.randn(8, 3, requires_grad=True)
     value = loss(logits, torch.tensor([0, 0, 0, 1, 1, 2, 0, 1]))
     assert value.shape == ()
@@ -58,39 +68,163 @@ def test_a_loss_takes_logits_and_labels(name: str) -> None:
     assert logits.grad.abs().sum() > 0
 
 
+@pytest.fixture(scope="module")
+def starts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """A short run of each method that others begin with."""
+    folder = tmp_path_factory.mktemp("starts")
+    recipes = {r.start.name: r.start for r in map(get_method, METHODS) if r.start is not None}
+    return {
+        name: pretrain(recipe, DIGITS, epochs=12, out=folder / name)
+        for name, recipe in recipes.items()
+    }
+
+
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_learns_resumes_and_predicts(
-    name: str,
-    train_digits: Callable[..., Run],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_method_learns_resumes_predicts_and_is_rescued(
+    name: str, starts: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = get_method(name)
-    whole = train_digits(12, recipe=recipe, out=tmp_path / "whole")
+    options: dict[str, Any] = {"epochs": 12}
+    if recipe.start is not None:
+        options["start"] = starts[recipe.start.name].folder
+    whole = pretrain(recipe, DIGITS, out=tmp_path / "whole", **options)
     assert whole.result is not None
     assert whole.result["test"]["accuracy"] > 0.3  # chance: 0.1
 
-    log = Run.log
-
-    def stopping(run: Run, record: dict[str, int]) -> None:
-        if record["epoch"] == 7:
-            raise KeyboardInterrupt
-        log(run, record)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "log", stopping)
+        patch.setattr(Run, "log", stopping_at(7))
+        patch.setattr(Predictions, "save", interrupted)  # where nothing is logged
         with pytest.raises(KeyboardInterrupt):
-            train_digits(12, recipe=recipe, out=tmp_path / "stopped")
-    resumed = train_digits(12, recipe=recipe, out=tmp_path / "stopped")
+            pretrain(recipe, DIGITS, out=tmp_path / "stopped", **options)
+    resumed = pretrain(recipe, DIGITS, out=tmp_path / "stopped", **options)
     states = [load_checkpoint(run.checkpoint)["model"] for run in (whole, resumed)]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
     said = Predictions.load(resumed.folder / "predictions.npz")
     assert said.logits is not None
     assert said.logits.shape == (500, 10)
-    images = torch.zeros(2, 3, 8, 8)
-    assert load_network(resumed, 10)(images).shape == (2, 10)
-    assert resumed.config["data"] == DataConfig("digits-lt", 20).to_dict()
+    network = load_network(resumed, 10)
+    assert network(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+    assert resumed.config["data"] == DIGITS.to_dict()
+
+    rescued = rescue_run(resumed, num_views=2, retraining=Retraining(penalty=1e-3))
+    assert rescued.to_module(network)(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+
+
+def stopping_at(epoch: int) -> Callable[[Run, dict[str, int]], None]:
+    log = Run.log
+
+    def stopping(run: Run, record: dict[str, int]) -> None:
+        if record["epoch"] == epoch:
+            raise KeyboardInterrupt
+        log(run, record)
+
+    return stopping
+
+
+def interrupted(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_class_with_one_image_is_survived(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ratio 120: the rarest digit has a single image."""
+    run = pretrain(
+        get_method(name), DataConfig("digits-lt", 120), epochs=2, out=tmp_path / "runs" / name
+    )
+    assert run.result is not None
+    assert run.result["class_counts"][-1] == 1
+
+
+def test_a_second_stage_begins_with_what_is_there(starts: dict[str, Run], tmp_path: Path) -> None:
+    """The backbone of the start, and where it is kept the head; the rest is not retrained."""
+    old = load_checkpoint(starts["ce"].checkpoint)["model"]
+    for name, kept in (("lws", {"head.weight", "head.bias"}), ("crt", set())):
+        run = pretrain(
+            get_method(name), DIGITS, epochs=1, out=tmp_path / name, start=starts["ce"].folder
+        )
+        new = load_checkpoint(run.checkpoint)["model"]
+        same = {k for k in old if torch.equal(old[k], new[k])}
+        statistics = ("running_mean", "running_var", "num_batches_tracked")
+        weights = {k for k in old if k.startswith("backbone") and not k.endswith(statistics)}
+        assert same - {k for k in old if k.endswith(statistics)} == weights | kept
+        assert run.config["start"] == starts["ce"].config
+
+
+def test_a_start_that_does_not_fit_is_refused(starts: dict[str, Run], tmp_path: Path) -> None:
+    crt, start = get_method("crt"), starts["ce"].folder
+    with pytest.raises(InputError, match="ce trains from scratch; leave out --start"):
+        pretrain(get_method("ce"), DIGITS, out=tmp_path / "a", start=start)
+    with pytest.raises(InputError, match="a second stage needs the same data"):
+        pretrain(crt, DataConfig("digits-lt", 10), out=tmp_path / "b", start=start)
+    unfinished = Run.start(tmp_path / "c", starts["ce"].config)
+    with pytest.raises(InputError, match="is not finished"):
+        pretrain(crt, DIGITS, out=tmp_path / "d", start=unfinished.folder)
+    with pytest.raises(MissingFileError, match="is not a run"):
+        pretrain(crt, DIGITS, out=tmp_path / "d", start=tmp_path / "nowhere")
+    assert not any((tmp_path / name).exists() for name in "abd")
+
+
+def test_a_start_is_trained_beside(tmp_path: Path) -> None:
+    pretrain(get_method("lws"), DIGITS, epochs=1, out=tmp_path / "x-lws-s0")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x-ce-s0", "x-lws-s0"]
+    pretrain(get_method("ncm"), DIGITS, epochs=1, out=tmp_path / "mine")
+    assert (tmp_path / "mine-ce" / "result.json").is_file()
+
+
+# --- the modern family ----------------------------------------------------------------------------
+
+
+def test_modern_changes_the_first_stage_only() -> None:
+    paper, strong = get_method("mislas"), get_method("mislas-modern")
+    assert isinstance(paper, Recipe)
+    assert isinstance(strong, Recipe)
+    assert strong.start is not None
+    assert strong.start.name == "mixup-modern"
+    assert strong.start.augmentation == "autoaugment"
+    assert strong.start.schedule.epochs == 400
+    same = replace(strong, name=paper.name, start=paper.start)
+    assert same.to_dict() == paper.to_dict()
+
+
+# --- recipes of one's own -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ce", "ldam-drw", "lade-wide", "crt", "ce-modern"])
+def test_a_copy_runs(name: str, tmp_path: Path) -> None:
+    copy_method(name, tmp_path / "mine.py")
+    mine, original = get_method(str(tmp_path / "mine.py")), get_method(name)
+    assert mine.name == "mine"
+    assert replace(mine, name=name).to_dict() == original.to_dict()
+    run = pretrain(mine, DIGITS, epochs=1, out=tmp_path / "x-mine-s0")
+    assert run.config["method"] == "mine"
+
+
+def test_a_copy_replaces_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("precious")
+    with pytest.raises(OutputExistsError, match="pass --overwrite"):
+        copy_method("ce", path)
+    assert path.read_text() == "precious"
+    copy_method("ce", path, overwrite=True)
+    assert "RECIPE" in path.read_text()
+    with pytest.raises(InputError, match=r"ends in \.py"):
+        copy_method("ce", tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("x = 1", "has no RECIPE"), ("RECIPE = 3", "has no RECIPE"), ("1 +", "SyntaxError"),
+     ("import nowhere", "ModuleNotFoundError"), ("1 / 0", "ZeroDivisionError")],
+)  # fmt: skip
+def test_a_file_that_is_no_recipe_is_refused(content: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(content)
+    with pytest.raises(InputError, match=said):
+        get_method(str(tmp_path / "mine.py"))
+    with pytest.raises(MissingFileError, match="no recipe file"):
+        get_method(str(tmp_path / "nowhere.py"))
 
 
 def test_an_unknown_method_suggests_the_nearest() -> None:

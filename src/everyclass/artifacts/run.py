@@ -130,7 +130,7 @@ def birth_certificate(seconds: float | None = None) -> dict[str, Any]:
     return {
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
+            **{name: _version(name) for name in packages},
         },
         "hardware": {
             "machine": platform.machine(),
@@ -140,3 +140,10 @@ def birth_certificate(seconds: float | None = None) -> dict[str, Any]:
         "peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024),
         **({} if seconds is None else {"seconds": seconds}),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None  # a training machine may have less, and run a source tree

@@ -3,20 +3,16 @@
 Running needs torch and lives in ``everyclass.bench.run``; showing does not.
 """
 
+from everyclass.bench.figures import figure_chart, figure_text, save_figure
 from everyclass.bench.results import Result, load_results
-from everyclass.bench.show import (
-    figure_chart,
-    figure_text,
-    save_figure,
-    table_rows,
-    table_text,
-)
+from everyclass.bench.show import TableStyle, table_rows, table_text
 from everyclass.bench.tables import Row, Table, load_table, table_names
 
 __all__ = [
     "Result",
     "Row",
     "Table",
+    "TableStyle",
     "figure_chart",
     "figure_text",
     "load_results",

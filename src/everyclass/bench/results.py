@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts, Evaluation, plain_json, read_npz, write_npz
+from everyclass.bench.tables import Row, Table
 from everyclass.errors import EveryclassError, FileFormatError, InputError
 from everyclass.metrics import evaluate
 
@@ -89,23 +90,40 @@ def result_path(folder: Path, data: Mapping[str, Any], result: str, seed: int) -
     return folder / f"{data['name']}-ir{data['imbalance_ratio']:g}" / f"{result}-s{seed}.npz"
 
 
-def load_results(folder: Path, data: Mapping[str, Any], result: str) -> list[Result]:
+def load_results(folder: Path, table: Table, row: Row) -> list[Result]:
     """Every stored run of a row, by seed; a file that does not fit is refused by name.
 
     Raises:
-        InputError: a result of another data set or another row.
+        InputError: a result on another data set or split, of another row, or made otherwise than
+            the row says.
     """
-    place = result_path(folder, data, result, 0).parent
+    place = result_path(folder, table.data, row.result, 0).parent
     found = []
-    for path in sorted(place.glob(f"{result}-s*.npz")):
-        if not path.stem.removeprefix(f"{result}-s").isdecimal():
+    for path in sorted(place.glob(f"{row.result}-s*.npz")):
+        if not path.stem.removeprefix(f"{row.result}-s").isdecimal():
             continue
         loaded = Result.load(path)
-        made = loaded.certificate.get("data")
-        same = isinstance(made, dict) and all(made.get(key) == data[key] for key in data)
-        if not same:
-            raise InputError(f"{path} is of other data ({made}); this table is of {dict(data)}.")
-        if loaded.certificate.get("result") != result:
-            raise InputError(f"{path} says it is {loaded.certificate.get('result')!r}.")
+        _check(path, loaded.certificate, table, row)
         found.append(loaded)
-    return found
+    return sorted(found, key=lambda result: int(result.certificate["seed"]))
+
+
+def _check(path: Path, said: dict[str, Any], table: Table, row: Row) -> None:
+    data = said.get("data")
+    if not isinstance(data, dict) or any(data.get(k) != v for k, v in table.data.items()):
+        raise InputError(f"{path} is of other data ({data}); this table is of {table.data}.")
+    if said.get("result") != row.result:
+        raise InputError(f"{path} says it is {said.get('result')!r}.")
+    if table.split is not None and said.get("split_fingerprint") != table.split:
+        raise InputError(
+            f"{path} is of another split of the training images; its fingerprint is "
+            f"{said.get('split_fingerprint')}, the table's {table.split}."
+        )
+    if said.get("definition") != row.definition:
+        raise InputError(
+            f"{path} was made otherwise ({said.get('definition')}) than the row says "
+            f"({row.definition}); move it away and make it again: everyclass bench run "
+            f"{table.name}."
+        )
+    if not isinstance(said.get("seed"), int):
+        raise InputError(f"{path} does not say which seed it is of.")

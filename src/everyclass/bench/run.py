@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
+import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from everyclass.artifacts import Features, Predictions, Run, birth_certificate
+import torch
+
+from everyclass.artifacts import ClassCounts, Features, Predictions, Run, birth_certificate
 from everyclass.bench.results import DEFAULT_RESULTS, Result, result_path
 from everyclass.bench.tables import Row, Table
 from everyclass.data import DataConfig
+from everyclass.errors import InputError
 from everyclass.methods import get_method
 from everyclass.progress import silent
-from everyclass.stages import Retraining, extract_run, pretrain, rescue
+from everyclass.stages import RescueResult, Retraining, extract_run, pretrain, rescue
 
 __all__ = ["run_table"]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The rows of a table that rest on one trained network, for one seed."""
+
+    table: Table
+    rows: tuple[Row, ...]
+    method: str
+    seed: int
+    results: Path
+    runs: Path
+    device: str
+    data_root: Path | None
 
 
 def run_table(
     table: Table,
     *,
+    methods: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
+    jobs: int = 1,
     results: Path = DEFAULT_RESULTS,
     runs: Path = Path("runs"),
     device: str = "auto",
@@ -31,79 +55,147 @@ def run_table(
 
     Args:
         table: which one.
+        methods: the rows to make, by their name or that of their results; None: all that have a
+            recipe.
         seeds: of the runs.
+        jobs: networks trained at once, each in a process of its own.
         results: folder to write results into.
         runs: folder of the training runs, resumed where they are unfinished.
         device: "auto", "cpu", "cuda", ….
         data_root: folder to look for the data in.
-        show: how progress is shown.
+        show: how progress is shown, with one job; several are silent.
 
     Returns:
         The files written by this call.
+
+    Raises:
+        InputError: a method that is no row of the table, or has no recipe.
     """
-    written = []
+    rows = _chosen(table, methods)
+    work = []
     for seed in seeds:
-        features: dict[str, tuple[Run, Features, Features]] = {}
-        for row in table.rows:
-            path = result_path(results, table.data, row.result, seed)
-            if path.is_file():
-                continue
-            if row.pretraining not in features:
-                features[row.pretraining] = _trained(
-                    row, table, seed, runs, device=device, data_root=data_root, show=show
-                )
-            run, train, test = features[row.pretraining]
-            _result(row, table, seed, run, train=train, test=test, show=show).save(path)
-            written.append(path)
+        by_method: dict[str, list[Row]] = {}
+        for row in rows:
+            if not result_path(results, table.data, row.result, seed).is_file():
+                assert row.pretraining is not None
+                by_method.setdefault(row.pretraining, []).append(row)
+        work += [
+            _Job(table, tuple(its), method, seed, results, runs, device, data_root)
+            for method, its in by_method.items()
+        ]
+    if jobs == 1:
+        return [path for job in work for path in _make(job, show)]
+    written: list[Path] = []
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, _share_cores, (jobs,)) as pool:
+        for wave in _waves(work):
+            written += [path for paths in pool.map(_make, wave) for path in paths]
     return written
 
 
-def _trained(
-    row: Row,
-    table: Table,
-    seed: int,
-    runs: Path,
-    *,
-    device: str,
-    data_root: Path | None,
-    show: Any,
-) -> tuple[Run, Features, Features]:
-    name = f"{table.data['name']}-ir{table.data['imbalance_ratio']:g}-{row.pretraining}-s{seed}"
+def _share_cores(jobs: int) -> None:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+
+
+def _chosen(table: Table, methods: Sequence[str] | None) -> list[Row]:
+    if methods is None:
+        return [row for row in table.rows if row.pretraining is not None]
+    known = {name: row for row in table.rows for name in (row.method, row.result)}
+    for name in methods:
+        if name not in known:
+            raise InputError(
+                f"{table.name} has no row {name!r}; it has "
+                f"{', '.join(row.result for row in table.rows)}."
+            )
+        if known[name].pretraining is None:
+            raise InputError(f"{name} has no recipe yet.")
+    return [known[name] for name in methods]
+
+
+def _waves(work: list[_Job]) -> list[list[_Job]]:
+    """First what trains from scratch, so that no two methods train the start that they share."""
+    first = {(j.method, j.seed): j for j in work if get_method(j.method).start is None}
+    second = [j for j in work if (j.method, j.seed) not in first]
+    for job in second:
+        start = get_method(job.method).start
+        assert start is not None
+        first.setdefault((start.name, job.seed), replace(job, method=start.name, rows=()))
+    return [list(first.values()), second]
+
+
+def _make(job: _Job, show: Any = silent) -> list[Path]:
+    """Train what is not trained yet, then make each row from it."""
+    name = f"{job.table.data['name']}-ir{job.table.data['imbalance_ratio']:g}"
+    recipe = get_method(job.method)
     run = pretrain(
-        get_method(row.pretraining),
-        DataConfig(**table.data),
-        seed=seed,
-        device=device,
-        out=runs / name,
-        data_root=data_root,
+        recipe,
+        DataConfig(**job.table.data),
+        seed=job.seed,
+        device=job.device,
+        out=job.runs / f"{name}-{recipe.name}-s{job.seed}",
+        data_root=job.data_root,
         show=show,
     )
-    train, _, test = extract_run(run, device=device, data_root=data_root, seed=seed, show=show)
-    return run, train, test
+    rescued = _Rescued(run, job, show)
+    written = []
+    for row in job.rows:
+        path = result_path(job.results, job.table.data, row.result, job.seed)
+        _result(row, job, run, rescued).save(path)
+        written.append(path)
+    return written
 
 
-def _result(
-    row: Row,
-    table: Table,
-    seed: int,
-    run: Run,
-    *,
-    train: Features,
-    test: Features,
-    show: Any,
-) -> Result:
+class _Rescued:
+    """The rescues of one run: rows with the same settings share one, and all share the features."""
+
+    def __init__(self, run: Run, job: _Job, show: Any) -> None:
+        self._run, self._job, self._show = run, job, show
+        self._features: tuple[Features, Features | None, Features] | None = None
+        self._outcomes: dict[str, RescueResult] = {}
+
+    def __call__(self, row: Row) -> tuple[RescueResult, Features]:
+        """What a rescue gave, and the test features to ask it about."""
+        assert row.retraining is not None
+        job = self._job
+        if self._features is None:
+            some = any(other.val != "none" for other in job.rows)
+            self._features = extract_run(
+                self._run,
+                val="rest" if some else "none",
+                device=job.device,
+                data_root=job.data_root,
+                seed=job.seed,
+                show=self._show,
+            )
+        train, rest, test = self._features
+        key = json.dumps([row.retraining, row.val], sort_keys=True)
+        if key not in self._outcomes:
+            self._outcomes[key] = rescue(
+                train,
+                val=rest if row.val == "rest" else None,
+                retraining=Retraining(**row.retraining),
+                seed=job.seed,
+                show=self._show,
+            )
+        return self._outcomes[key], test
+
+
+def _result(row: Row, job: _Job, run: Run, rescued: _Rescued) -> Result:
+    assert run.result is not None
+    said = Predictions.load(run.folder / "predictions.npz")
     made: dict[str, Any] = {"run": run.result}
-    if row.retraining is None:
-        said = Predictions.load(run.folder / "predictions.npz")
-    else:
-        outcome = rescue(train, retraining=Retraining(**row.retraining), seed=seed, show=show)
+    if row.retraining is not None:
+        outcome, test = rescued(row)
         said = outcome.predict(test, "ensemble" if row.ensemble else "retrained")
         made["rescue"] = outcome.settings
     certificate = {
         "result": row.result,
-        "data": table.data,
-        "seed": seed,
+        "definition": row.definition,
+        "data": job.table.data,
+        "split_fingerprint": run.result["split_fingerprint"],
+        "seed": job.seed,
         **made,
         **birth_certificate(),
     }
-    return Result(said.labels, said.top, train.class_counts, certificate)
+    counts = ClassCounts(run.result["class_counts"], said.class_names)
+    return Result(said.labels, said.top, counts, certificate)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
 
-from everyclass.artifacts import Evaluation, atomic_write
+from everyclass.artifacts import Evaluation
 from everyclass.bench.results import DEFAULT_RESULTS, load_results
 from everyclass.bench.tables import NUMBERS, Row, Table
-from everyclass.errors import InputError
 
-if TYPE_CHECKING:
-    import altair as alt
+__all__ = ["TableStyle", "percent", "table_rows", "table_text"]
 
-__all__ = ["figure_chart", "figure_text", "save_figure", "table_rows", "table_text"]
+TableStyle = Literal["text", "markdown", "latex"]
 
 
 def table_rows(table: Table, results: Path = DEFAULT_RESULTS) -> list[dict[str, Any]]:
@@ -29,21 +30,27 @@ def table_rows(table: Table, results: Path = DEFAULT_RESULTS) -> list[dict[str, 
 
     Returns:
         One dict per row with ``method``, ``n``, the four numbers as fractions (None without
-        runs), and ``paper`` with the same keys (None where the paper gives none).
+        runs), each with its standard deviation over the runs as ``<number>_sd`` (None below two
+        runs), and ``paper`` with the same four keys (None where the paper gives none).
+
+    Raises:
+        InputError: a stored result does not fit its row.
     """
     return [_row(row, table, results) for row in table.rows]
 
 
 def _row(row: Row, table: Table, results: Path) -> dict[str, Any]:
-    evaluations = [r.evaluation for r in load_results(results, table.data, row.result)]
-    means = {
-        name: float(np.mean([getattr(e, name) for e in evaluations])) if evaluations else None
-        for name in NUMBERS
+    evaluations = [result.evaluation for result in load_results(results, table, row)]
+    values = {name: [getattr(e, name) for e in evaluations] for name in NUMBERS}
+    means = {name: float(np.mean(v)) if v else None for name, v in values.items()}
+    spreads = {
+        f"{name}_sd": float(np.std(v, ddof=1)) if len(v) > 1 else None for name, v in values.items()
     }
     return {
         "method": row.method,
         "n": len(evaluations),
         **means,
+        **spreads,
         "paper": {name: row.paper.get(name) for name in NUMBERS},
         "extra": row.extra,
         "zeros_replaced": sum(e.zeros_replaced for e in evaluations),
@@ -55,90 +62,67 @@ def _mean_recall(evaluations: list[Evaluation]) -> npt.NDArray[np.float64] | Non
     return np.mean([e.per_class_recall for e in evaluations], axis=0) if evaluations else None
 
 
-def figure_text(table: Table, rows: list[dict[str, Any]], results: Path = DEFAULT_RESULTS) -> str:
-    """Per-class recall of each row in percent, classes in order of their training images."""
-    stored = load_results(results, table.data, table.rows[0].result)
-    if not stored:
-        return f"{table.title}\n\nNo results yet: everyclass bench run {table.name}"
-    counts = stored[0].class_counts
-    names = counts.names or tuple(str(c) for c in range(counts.num_classes))
-    width = max(5, *(len(name) for name in names))
-    heads = [row["method"] for row in rows]
-    lines = [table.title, "", f"{'class':<{width}}  trained on  " + "  ".join(heads)]
-    for c in np.argsort(-counts.counts, kind="stable"):
-        recalls = [row["per_class_recall"] for row in rows]
-        cells = [
-            f"{_percent(None if recall is None else recall[c]):>{len(head)}}"
-            for head, recall in zip(heads, recalls, strict=True)
-        ]
-        lines.append(f"{names[c]:<{width}}  {counts.counts[c]:>10,}  " + "  ".join(cells))
-    return "\n".join(lines)
+def table_text(table: Table, rows: list[dict[str, Any]], style: TableStyle = "text") -> str:
+    """Rows as a table in percent: ours (± standard deviation), the paper's, the difference.
 
-
-def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.LayerChart:
-    """Recall of each class under the first row and the second, as the paper draws it.
-
-    Raises:
-        InputError: one of the two rows has no result.
+    Args:
+        table: which one.
+        rows: of :func:`table_rows`.
+        style: "text" for a terminal, "markdown", or "latex" (a ``tabular``).
     """
-    from everyclass.reporting import RescueReport, recall_chart
-
-    pair = [load_results(results, table.data, row.result) for row in table.rows[:2]]
-    if not all(pair):
-        raise InputError(
-            f"{table.name} has no results to draw; make them: everyclass bench run {table.name}"
-        )
-    before, after = (stored[0].evaluation for stored in pair)
-    report = RescueReport(
-        title=table.title,
-        verdict={"use": "retrained", "reason": "", "decided_on": ""},
-        evaluations={"old": before, "retrained": after},
-        class_counts=pair[0][0].class_counts,
-        settings={},
-        created="",
-    )
-    old, new = (row.method for row in table.rows[:2])
-    return recall_chart(report.class_rows(), old=old, new=new, width=900)
-
-
-def save_figure(table: Table, path: str | Path, results: Path = DEFAULT_RESULTS) -> None:
-    """Write :func:`figure_chart` as ``.svg``, ``.png`` or an ``.html`` that needs no network.
-
-    Raises:
-        InputError: another ending, or no result to draw.
-        OutputError: the file cannot be written.
-    """
-    path = Path(path)
-    kind: Any = path.suffix.lower().removeprefix(".")
-    if kind not in ("svg", "png", "html"):
-        raise InputError(f"A figure is written as .svg, .png or .html; got {path.name!r}.")
-    drawn = io.BytesIO() if kind == "png" else io.StringIO()
-    figure_chart(table, results).save(drawn, format=kind, inline=kind == "html")
-    content = drawn.getvalue()
-    with atomic_write(path) as stream:
-        stream.write(content.encode() if isinstance(content, str) else content)
-
-
-def table_text(table: Table, rows: list[dict[str, Any]]) -> str:
-    """Rows as a plain-text table in percent; * marks means with a recall of zero replaced."""
-    width = max(len(row["method"]) for row in rows)
-    head = f"{'':<{width}}   n   " + "  ".join(f"{name:^15}" for name in _TITLES)
-    under = f"{'':<{width}}       " + "  ".join(f"{'ours   paper':^15}" for _ in _TITLES)
-    lines = [table.title, "", head, under]
-    for row in rows:
-        cells = []
-        for name in NUMBERS:
-            floored = row["zeros_replaced"] and name in ("geometric_mean", "harmonic_mean")
-            ours = _percent(row[name]) + ("*" if floored else " ")
-            cells.append(f"{ours:>7} {_percent(row['paper'][name]):>6} ")
-        lines.append(f"{row['method']:<{width}}  {row['n'] or '–':>2}   " + "  ".join(cells))
+    heads = ["", "n", *(f"{title}{what}" for title in _TITLES for what in ("", " paper", " Δ"))]
+    body = [_cells(row) for row in rows]
+    notes = []
     if any(row["zeros_replaced"] for row in rows):
-        lines += ["", "* a recall of zero counts as 0.001 in these means"]
-    return "\n".join(lines)
+        notes = ["* a recall of zero counts as 0.001 in these means"]
+    if style == "markdown":
+        lines = [f"**{table.title}**", "", _piped(heads), _piped(["---"] + ["--:"] * 13)]
+        return "\n".join([*lines, *map(_piped, body), *[f"\n{note}" for note in notes]])
+    if style == "latex":
+        lines = [f"% {table.title}", r"\begin{tabular}{l" + "r" * 13 + "}", r"\toprule"]
+        lines += [_ampersands(heads), r"\midrule", *map(_ampersands, body), r"\bottomrule"]
+        return "\n".join([*lines, r"\end{tabular}", *(f"% {note}" for note in notes)])
+    grid = Grid(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, head in enumerate(heads):
+        grid.add_column(
+            head.replace(" ", "\n", 1), justify="right" if index else "left", no_wrap=True
+        )
+    for cells in body:
+        grid.add_row(*cells)
+    stream = io.StringIO()
+    Console(file=stream, width=500, color_system=None).print(grid)
+    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
+    return "\n".join([*lines, *notes])
 
 
-_TITLES = ("accuracy", "geometric mean", "harmonic mean", "lowest recall")
+def _cells(row: dict[str, Any]) -> list[str]:
+    cells = [row["method"], str(row["n"] or "–")]
+    for name in NUMBERS:
+        ours, paper, spread = row[name], row["paper"][name], row[f"{name}_sd"]
+        floored = row["zeros_replaced"] and name in ("geometric_mean", "harmonic_mean")
+        both = ours is not None and paper is not None
+        cells += [
+            percent(ours)
+            + ("*" if floored else "")
+            + ("" if spread is None else f" ± {100 * spread:.2f}"),
+            percent(paper),
+            f"{100 * (ours - paper):+.2f}" if both else "–",
+        ]
+    return cells
 
 
-def _percent(value: float | None) -> str:
+def _piped(cells: list[str]) -> str:
+    return f"| {' | '.join(cell.replace('*', chr(92) + '*') for cell in cells)} |"
+
+
+def _ampersands(cells: list[str]) -> str:
+    text = " & ".join(cells).replace("%", r"\%").replace("±", r"$\pm$").replace("–", "--")
+    return text.replace("τ", r"$\tau$").replace("Δ", r"$\Delta$").replace("*", "$^*$") + r" \\"
+
+
+_TITLES = ("accuracy", "G-mean", "H-mean", "lowest")
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a number of percent with two digits; a dash for None."""
     return "–" if value is None else f"{100 * value:.2f}"

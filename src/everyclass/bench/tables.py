@@ -6,13 +6,14 @@ import difflib
 import tomllib
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from everyclass.errors import InputError
 
 __all__ = ["NUMBERS", "Row", "Table", "load_table", "table_names"]
 
 NUMBERS = ("accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
+_RESULTS = "results"
 _FOLDER = resources.files("everyclass.bench") / "definitions"
 
 
@@ -22,10 +23,11 @@ class Row:
 
     Attributes:
         method: its name, as the slides spell it; unique in its table.
-        result: the folder of its stored results.
+        result: what its stored results are called; rows of several tables share them.
         paper: the paper's numbers as fractions; those that it does not give are absent.
-        pretraining: the method that trains the network.
+        pretraining: the method that trains the network; None where there is no recipe yet.
         retraining: settings of stage 2; None for the network as trained.
+        val: "rest" where stage 2 chooses on the held-out images that the split leaves over.
         ensemble: whether the row is eq. 11's average.
         extra: a row of ours that the paper does not have in this table.
     """
@@ -33,10 +35,21 @@ class Row:
     method: str
     result: str
     paper: dict[str, float] = field(default_factory=dict)
-    pretraining: str = "ce"
+    pretraining: str | None = None
     retraining: dict[str, Any] | None = None
+    val: str = "none"
     ensemble: bool = False
     extra: bool = False
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """How the row's results are made, as they say it in their certificates."""
+        return {
+            "pretraining": self.pretraining,
+            "retraining": self.retraining,
+            "val": self.val,
+            "ensemble": self.ensemble,
+        }
 
 
 @dataclass(frozen=True)
@@ -48,20 +61,24 @@ class Table:
         title: one line.
         data: the data configuration, see ``DataConfig``.
         rows: in the paper's order, then ours.
-        figure: whether the paper draws recall class by class instead of giving means.
+        split: fingerprint of the training images, or None where any will do.
+        figure: how the paper draws recall class by class instead of giving means: the first two
+            rows over each other ("pair"), or each row by itself ("each"); None for a table.
     """
 
     name: str
     title: str
     data: dict[str, Any]
     rows: tuple[Row, ...]
-    figure: bool = False
+    split: str | None = None
+    figure: Literal["pair", "each"] | None = None
 
 
 def table_names() -> list[str]:
     """The names of all tables and figures with a definition."""
     files = (f.name for f in _FOLDER.iterdir())
-    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+    names = {name.removesuffix(".toml") for name in files if name.endswith(".toml")}
+    return sorted(names - {_RESULTS})
 
 
 def load_table(name: str) -> Table:
@@ -78,6 +95,10 @@ def load_table(name: str) -> Table:
         near = difflib.get_close_matches(name, table_names(), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(f"There is no table {name!r}; there are {', '.join(table_names())}.{hint}")
-    values = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    rows = tuple(Row(**row) for row in values.pop("rows"))
+    values, made = _read(name), _read(_RESULTS)
+    rows = tuple(Row(**row, **made.get(row["result"], {})) for row in values.pop("rows"))
     return Table(name=name, rows=rows, **values)
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))

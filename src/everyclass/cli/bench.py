@@ -30,7 +30,9 @@ def list_tables() -> None:
 def show(
     table: Table,
     results: Results = Path("benchmarks/results"),
-    format_: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    format_: Annotated[
+        str, typer.Option("--format", help="text, markdown, latex or json.")
+    ] = "text",
     out: Annotated[
         Path | None, typer.Option(help="For figures: an .svg, .png or .html file to write.")
     ] = None,
@@ -43,8 +45,10 @@ def show(
     from everyclass.errors import InputError
 
     chosen = bench.load_table(table)
-    if format_ not in ("text", "json"):
-        raise InputError(f"--format must be text or json; got {format_!r}.")
+    if format_ not in ("text", "markdown", "latex", "json"):
+        raise InputError(f"--format must be text, markdown, latex or json; got {format_!r}.")
+    if chosen.figure and format_ not in ("text", "json"):
+        raise InputError(f"{table} is a figure; it is shown as text or json, or drawn with --out.")
     if out is not None and not chosen.figure:
         raise InputError(f"{table} is no figure; --out goes with figures.")
     rows = bench.table_rows(chosen, results)
@@ -56,13 +60,17 @@ def show(
     elif chosen.figure:
         typer.echo(bench.figure_text(chosen, rows, results))
     else:
-        typer.echo(bench.table_text(chosen, rows))
+        typer.echo(bench.table_text(chosen, rows, format_))  # type: ignore[arg-type]
 
 
 @app.command("run")
 def run(
     table: Table,
+    methods: Annotated[
+        str | None, typer.Option(help="Rows, such as ce,ce-gml; default all that have a recipe.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Such as 0 or 0,1,2.")] = "0",
+    jobs: Annotated[int, typer.Option(min=1, help="Networks trained at once.")] = 1,
     results: Results = Path("benchmarks/results"),
     runs: Annotated[Path, typer.Option(help="Folder of the training runs.")] = Path("runs"),
     device: Device = "auto",
@@ -71,7 +79,7 @@ def run(
 ) -> None:
     """Make the results of a table that are not there yet; the same command again goes on.
 
-    Example: everyclass bench run table8 --seeds 0,1,2
+    Example: everyclass bench run table3 --methods ce,bsce --seeds 0,1,2
     """
     from everyclass.bench import load_table
     from everyclass.bench.run import run_table
@@ -81,9 +89,15 @@ def run(
         numbers = [int(seed) for seed in seeds.split(",")]
     except ValueError:
         raise InputError(f"--seeds must be numbers with commas; got {seeds!r}.") from None
+    chosen = load_table(table)
+    for row in chosen.rows:
+        if row.pretraining is None and methods is None:
+            typer.echo(f"{row.method}: no recipe yet", err=True)
     written = run_table(
-        load_table(table),
+        chosen,
+        methods=None if methods is None else [name.strip() for name in methods.split(",")],
         seeds=numbers,
+        jobs=jobs,
         results=results,
         runs=runs,
         device=device,

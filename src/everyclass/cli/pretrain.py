@@ -30,6 +30,10 @@ def pretrain(
     out: Annotated[
         Path | None, typer.Option(help="The run's folder. [default: runs/DATA-METHOD-sSEED]")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="A finished run for a method in two stages. [default: it is trained]"),
+    ] = None,
     data_root: DataRoot = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -51,6 +55,7 @@ def pretrain(
         device=device,
         compile=compile_,
         out=out,
+        start=start,
         data_root=data_root,
         show=shown(quiet),
     )

@@ -6,7 +6,7 @@ values of a tensor is checked where that is free of a wait: on the CPU, and outs
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,9 +14,24 @@ from torch import Tensor
 from everyclass.artifacts import ClassCounts
 from everyclass.errors import InputError, InputTypeError
 
-__all__ = ["check_label_values", "checked_labels", "count_tensor", "loss_dtype"]
+__all__ = [
+    "Counts",
+    "can_look",
+    "check_label_range",
+    "check_label_values",
+    "checked_labels",
+    "count_tensor",
+    "loss_dtype",
+]
 
 _INTEGERS = frozenset((torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8))
+
+
+class Counts(NamedTuple):
+    """Class counts that are checked already, as a module keeps them: (C,) integers, and names."""
+
+    values: Tensor
+    names: tuple[str, ...] | None
 
 
 def loss_dtype(logits: Tensor) -> torch.dtype:
@@ -24,8 +39,17 @@ def loss_dtype(logits: Tensor) -> torch.dtype:
     return torch.promote_types(logits.dtype, torch.float32)
 
 
-def checked_labels(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+def can_look(values: Tensor) -> bool:
+    """Whether looking at values is free: on an accelerator it waits, in torch.compile it breaks."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def checked_labels(logits: Tensor, labels: Tensor, num_classes: int | None) -> Tensor:
     """Return the labels as int64 after all checks that look at no value.
+
+    Args:
+        logits, labels: as a loss was given them.
+        num_classes: C, where there are class counts that say so.
 
     Raises:
         InputError: a wrong shape, an empty batch, another number of classes, two devices.
@@ -54,7 +78,7 @@ def checked_labels(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
         )
     if shape[0] == 0:
         raise InputError("The batch is empty and its loss undefined; skip such a batch.")
-    if shape[1] != num_classes:
+    if num_classes is not None and shape[1] != num_classes:
         raise InputError(
             f"class_counts has {num_classes} entries and logits {shape[1]} columns; give one "
             "count per class, in class order."
@@ -66,7 +90,7 @@ def checked_labels(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     return labels.long()
 
 
-def count_tensor(class_counts: Any) -> tuple[Tensor, tuple[str, ...] | None]:
+def count_tensor(class_counts: Any) -> Counts:
     """Return class counts as a tensor of integers, and the class names where they are known.
 
     A tensor of integers comes back as it is; its values are looked at on the CPU only.
@@ -75,18 +99,47 @@ def count_tensor(class_counts: Any) -> tuple[Tensor, tuple[str, ...] | None]:
         InputError: not one number per class, or a negative one.
         InputTypeError: not whole numbers.
     """
+    if isinstance(class_counts, Counts):
+        return class_counts
     if torch.compiler.is_compiling():
         values = class_counts.counts if isinstance(class_counts, ClassCounts) else class_counts
-        return torch.as_tensor(values), None
+        return Counts(torch.as_tensor(values), None)
     usable = (
         isinstance(class_counts, Tensor)
         and class_counts.ndim == 1
         and class_counts.dtype in _INTEGERS
     )
-    if usable and not (_can_look(class_counts) and bool((class_counts < 0).any())):
-        return class_counts, None
+    if usable and not (can_look(class_counts) and bool((class_counts < 0).any())):
+        return Counts(class_counts, None)
     counts = ClassCounts.of(class_counts)
-    return torch.tensor(counts.counts), counts.names
+    return Counts(torch.tensor(counts.counts), counts.names)
+
+
+def check_label_range(labels: Tensor, num_classes: int, ignore_index: int | None = None) -> None:
+    """Refuse a label outside 0..C−1, where looking is free.
+
+    Args:
+        labels: (n,) int64.
+        num_classes: C.
+        ignore_index: the label of rows that do not count, or None.
+
+    Raises:
+        InputError: such a label; the first one is named.
+    """
+    used = _used(labels, ignore_index)
+    if used is None:
+        return
+    lowest, highest = used.aminmax()
+    if int(lowest) >= 0 and int(highest) < num_classes:
+        return
+    bad = (labels < 0) | (labels >= num_classes)
+    if ignore_index is not None:
+        bad &= labels != ignore_index
+    row = int(bad.nonzero()[0])
+    raise InputError(
+        f"labels[{row}] is {int(labels[row])}, outside 0..{num_classes - 1} "
+        f"({int(bad.sum())} such)."
+    )
 
 
 def check_label_values(
@@ -96,6 +149,7 @@ def check_label_values(
     *,
     zero_allowed: bool = False,
     ignore_index: int | None = None,
+    has_no: str = "probability 0",
 ) -> None:
     """Refuse a label outside 0..C−1, or of a class without training images, where that is free.
 
@@ -105,27 +159,14 @@ def check_label_values(
         names: class names for the message, or None.
         zero_allowed: a label of a class without training images is fine.
         ignore_index: the label of rows that do not count, or None.
+        has_no: what a class without training images comes out with, for the message.
 
     Raises:
         InputError: such a label; the first one is named.
     """
-    if not _can_look(labels):
-        return
-    used = labels if ignore_index is None else labels[labels != ignore_index]
-    if len(used) == 0:
-        return
-    num_classes = len(counts)
-    lowest, highest = used.aminmax()
-    if int(lowest) < 0 or int(highest) >= num_classes:
-        bad = (labels < 0) | (labels >= num_classes)
-        if ignore_index is not None:
-            bad &= labels != ignore_index
-        row = int(bad.nonzero()[0])
-        raise InputError(
-            f"labels[{row}] is {int(labels[row])}, outside 0..{num_classes - 1} "
-            f"({int(bad.sum())} such)."
-        )
-    if zero_allowed or int(counts.min()) > 0:
+    check_label_range(labels, len(counts), ignore_index)
+    used = _used(labels, ignore_index)
+    if used is None or zero_allowed or int(counts.min()) > 0:
         return
     counts = counts.cpu()
     empty = (counts.index_select(0, used) == 0).nonzero()
@@ -136,11 +177,13 @@ def check_label_values(
     known = ClassCounts(counts.numpy(), names=names)
     raise InputError(
         f"labels[{row}] is {known.describe(label)}, which has no training image in class_counts "
-        "and so probability 0; give the counts of the data that the labels come from."
+        f"and so {has_no}; give the counts of the data that the labels come from."
     )
 
 
-def _can_look(values: Tensor) -> bool:
-    # On an accelerator a look at values waits for the device; under torch.compile it breaks the
-    # graph.
-    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+def _used(labels: Tensor, ignore_index: int | None) -> Tensor | None:
+    """The labels that count, or None where there are none or looking is not free."""
+    if not can_look(labels):
+        return None
+    used = labels if ignore_index is None else labels[labels != ignore_index]
+    return used if len(used) else None

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from everyclass.artifacts import ClassCounts
-from everyclass.errors import InputError, InputTypeError
-from everyclass.losses._inputs import (
-    check_label_values,
-    checked_labels,
-    count_tensor,
-    loss_dtype,
-)
+from everyclass.losses._weighted import LossModule, Reduction
+from everyclass.losses.logit_adjustment import logit_adjusted_loss
 
-__all__ = ["BalancedSoftmaxLoss", "Reduction", "balanced_softmax_loss"]
-
-Reduction = Literal["mean", "sum", "none"]
+__all__ = ["BalancedSoftmaxLoss", "balanced_softmax_loss"]
 
 
 def balanced_softmax_loss(
@@ -61,6 +51,7 @@ def balanced_softmax_loss(
         InputTypeError: labels or counts that are not whole numbers, logits or weights that are.
 
     Example:
+        >>> import torch
         >>> logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
         >>> balanced_softmax_loss(logits, labels, [90, 10])
         tensor(0.7380)
@@ -70,19 +61,17 @@ def balanced_softmax_loss(
     References:
         Ren et al., Balanced Meta-Softmax for Long-Tailed Visual Recognition, NeurIPS 2020.
     """
-    counts, names = count_tensor(class_counts)
-    return _balanced_softmax(
+    return logit_adjusted_loss(
         logits,
         labels,
-        counts,
-        names=names,
+        class_counts,
         reduction=reduction,
         weight=weight,
         ignore_index=ignore_index,
     )
 
 
-class BalancedSoftmaxLoss(nn.Module):
+class BalancedSoftmaxLoss(LossModule):
     """Balanced Softmax as a module; see :func:`balanced_softmax_loss` for equation and errors.
 
     Args:
@@ -102,13 +91,11 @@ class BalancedSoftmaxLoss(nn.Module):
             balanced_softmax_loss.
 
     Example:
+        >>> import torch
         >>> loss_fn = BalancedSoftmaxLoss({"cat": 90, "lynx": 10}, reduction="sum")
         >>> loss_fn(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1]))
         tensor(1.4761)
     """
-
-    class_counts: Tensor
-    weight: Tensor | None
 
     def __init__(
         self,
@@ -119,64 +106,9 @@ class BalancedSoftmaxLoss(nn.Module):
         ignore_index: int = -100,
     ) -> None:
         super().__init__()
-        counts = ClassCounts.of(class_counts)
-        _check_options(reduction, weight, counts.num_classes)
-        self.register_buffer("class_counts", torch.tensor(counts.counts))
-        self.register_buffer("weight", weight)
-        self.class_names = counts.names
-        self.reduction: Reduction = reduction
-        self.ignore_index = ignore_index
+        self._keep_counts(class_counts)
+        self._keep_weighting(reduction, weight, ignore_index)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        return _balanced_softmax(
-            logits,
-            labels,
-            self.class_counts,
-            names=self.class_names,
-            reduction=self.reduction,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-        )
-
-    def extra_repr(self) -> str:
-        """Name the settings in the module's repr."""
-        return (
-            f"num_classes={len(self.class_counts)}, reduction={self.reduction!r}, "
-            f"ignore_index={self.ignore_index}"
-        )
-
-
-def _check_options(reduction: str, weight: Tensor | None, num_classes: int) -> None:
-    if reduction not in get_args(Reduction):
-        raise InputError(f"reduction must be 'mean', 'sum' or 'none'; got {reduction!r}.")
-    if weight is None:
-        return
-    if not isinstance(weight, Tensor) or not weight.is_floating_point():
-        got = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
-        raise InputTypeError(f"weight must be a tensor of floating-point numbers; got {got}.")
-    if weight.shape != (num_classes,):
-        raise InputError(
-            f"weight must be ({num_classes},), one factor per class; got shape "
-            f"{tuple(weight.shape)}."
-        )
-
-
-def _balanced_softmax(
-    logits: Tensor,
-    labels: Tensor,
-    counts: Tensor,
-    *,
-    names: tuple[str, ...] | None,
-    reduction: Reduction,
-    weight: Tensor | None,
-    ignore_index: int,
-) -> Tensor:
-    _check_options(reduction, weight, len(counts))
-    labels = checked_labels(logits, labels, len(counts))
-    check_label_values(labels, counts, names, ignore_index=ignore_index)
-    dtype = loss_dtype(logits)
-    # float16 and bfloat16 logits are widened here, by the type of the logarithms.
-    z = logits + counts.to(logits.device, dtype).log()
-    weight = None if weight is None else weight.to(logits.device, dtype)
-    return F.cross_entropy(z, labels, weight=weight, ignore_index=ignore_index, reduction=reduction)
+        return balanced_softmax_loss(logits, labels, self._counts, **self._weighting)

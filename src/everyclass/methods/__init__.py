@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
+import inspect
 import pkgutil
+from dataclasses import replace
+from pathlib import Path
 
-from everyclass.errors import InputError
-from everyclass.training import Recipe
+from everyclass.artifacts import atomic_write
+from everyclass.errors import InputError, MissingFileError, OutputExistsError
+from everyclass.training import HeadRecipe, Recipe, modern
 
-__all__ = ["get_method", "method_names"]
+__all__ = ["copy_method", "get_method", "method_names", "method_notes"]
+
+_MODERN = "-modern"
 
 
 def method_names() -> list[str]:
@@ -17,22 +24,95 @@ def method_names() -> list[str]:
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
-def get_method(name: str) -> Recipe:
-    """The recipe called ``name``.
+def get_method(name: str) -> Recipe | HeadRecipe:
+    """The recipe called ``name``; with ``-modern`` after it, under strong augmentation.
+
+    A name that ends in ``.py`` is a file of your own, which is run; its ``RECIPE`` is returned.
 
     Raises:
-        InputError: there is none; the nearest name is suggested.
+        InputError: there is none; the nearest name is suggested. Or the file has no recipe.
+        MissingFileError: there is no such file.
 
     Example:
-        >>> get_method("ce").schedule.epochs
-        200
+        >>> get_method("ce").batch_size
+        128
+        >>> get_method("ce-modern").augmentation
+        'autoaugment'
     """
+    if name.endswith(_MODERN):
+        return modern(get_method(name.removesuffix(_MODERN)))
+    if name.endswith(".py"):
+        return _from_file(Path(name))
+    recipe = importlib.import_module(_module_name(name)).RECIPE
+    assert isinstance(recipe, Recipe | HeadRecipe)
+    return recipe
+
+
+def method_notes(name: str) -> str:
+    """What a method does, where published code departs from papers, and what was decided.
+
+    Raises:
+        InputError: there is no such method.
+    """
+    module = importlib.import_module(_module_name(name.removesuffix(_MODERN)))
+    return inspect.getdoc(module) or ""
+
+
+def copy_method(name: str, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write a method's file to ``path``: a recipe to change, that :func:`get_method` reads.
+
+    Args:
+        name: of the method.
+        path: ending in ``.py``.
+        overwrite: replace the file if there is one.
+
+    Raises:
+        InputError: no such method, or another ending.
+        OutputExistsError: the file is there.
+    """
+    module = importlib.import_module(_module_name(name.removesuffix(_MODERN)))
+    path = Path(path)
+    if path.suffix != ".py":
+        raise InputError(
+            f"A recipe is a Python file; name one that ends in .py, not {path.name!r}."
+        )
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} is there already; pass --overwrite to replace it.")
+    source = inspect.getsource(module)
+    if name.endswith(_MODERN):
+        source += (
+            "\nfrom everyclass.training import modern  # noqa: E402\n\nRECIPE = modern(RECIPE)\n"
+        )
+    with atomic_write(path) as stream:
+        stream.write(source.encode())
+
+
+def _module_name(name: str) -> str:
     if name not in method_names():
         near = difflib.get_close_matches(name, method_names(), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(
             f"There is no method {name!r}; there are {', '.join(method_names())}.{hint}"
         )
-    recipe = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").RECIPE
-    assert isinstance(recipe, Recipe)
-    return recipe
+    return f"{__name__}.{name.replace('-', '_')}"
+
+
+def _from_file(path: Path) -> Recipe | HeadRecipe:
+    if not path.is_file():
+        raise MissingFileError(f"There is no recipe file {path}.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be run as a recipe: {type(error).__name__}: {error}."
+        ) from error
+    recipe = getattr(module, "RECIPE", None)
+    if not isinstance(recipe, Recipe | HeadRecipe):
+        raise InputError(
+            f"{path} has no RECIPE; copy one to begin with: everyclass methods copy ce {path}."
+        )
+    return replace(recipe, name=path.stem)

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from everyclass.artifacts import Head
 from everyclass.errors import InputError
 
-__all__ = ["CosineHead", "EnsembleHead", "head_of_module", "module_of_head"]
+__all__ = [
+    "CosineHead",
+    "EnsembleHead",
+    "NearestMeanHead",
+    "ScaledLinear",
+    "head_of_module",
+    "module_of_head",
+]
 
 
 class CosineHead(nn.Module):
@@ -35,6 +42,54 @@ class CosineHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.scale * F.linear(F.normalize(features), F.normalize(self.weight))
+
+
+class ScaledLinear(nn.Linear):
+    """Logits = scale · (W x + b), one scale per class, all ones at first.
+
+    The scale is of the bias too, as in the published code of LWS and MiSLAS; the LWS paper scales
+    W x only.
+
+    Args:
+        num_features: d.
+        num_classes: C.
+
+    Shape:
+        (n, d) → (n, C).
+    """
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__(num_features, num_classes)
+        self.scale = nn.Parameter(torch.ones(num_classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.scale * super().forward(features)
+
+
+class NearestMeanHead(nn.Module):
+    """Logits = −‖x̂ − m_c‖², x̂ the centred feature at length one, m_c the mean of class c.
+
+    Args:
+        num_features: d.
+        num_classes: C.
+
+    Attributes:
+        centre: (d,) mean of the training features.
+        weight: (C, d) mean of each class's x̂; not of length one.
+
+    Shape:
+        (n, d) → (n, C).
+    """
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.centre = nn.Parameter(torch.zeros(num_features))
+        self.weight = nn.Parameter(torch.zeros(num_classes, num_features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        normed = F.normalize(features - self.centre)
+        lengths = self.weight.square().sum(dim=1) + normed.square().sum(dim=1, keepdim=True)
+        return 2 * F.linear(normed, self.weight) - lengths
 
 
 class EnsembleHead(nn.Module):
@@ -73,15 +128,16 @@ class EnsembleHead(nn.Module):
 
 
 def head_of_module(module: nn.Module) -> Head | None:
-    """The weights of a linear or cosine layer, or None if it is neither."""
-    weight = getattr(module, "weight", None)
+    """The weights of a linear, scaled linear or cosine layer, or None if it is none of these."""
     if isinstance(module, CosineHead):
         return Head(
             _numpy(module.weight), torch.zeros(len(module.weight)).numpy(), "cosine", module.scale
         )
-    if not isinstance(module, nn.Linear) or weight is None:
+    if not isinstance(module, nn.Linear):
         return None
     bias = module.bias if module.bias is not None else torch.zeros(module.out_features)
+    if isinstance(module, ScaledLinear):
+        return Head(_numpy(module.scale[:, None] * module.weight), _numpy(module.scale * bias))
     return Head(_numpy(module.weight), _numpy(bias))
 
 

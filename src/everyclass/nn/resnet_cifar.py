@@ -7,12 +7,13 @@ linear classifier of 100 classes.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everyclass.nn.batch_norm_relu import BatchNormReLU
 
-__all__ = ["ResNetCIFAR", "resnet32"]
+__all__ = ["ResNetCIFAR", "resnet32", "resnet32_wide"]
 
 
 class _Block(nn.Module):
@@ -38,6 +39,17 @@ class _Block(nn.Module):
         return self.bn2(self.conv2(out), self._shortcut(x))
 
 
+class _Branches(nn.Module):
+    """Blocks side by side, their outputs one above the other."""
+
+    def __init__(self, channels: int, branches: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(_Block(channels, channels, stride=1) for _ in range(branches))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([block(x) for block in self.blocks], dim=1)
+
+
 class ResNetCIFAR(nn.Module):
     """A residual network for 32 × 32 images that ends in its pooled features.
 
@@ -45,24 +57,28 @@ class ResNetCIFAR(nn.Module):
         blocks_per_stage: residual blocks in each of the three stages; depth is 6 × this + 2.
         width: channels of the first stage; the next two have twice and four times as many.
 
+        branches: copies of the last block, side by side.
+
     Shape:
-        input (n, 3, h, w) → output (n, 4 × width).
+        input (n, 3, h, w) → output (n, 4 × width × branches).
     """
 
-    def __init__(self, blocks_per_stage: int = 5, width: int = 16) -> None:
+    def __init__(self, blocks_per_stage: int = 5, width: int = 16, branches: int = 1) -> None:
         super().__init__()
-        self.num_features = 4 * width
+        self.num_features = 4 * width * branches
         self.conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.bn = BatchNormReLU(width)
-        stages = []
+        stages: list[nn.Sequential] = []
         channels = width
         for stage, out_channels in enumerate((width, 2 * width, 4 * width)):
-            blocks = []
+            blocks: list[nn.Module] = []
             for index in range(blocks_per_stage):
                 stride = 2 if stage > 0 and index == 0 else 1
                 blocks.append(_Block(channels, out_channels, stride))
                 channels = out_channels
             stages.append(nn.Sequential(*blocks))
+        if branches > 1:
+            stages[-1][-1] = _Branches(channels, branches)
         self.stages = nn.Sequential(*stages)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -81,3 +97,13 @@ def resnet32() -> ResNetCIFAR:
         463504
     """
     return ResNetCIFAR(blocks_per_stage=5, width=16)
+
+
+def resnet32_wide() -> ResNetCIFAR:
+    """BBN's ResNet-32, which LADE uses: the last block twice, side by side, 128 features.
+
+    Example:
+        >>> sum(p.numel() for p in resnet32_wide().parameters())
+        537488
+    """
+    return ResNetCIFAR(blocks_per_stage=5, width=16, branches=2)

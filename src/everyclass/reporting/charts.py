@@ -7,15 +7,19 @@ page may still restyle them: Vega writes each colour into the SVG as it stands h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts import ClassCounts
 from everyclass.reporting.data import ClassRow, bin_rows
 
 if TYPE_CHECKING:
     import altair as alt
 
-__all__ = ["MOST_BARS", "change_chart", "counts_chart", "recall_chart"]
+__all__ = ["MOST_BARS", "change_chart", "counts_chart", "recall_chart", "recalls_chart"]
 
 MOST_BARS = 200
 MOST_NAMES = 30
@@ -25,6 +29,7 @@ TEXT_COLOUR = "#5f6773"
 LINE_COLOUR = "#d5d9df"
 FLOOR_ON_LOG = 0.7  # where bars start on a logarithmic axis, so that one image has a bar
 
+_Chart = TypeVar("_Chart", bound="alt.LayerChart | alt.FacetChart")
 Width = int | Literal["container"]
 
 
@@ -75,6 +80,56 @@ def recall_chart(
             "the class with most training images comes first.",
         )
     )
+
+
+def recalls_chart(
+    recalls: Mapping[str, npt.NDArray[np.floating[Any]]],
+    class_counts: ClassCounts,
+    *,
+    width: int = 900,
+    height: int = 90,
+) -> alt.FacetChart:
+    """Draw recall of every class under several classifiers, one below the other (figure 1).
+
+    Args:
+        recalls: per-class recall in class order, by what the classifier is called.
+        class_counts: training images per class; most come first.
+        width, height: pixels of each.
+    """
+    import altair as alt
+
+    order = np.argsort(-class_counts.counts, kind="stable")
+    groups = class_counts.groups()
+    values = [
+        {
+            "classifier": name,
+            "rank": rank,
+            "class": class_counts.describe(int(c)),
+            "training_count": int(class_counts.counts[c]),
+            "group": str(groups[c]),
+            "recall": None if np.isnan(recall[c]) else float(recall[c]),
+        }
+        for name, recall in recalls.items()
+        for rank, c in enumerate(order)
+    ]
+    title = f"{len(order):,} classes, most training images first"
+    axis = alt.Axis(title=title, labels=False, ticks=False, grid=False)
+    bars = (
+        alt.Chart(alt.InlineData(values=values))
+        .mark_bar()
+        .encode(
+            x=alt.X("rank:O", axis=axis, scale=alt.Scale(paddingInner=0.08)),
+            y=_recall_axis("recall"),
+            color=_group_colour(),
+            tooltip=["class:N", "training_count:Q", alt.Tooltip("recall:Q", format=".1%")],
+        )
+        .properties(width=width, height=height)
+    )
+    header = alt.Header(title=None, labelAnchor="start", labelFontWeight="bold", labelFontSize=13)
+    chart: alt.FacetChart = bars.facet(
+        row=alt.Row("classifier:N", sort=list(recalls), header=header), spacing=6
+    )
+    return _styled(chart)
 
 
 def _recall_bars(
@@ -317,9 +372,9 @@ def _bin_tooltip(old: str, new: str) -> list[alt.Tooltip]:
     ]
 
 
-def _styled(chart: alt.LayerChart) -> alt.LayerChart:
+def _styled(chart: _Chart) -> _Chart:
     quiet: dict[str, Any] = {"labelColor": TEXT_COLOUR, "titleColor": TEXT_COLOUR}
-    styled: alt.LayerChart = (
+    styled: _Chart = (
         chart.configure(font="system-ui, sans-serif")
         .configure_view(stroke=None)
         .configure_axis(

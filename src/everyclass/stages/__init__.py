@@ -11,7 +11,9 @@ from everyclass.stages.pretraining import pretrain
 from everyclass.stages.rescuing import MissingClasses, rescue
 from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining, Solver, retrain
-from everyclass.stages.run_rescue import extract_run, load_network, rescue_run
+from everyclass.stages.run_extraction import extract_run
+from everyclass.stages.run_network import load_network
+from everyclass.stages.run_rescue import rescue_run
 from everyclass.stages.solvers import MinibatchSettings
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def cross_fit(
     if len(held_out) == 0:
         raise InputError(
             "Every class has one training image only, so none can be held out; give held-out "
-            "features with --val and a --penalty."
+            "features with --val."
         )
     labels = train.labels[held_out]
     starts: dict[int, tuple[Tensor, Tensor]] = {}
@@ -112,7 +112,7 @@ def cross_fit(
             for fold in np.unique(fold_of[held_out]).tolist():
                 inside = fold_of == fold
                 data = standardise(train.views[:MOST_VIEWS, ~inside], train.labels[~inside])
-                part = Objective(objective.name, _counts(train, ~inside), objective.reweight)
+                part = replace(objective, counts=_counts(train, ~inside))
                 starts[fold] = fit_exact(
                     data, part, penalty, start=starts.get(fold), tolerance=FOLD_TOLERANCE
                 )

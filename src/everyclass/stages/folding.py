@@ -9,7 +9,7 @@ from torch import nn
 
 from everyclass.artifacts import Head
 from everyclass.errors import InputError
-from everyclass.nn import EnsembleHead, head_of_module, module_of_head
+from everyclass.nn import Classifier, EnsembleHead, head_of_module, module_of_head
 from everyclass.stages.ensembling import Ensemble
 
 __all__ = ["fold_head"]
@@ -27,6 +27,8 @@ def fold_head(model: nn.Module, old: Head, new: Head | Ensemble) -> nn.Module:
         InputError: no layer has the old head's weights, or several have.
     """
     names = [name for name, layer in model.named_modules() if _is_head(layer, old)]
+    if isinstance(model, Classifier) and head_of_module(model.head) is None:
+        names = ["head"]  # of a kind that has no weights to be recognised by
     if len(names) != 1:
         found = "no layer" if not names else f"{len(names)} layers ({', '.join(names)})"
         raise InputError(

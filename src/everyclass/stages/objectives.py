@@ -8,15 +8,19 @@ together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from everyclass.losses import smoothing_by_class
+
 __all__ = ["Objective", "ObjectiveName", "RunningMeans"]
 
-ObjectiveName = Literal["gml", "cross_entropy", "balanced_softmax"]
+ObjectiveName = Literal[
+    "gml", "cross_entropy", "balanced_softmax", "smoothing", "gml_and_smoothing"
+]
 
 
 @dataclass(frozen=True)
@@ -24,21 +28,25 @@ class Objective:
     """A loss on logits of cached features.
 
     Attributes:
-        name: "gml" (eqs. 1-3), "cross_entropy" or "balanced_softmax".
-        counts: (C,) training images per class, for the re-weighting of eq. 3.
+        name: "gml" (eqs. 1-3), "cross_entropy", "balanced_softmax", "smoothing" (label-aware, as
+            in MiSLAS, every class weighing alike as in its class-aware batches), or
+            "gml_and_smoothing", the sum that goes on top of MiSLAS (table 6).
+        counts: (C,) training images per class, for the re-weighting of eq. 3 and the smoothing.
         reweight: whether "gml" uses eq. 3; without it the plain softmax (table 8, row 2).
+        gml_weight: of GML in the sum.
     """
 
     name: ObjectiveName
     counts: Tensor
     reweight: bool = True
+    gml_weight: float = 1.0
 
     @property
     def log_prior(self) -> Tensor | None:
         """log N_c where the objective adds it to the logits."""
-        if self.name == "cross_entropy" or (self.name == "gml" and not self.reweight):
-            return None
-        return self.counts.log()
+        if self.name == "balanced_softmax" or (self.name == "gml" and self.reweight):
+            return self.counts.log()
+        return None
 
     def value_and_gradient(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and ``logits`` overwritten by its gradient.
@@ -50,6 +58,14 @@ class Objective:
         Returns:
             A scalar, and (n, C) in the memory of ``logits``.
         """
+        if self.name == "gml_and_smoothing":
+            smooth = replace(self, name="smoothing").value_and_gradient(logits.clone(), labels)
+            gml = replace(self, name="gml").value_and_gradient(logits, labels)
+            total = gml[1].mul_(self.gml_weight).add_(smooth[1])
+            return smooth[0] + self.gml_weight * gml[0], total
+        if self.name == "smoothing":
+            epsilon = smoothing_by_class(self.counts.long(), dtype=logits.dtype)
+            return _smoothed(logits, labels, epsilon[labels])
         log_p = _softmax_in_place(logits, self.log_prior, labels)
         if self.name == "gml":
             value, weights = _gml_weights(log_p, labels, logits.shape[1])
@@ -114,6 +130,19 @@ def _gml_weights(log_p: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, T
     count = present.sum()
     log_means = (top + sums.log() - sizes.log())[present]
     return -log_means.mean(), shifted / (sums[labels] * count)
+
+
+def _smoothed(logits: Tensor, labels: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+    """Label-aware smoothing averaged class by class, and its gradient in place."""
+    others = logits.mean(dim=1) - logits.gather(1, labels[:, None]).squeeze(1)
+    log_p = _softmax_in_place(logits, None, labels)
+    sizes = torch.bincount(labels, minlength=logits.shape[1]).to(logits.dtype)
+    weights = 1 / (sizes[labels] * (sizes > 0).sum())
+    value = -(weights * (log_p + epsilon * others)).sum()
+    logits -= (epsilon / logits.shape[1])[:, None]
+    logits *= weights[:, None]
+    logits.scatter_add_(1, labels[:, None], (weights * (epsilon - 1))[:, None])
+    return value, logits
 
 
 def _weighted_residual(softmax: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

@@ -1,38 +1,41 @@
-"""Stage 1: train a network with a method's recipe, into a run's folder."""
+"""Stage 1: make a network by a method's recipe, into a run's folder."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from everyclass.artifacts import Predictions, Run, birth_certificate
-from everyclass.data import BatchAugmentation, DataConfig, Dataset, ImageSet, load_dataset
+from everyclass.data import DataConfig, Dataset, load_dataset
+from everyclass.errors import InputError
 from everyclass.metrics import evaluate
-from everyclass.nn import build_classifier
+from everyclass.nn import Classifier, build_classifier
 from everyclass.progress import silent
+from everyclass.stages.run_extraction import extract_run
+from everyclass.stages.run_network import image_batches, load_network, predict_images
 from everyclass.training import (
     EpochLog,
+    HeadRecipe,
     Precision,
     Recipe,
     TrainingSettings,
-    autocast,
     choose_device,
     choose_precision,
     fit,
+    save_checkpoint,
 )
 
-__all__ = ["image_batches", "predict_images", "pretrain"]
+__all__ = ["pretrain"]
 
 BACKBONE_OF = {"digits-lt": "mlp"}
 
 
 def pretrain(
-    recipe: Recipe,
+    recipe: Recipe | HeadRecipe,
     data: DataConfig,
     *,
     seed: int = 0,
@@ -41,10 +44,14 @@ def pretrain(
     device: str = "auto",
     compile: bool = False,
     out: str | Path | None = None,
+    start: str | Path | None = None,
     data_root: str | Path | None = None,
     show: Any = silent,
 ) -> Run:
     """Train a network, or go on with the training that ``out`` holds; evaluate the last epoch.
+
+    A method that begins with another's network trains that first, in a folder of its own beside
+    ``out``, or takes the run that is there.
 
     Args:
         recipe: the method.
@@ -55,6 +62,8 @@ def pretrain(
         device: "auto", "cpu", "cuda", ….
         compile: compile the network with ``torch.compile``.
         out: the run's folder; default ``runs/<data>-<method>-s<seed>``.
+        start: folder of a finished run on the same data that a method in two stages begins with,
+            instead of the one that it would train.
         data_root: folder to look for the data in.
         show: how progress is shown.
 
@@ -62,51 +71,81 @@ def pretrain(
         The finished run, with ``predictions.npz`` of the test set and ``result.json``.
 
     Raises:
-        InputError: the folder holds a run with another configuration.
+        InputError: the folder holds a run with another configuration; ``start`` is not finished or
+            on other data, or the method takes none.
         DataNotFoundError: the data set's files are not found.
         RunFailedError: the training diverged.
     """
-    if epochs is not None:
+    if epochs is not None and isinstance(recipe, Recipe):
         recipe = replace(recipe, schedule=replace(recipe.schedule, epochs=epochs))
     where = choose_device(device)
     chosen = choose_precision(precision, where)
-    backbone = BACKBONE_OF.get(data.name, "resnet32")
+    dataset = load_dataset(data, root=data_root)
+    folder = Path(out or Path("runs") / f"{data.name}-{recipe.name}-s{seed}")
+    begun = None
+    if start is not None:
+        begun = _finished(start, recipe, data)
+    elif recipe.start is not None:
+        begun = pretrain(
+            recipe.start,
+            data,
+            seed=seed,
+            epochs=epochs,
+            precision=precision,
+            device=device,
+            compile=compile,
+            out=_beside(folder, recipe.name, recipe.start.name),
+            data_root=data_root,
+            show=show,
+        )
+    backbone = begun.config["backbone"] if begun else _backbone(recipe, data)
     config = {
         "method": recipe.name,
         "data": data.to_dict(),
         "backbone": backbone,
         "recipe": recipe.to_dict(),
+        "start": begun.config if begun else None,
         "precision": chosen,
         "compile": compile,
         "seed": seed,
     }
-    dataset = load_dataset(data, root=data_root)
-    run = Run.start(out or Path("runs") / f"{data.name}-{recipe.name}-s{seed}", config)
+    run = Run.start(folder, config)
     if run.result is not None:
         return run
 
-    start = time.perf_counter()
-    model = build_classifier(backbone, dataset.num_classes, seed=seed)
-    fit(
-        model,
-        recipe.loss(dataset.class_counts),
-        image_batches(dataset, dataset.train, where),
-        torch.from_numpy(dataset.train.labels),
-        TrainingSettings(
-            schedule=recipe.schedule,
-            batch_size=recipe.batch_size,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            precision=chosen,
-            seed=seed,
-            compile=compile,
-        ),
-        device=where,
-        checkpoint=run.checkpoint,
-        on_epoch=lambda log: run.log(_rounded(log)),
-        show=show,
-    )
-    logits = predict_images(model, dataset, dataset.test, where, chosen)
+    clock = time.perf_counter()
+    if isinstance(recipe, HeadRecipe):
+        assert begun is not None
+        model = _with_head(recipe, begun, dataset, device=device, data_root=data_root, show=show)
+        save_checkpoint(run.checkpoint, {"model": model.state_dict()})
+    else:
+        model = build_classifier(backbone, dataset.num_classes, seed=seed, head=recipe.head)
+        if begun is not None:
+            _begin_with(model, load_network(begun, dataset.num_classes), recipe)
+        fit(
+            model,
+            recipe.loss(dataset.class_counts),
+            image_batches(dataset, dataset.train, where, recipe.augmentation),
+            torch.from_numpy(dataset.train.labels),
+            TrainingSettings(
+                schedule=recipe.schedule,
+                batch_size=recipe.batch_size,
+                momentum=recipe.momentum,
+                weight_decay=recipe.weight_decay,
+                trained=recipe.trained,
+                precision=chosen,
+                seed=seed,
+                compile=compile,
+            ),
+            device=where,
+            sampler=recipe.sampler(dataset.train.labels),
+            mixing=recipe.mixing,
+            checkpoint=run.checkpoint,
+            on_epoch=lambda log: run.log(_rounded(log)),
+            show=show,
+        )
+    model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    logits = predict_images(model, image_batches(dataset, dataset.test, where), where, chosen)
     predictions = Predictions(
         labels=dataset.test.labels,
         logits=logits.numpy(),
@@ -121,43 +160,61 @@ def pretrain(
             "class_counts": dataset.class_counts.counts,
             "test": evaluate(predictions).summary(),
             "device": str(where),
-            **birth_certificate(time.perf_counter() - start),
+            **birth_certificate(time.perf_counter() - clock),
         }
     )
     return run
 
 
+def _beside(folder: Path, method: str, start: str) -> Path:
+    """``runs/x-crt-s0`` → ``runs/x-ce-s0``; a folder not named so → ``folder-ce``."""
+    before, found, after = folder.name.rpartition(method)
+    return folder.with_name(f"{before}{start}{after}" if found else f"{folder.name}-{start}")
+
+
+def _finished(start: str | Path, recipe: Recipe | HeadRecipe, data: DataConfig) -> Run:
+    """The run to begin with, after all checks."""
+    if recipe.start is None:
+        raise InputError(f"{recipe.name} trains from scratch; leave out --start.")
+    run = Run.open(start)
+    if run.result is None:
+        raise InputError(f"The training in {run.folder} is not finished and cannot be begun with.")
+    if run.config["data"] != data.to_dict():
+        raise InputError(
+            f"{run.folder} was trained on {run.config['data']}, which is not {data.to_dict()}; "
+            "a second stage needs the same data."
+        )
+    return run
+
+
+def _backbone(recipe: Recipe | HeadRecipe, data: DataConfig) -> str:
+    named = recipe.backbone if isinstance(recipe, Recipe) else None
+    return BACKBONE_OF.get(data.name) or named or "resnet32"
+
+
+def _begin_with(model: Classifier, finished: Classifier, recipe: Recipe) -> None:
+    """Give ``model`` the backbone of a finished network, and its head where the recipe keeps it."""
+    model.backbone.load_state_dict(finished.backbone.state_dict())
+    if recipe.keep_head:
+        model.head.load_state_dict(finished.head.state_dict(), strict=False)
+    if not recipe.trains_backbone:
+        model.freeze_backbone(shift_batch_norm=recipe.shift_batch_norm)
+
+
+def _with_head(
+    recipe: HeadRecipe,
+    begun: Run,
+    dataset: Dataset,
+    *,
+    device: str,
+    data_root: str | Path | None,
+    show: Any,
+) -> Classifier:
+    """The finished network under the head that the recipe computes from its features."""
+    train, _, _ = extract_run(begun, num_views=1, device=device, data_root=data_root, show=show)
+    network = load_network(begun, dataset.num_classes)
+    return Classifier(network.backbone, recipe.fit(train)).eval()
+
+
 def _rounded(log: EpochLog) -> dict[str, Any]:
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(log).items()}
-
-
-def image_batches(dataset: Dataset, images: ImageSet, device: torch.device) -> BatchAugmentation:
-    """The images of one part of a data set, ready on the device with its augmentation."""
-    return BatchAugmentation(
-        torch.from_numpy(images.images),
-        mean=dataset.mean,
-        std=dataset.std,
-        crop_padding=dataset.crop_padding,
-        flip=dataset.flip,
-        device=device,
-    )
-
-
-@torch.inference_mode()
-def predict_images(
-    model: nn.Module,
-    dataset: Dataset,
-    images: ImageSet,
-    device: torch.device,
-    precision: Literal["fp32", "bf16"],
-    *,
-    batch_size: int = 500,
-) -> Tensor:
-    """Logits of un-augmented images: (n, C) float32 on the CPU, the network in eval mode."""
-    batches = image_batches(dataset, images, device)
-    model.eval()
-    logits = []
-    for rows in torch.arange(len(images)).split(batch_size):
-        with autocast(device, precision):
-            logits.append(model(batches.plain(rows)).float().cpu())
-    return torch.cat(logits)

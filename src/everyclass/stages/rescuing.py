@@ -18,6 +18,7 @@ from everyclass.stages.deciding import Verdict, decide
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining, cross_fit_objective, retrain
+from everyclass.stages.validating import Validated, validate
 
 __all__ = ["MissingClasses", "rescue"]
 
@@ -63,7 +64,8 @@ def rescue(
 ) -> RescueResult:
     """Retrain the last layer with GML, calibrate and ensemble it with the old one, and decide.
 
-    Without validation features everything is decided by cross-fitting on the training features.
+    With validation features penalty, temperatures and verdict are chosen on those. Without,
+    everything is decided by cross-fitting on the training features.
     The old head has seen those, so it is represented there by a stand-in: a head of its own kind
     that is refitted to the other folds, unless its own answers are worse than those.
 
@@ -71,8 +73,8 @@ def rescue(
         train: training features with the old head; without one, a plain softmax classifier is
             fitted first and plays the old one.
         val: features of images that neither the network nor its head was trained on; used for
-            temperatures and verdict.
-        retraining: default: the exact GML objective, its penalty chosen by cross-fitting.
+            penalty, temperatures and verdict, the verdict on halves that did not choose.
+        retraining: default: the exact GML objective, its penalty chosen.
         missing_classes: "error" refuses a class without training images; "keep-old" keeps its
             row of the old head.
         seed: of folds, mini-batches and of the draws behind the verdict.
@@ -109,16 +111,16 @@ def rescue(
     if train.head is None:
         train = train.with_head(retrain(train, CROSS_ENTROPY, seed=seed, show=show))
     assert train.head is not None
-    fitted = None
-    if settings.penalty is None or val is None:
-        fitted = cross_fit_objective(train, settings, seed=seed, show=show)
-        settings = replace(settings, penalty=fitted.penalty)
-    new = retrain(train, settings, seed=seed, show=show)
+    chosen: CrossFit | Validated
     if val is not None:
-        evidence = _from_validation(val, train.head, new)
+        chosen = validate(train, val, settings, seed=seed, show=show)
+        new = chosen.head
+        evidence = _from_validation(val, train.head, chosen)
     else:
-        assert fitted is not None
-        evidence = _from_cross_fitting(train, fitted, seed, show)
+        chosen = cross_fit_objective(train, settings, seed=seed, show=show)
+        new = retrain(train, replace(settings, penalty=chosen.penalty), seed=seed, show=show)
+        evidence = _from_cross_fitting(train, chosen, seed, show)
+    settings = replace(settings, penalty=chosen.penalty)
 
     old = train.head
     if len(present) < whole.num_classes:
@@ -132,9 +134,7 @@ def rescue(
         class_counts=whole.class_counts,
         settings={
             "retraining": settings.to_dict(),
-            "penalties_tried": None
-            if fitted is None
-            else {f"{penalty:.3g}": score for penalty, score in fitted.scores.items()},
+            "penalties_tried": {f"{p:.3g}": score for p, score in chosen.scores.items()},
             "temperatures": {"old": evidence.t_old, "retrained": evidence.t_new},
             "decided_on": evidence.source,
             "images": len(train),
@@ -145,8 +145,8 @@ def rescue(
     )
 
 
-def _from_validation(val: Features, old: Head, new: Head) -> _Evidence:
-    old_logits, new_logits = old.logits(val.views[0]), new.logits(val.views[0])
+def _from_validation(val: Features, old: Head, chosen: Validated) -> _Evidence:
+    old_logits, new_logits = old.logits(val.views[0]), chosen.logits
     return _Evidence(
         labels=val.labels,
         old=old_logits,

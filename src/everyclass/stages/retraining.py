@@ -25,9 +25,14 @@ from everyclass.stages.solvers import (
     standardise,
 )
 
-__all__ = ["Retraining", "Solver", "cross_fit_objective", "retrain"]
+__all__ = ["Retraining", "Solver", "cross_fit_objective", "penalties_to_try", "retrain"]
 
 Solver = Literal["exact", "minibatch", "running"]
+
+# In units of 1 / C, since eq. 1 counts a class as one observation however many images it has.
+# Weaker ones are never tried: features of a network that knows its training images by heart look
+# separable to any cross-fitting (docs/experiments.md).
+CLASS_PENALTIES = (4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
 
 
 @dataclass(frozen=True)
@@ -35,16 +40,20 @@ class Retraining:
     """How a head is retrained.
 
     Attributes:
-        objective: "gml", "balanced_softmax" or "cross_entropy".
+        objective: "gml", "balanced_softmax", "cross_entropy", or for MiSLAS "smoothing" and
+            "gml_and_smoothing"; see :class:`Objective`.
+        gml_weight: of GML in "gml_and_smoothing".
         reweight: whether "gml" uses eq. 3 (table 8 turns it off).
         resample: draw classes alike instead of images alike; mini-batches only (table 8).
         solver: "exact" minimises over all images at once (L-BFGS); "minibatch" is SGD as in the
             paper; "running" is SGD with running class means.
-        penalty: on the squared weights; None chooses it by cross-fitting.
+        penalty: on the squared weights; None chooses it, on validation data where there are some,
+            else by cross-fitting.
         minibatch: settings of the two SGD solvers.
     """
 
     objective: ObjectiveName = "gml"
+    gml_weight: float = 1.0
     reweight: bool = True
     resample: bool = False
     solver: Solver = "exact"
@@ -76,7 +85,16 @@ class Retraining:
 
 def _objective(train: Features, settings: Retraining) -> Objective:
     counts = torch.from_numpy(train.class_counts.counts.copy()).float()
-    return Objective(settings.objective, counts, settings.reweight)
+    return Objective(settings.objective, counts, settings.reweight, settings.gml_weight)
+
+
+def penalties_to_try(settings: Retraining, num_classes: int) -> tuple[float, ...]:
+    """The penalties to choose from, the strongest first; only the one that is set, if one is."""
+    if settings.penalty is not None:
+        return (settings.penalty,)
+    if settings.objective in ("cross_entropy", "balanced_softmax"):
+        return PENALTIES
+    return tuple(share / num_classes for share in CLASS_PENALTIES)
 
 
 def cross_fit_objective(
@@ -91,7 +109,7 @@ def cross_fit_objective(
         train,
         _objective(train, settings),
         mean_log_probability if plain else balanced_log_loss,
-        penalties=PENALTIES if settings.penalty is None else (settings.penalty,),
+        penalties=penalties_to_try(settings, train.num_classes),
         seed=seed,
         title=f"cross-fitting {settings.objective.replace('_', ' ')}",
         show=show,

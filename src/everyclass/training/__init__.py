@@ -4,11 +4,12 @@ from everyclass.training.allocator import keep_large_buffers
 from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
 from everyclass.training.devices import Precision, autocast, choose_device, choose_precision
 from everyclass.training.loop import EpochLog, TrainingSettings, fit
-from everyclass.training.recipe import Recipe
+from everyclass.training.recipe import HeadRecipe, Recipe, modern
 from everyclass.training.schedules import Schedule, build_scheduler
 
 __all__ = [
     "EpochLog",
+    "HeadRecipe",
     "Precision",
     "Recipe",
     "Schedule",
@@ -20,5 +21,6 @@ __all__ = [
     "fit",
     "keep_large_buffers",
     "load_checkpoint",
+    "modern",
     "save_checkpoint",
 ]

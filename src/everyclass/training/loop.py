@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from everyclass.data import BatchAugmentation
+from everyclass.data import BatchAugmentation, CutMix, InstanceBalanced, Mixup, RowSampler
 from everyclass.errors import FileFormatError, RunFailedError
+from everyclass.losses import DeferredLoss
 from everyclass.progress import silent
 from everyclass.training.allocator import keep_large_buffers
 from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
@@ -30,7 +31,9 @@ class TrainingSettings:
     Attributes:
         schedule: epochs and learning rate.
         batch_size: images per step; the last, smaller batch of an epoch is used too.
-        momentum, weight_decay: of SGD, on every parameter, as in the published recipes.
+        momentum, weight_decay: of SGD, on every parameter trained, as in the published recipes.
+        trained: beginnings of parameter names and the factor of their learning rate; what begins
+            with none of them is frozen, and the longest that fits counts.
         precision: what the network computes in; weights and losses stay float32.
         seed: of the order of images and of their augmentation.
         compile: compile the network where a compiler is found.
@@ -41,6 +44,7 @@ class TrainingSettings:
     batch_size: int = 128
     momentum: float = 0.9
     weight_decay: float = 2e-4
+    trained: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
     compile: bool = False
@@ -74,6 +78,8 @@ def fit(
     settings: TrainingSettings,
     *,
     device: torch.device,
+    sampler: RowSampler | None = None,
+    mixing: Mixup | CutMix | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochLog], None] = lambda log: None,
     show: Any = silent,
@@ -86,11 +92,13 @@ def fit(
 
     Args:
         model: from (b, 3, h, w) float images to (b, C) logits.
-        loss: (logits, labels) → scalar.
+        loss: (logits, labels) → scalar; a :class:`DeferredLoss` is told each epoch.
         images: the training images on the device.
         labels: (n,) int64.
         settings: see :class:`TrainingSettings`.
         device: where to train.
+        sampler: which images an epoch shows; default each one once.
+        mixing: of every batch's images and labels, or None.
         checkpoint: file to write after every few epochs, and to resume from.
         on_epoch: called after every epoch.
         show: how progress is shown.
@@ -102,44 +110,41 @@ def fit(
     keep_large_buffers()
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss.to(device)
+    sampler = sampler or InstanceBalanced(labels)
     labels = labels.to(device)
     optimizer = torch.optim.SGD(
-        model.parameters(),
+        _parameter_groups(model, settings),
         lr=settings.schedule.learning_rate,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
     )
     scheduler = build_scheduler(optimizer, settings.schedule)
     generator = torch.Generator().manual_seed(settings.seed)
-    first_epoch = 1
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+    done_epochs = 0
     if checkpoint is not None and checkpoint.exists():
-        state = load_checkpoint(checkpoint)
-        try:
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            scheduler.load_state_dict(state["scheduler"])
-            generator.set_state(state["generator"])
-            first_epoch = state["epoch"] + 1
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise FileFormatError(
-                f"{checkpoint} is not a checkpoint of this training; remove it to begin anew."
-            ) from error
+        done_epochs = _resume(checkpoint, parts, generator)
 
     network = _compiled(model, device) if settings.compile else model
     epochs = settings.schedule.epochs
-    done = (first_epoch - 1) * len(labels)
-    with show("training", epochs * len(labels), "images", done) as task:
-        for epoch in range(first_epoch, epochs + 1):
+    size = sampler.num_samples
+    done = done_epochs * size
+    with show("training", epochs * size, "images", done) as task:
+        for epoch in range(done_epochs + 1, epochs + 1):
             start = time.perf_counter()
-            learning_rate = optimizer.param_groups[0]["lr"]
+            learning_rate = max(group["lr"] for group in optimizer.param_groups)
+            if isinstance(loss, DeferredLoss):
+                loss.begin_epoch(epoch, epochs)
             model.train()
             total = torch.zeros((), device=device)
             correct = torch.zeros((), device=device)
-            for rows in torch.randperm(len(labels), generator=generator).split(settings.batch_size):
-                target = labels[rows.to(device)]
+            drawn = sampler.draw(generator, epoch, epochs)
+            for rows in drawn.split(settings.batch_size):
+                batch, target = images.augmented(rows, generator), labels[rows.to(device)]
+                mixed = None if mixing is None else mixing(batch, target, generator)
                 with autocast(device, settings.precision):
-                    logits = network(images.augmented(rows, generator))
-                value = loss(logits.float(), target)
+                    logits = network(batch if mixed is None else mixed.images).float()
+                value = loss(logits, target) if mixed is None else mixed.loss(loss, logits)
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()
                 optimizer.step()
@@ -147,7 +152,7 @@ def fit(
                 correct += (logits.detach().argmax(dim=1) == target).sum()
                 task.advance(len(rows), f"epoch {epoch}/{epochs}")
             scheduler.step()
-            mean_loss = float(total) / len(labels)
+            mean_loss = float(total) / size
             if not torch.isfinite(total):
                 raise RunFailedError(
                     f"The training loss became {mean_loss} in epoch {epoch}; lower the learning "
@@ -157,22 +162,44 @@ def fit(
                 EpochLog(
                     epoch,
                     mean_loss,
-                    float(correct) / len(labels),
+                    float(correct) / size,
                     learning_rate,
                     time.perf_counter() - start,
                 )
             )
             last = epoch == epochs
             if checkpoint is not None and (last or epoch % settings.checkpoint_every == 0):
-                state = {
-                    "epoch": epoch,
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "scheduler": scheduler.state_dict(),
-                    "generator": generator.get_state(),
-                }
+                state = {name: part.state_dict() for name, part in parts.items()}
+                state |= {"epoch": epoch, "generator": generator.get_state()}
                 save_checkpoint(checkpoint, state)
     return model.eval()
+
+
+def _resume(checkpoint: Path, parts: dict[str, Any], generator: torch.Generator) -> int:
+    """Put everything back to where a checkpoint was made; the number of epochs that are done."""
+    state = load_checkpoint(checkpoint)
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        generator.set_state(state["generator"])
+        return int(state["epoch"])
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise FileFormatError(
+            f"{checkpoint} is not a checkpoint of this training; remove it to begin anew."
+        ) from error
+
+
+def _parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """The trained parameters, grouped by learning rate; the others are frozen."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        fitting = [beginning for beginning in settings.trained if name.startswith(beginning)]
+        parameter.requires_grad_(bool(fitting))
+        if fitting:
+            factor = settings.trained[max(fitting, key=len)]
+            groups.setdefault(factor, []).append(parameter)
+    rate = settings.schedule.learning_rate
+    return [{"params": group, "lr": factor * rate} for factor, group in groups.items()]
 
 
 def _compiled(model: nn.Module, device: torch.device) -> Any:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from torch import nn
 
-from everyclass.artifacts import ClassCounts
+from everyclass.artifacts import ClassCounts, Features
+from everyclass.data import CutMix, InstanceBalanced, Mixup, RowSampler
 from everyclass.training.schedules import Schedule
 
-__all__ = ["Recipe"]
+__all__ = ["HeadRecipe", "Recipe", "modern"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A method as data.
+    """A method as data: what the one loop trains, on what, with which loss.
 
     Attributes:
         name: what the command line calls it.
         summary: one line.
         source: where the method and its constants come from.
         loss: from the training counts to the loss module.
+        start: the recipe whose finished network this one goes on from; None: from scratch.
+        backbone: one of ``everyclass.nn.BACKBONES``; None: what the data set usually has.
+        head: one of ``everyclass.nn.HEADS``.
+        keep_head: begin with the head of ``start`` instead of a fresh one.
+        trained: beginnings of parameter names and the factor of their learning rate; what begins
+            with none of them is frozen, and the longest that fits counts.
+        shift_batch_norm: let the statistics of a frozen backbone follow the batches.
+        sampler: which images an epoch shows.
+        augmentation: one of ``everyclass.data.AUGMENTATIONS``.
+        mixing: ``Mixup`` or ``CutMix``, or None.
         schedule: epochs and learning rate.
         batch_size, momentum, weight_decay: of SGD.
     """
@@ -31,15 +42,86 @@ class Recipe:
     summary: str
     source: str
     loss: Callable[[ClassCounts], nn.Module]
+    start: Recipe | None = None
+    backbone: str | None = None
+    head: str = "linear"
+    keep_head: bool = False
+    trained: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
+    shift_batch_norm: bool = False
+    sampler: type[RowSampler] = InstanceBalanced
+    augmentation: str = "basic"
+    mixing: Mixup | CutMix | None = None
     schedule: Schedule = field(default_factory=Schedule)
     batch_size: int = 128
     momentum: float = 0.9
     weight_decay: float = 2e-4
 
+    @property
+    def trains_backbone(self) -> bool:
+        """Whether anything below the head learns."""
+        return any(p == "" or p.startswith("backbone") for p in self.trained)
+
     def to_dict(self) -> dict[str, Any]:
         """The constants as plain values, for ``config.json``."""
-        values = asdict(self)
+        values = asdict(replace(self, start=None))
         for words in ("loss", "summary", "source"):
             del values[words]
+        values["start"] = None if self.start is None else self.start.name
+        values["sampler"] = self.sampler.__name__
+        if self.mixing is not None:
+            values["mixing"] = {type(self.mixing).__name__: self.mixing.alpha}
         values["schedule"]["milestones"] = list(self.schedule.milestones)
         return values
+
+
+@dataclass(frozen=True)
+class HeadRecipe:
+    """A method that computes a head from a finished network's features, without training.
+
+    Attributes:
+        name: what the command line calls it.
+        summary: one line.
+        source: where the method and its constants come from.
+        start: the recipe of the network.
+        head: one of ``everyclass.nn.HEADS``.
+        fit: from training features with their head to the new head, a module of kind ``head``.
+    """
+
+    name: str
+    summary: str
+    source: str
+    start: Recipe
+    head: str
+    fit: Callable[[Features], nn.Module]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The constants as plain values, for ``config.json``."""
+        return {"name": self.name, "head": self.head, "start": self.start.name}
+
+
+def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:
+    """The same method under strong augmentation and a longer schedule.
+
+    AutoAugment and Cutout, twice the epochs, cosine decay, weight decay 5e-4: the usual recipe of
+    papers after 2020, so that what augmentation gives is never taken for what a method gives. Of a
+    method in two stages it changes the first one only.
+
+    Args:
+        recipe: a paper's recipe.
+
+    Returns:
+        The recipe with ``-modern`` after its name.
+    """
+    name = f"{recipe.name}-modern"
+    if recipe.start is not None:
+        start = modern(recipe.start)
+        assert isinstance(start, Recipe)
+        return replace(recipe, name=name, start=start)
+    assert isinstance(recipe, Recipe)
+    return replace(
+        recipe,
+        name=name,
+        augmentation="autoaugment",
+        schedule=replace(recipe.schedule, epochs=2 * recipe.schedule.epochs, decay="cosine"),
+        weight_decay=5e-4,
+    )

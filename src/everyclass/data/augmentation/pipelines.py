@@ -1,0 +1,77 @@
+"""The augmentations that have a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from everyclass.data.augmentation.autoaugment import AutoAugment
+from everyclass.data.augmentation.checks import check_name
+from everyclass.data.augmentation.contrastive import ColorJitter, GaussianBlur, Grayscale
+from everyclass.data.augmentation.crop_and_flip import CropAndFlip
+from everyclass.data.augmentation.cutout import Cutout
+from everyclass.data.augmentation.drawing import Transform
+from everyclass.data.augmentation.randaugment import RandAugment
+from everyclass.data.augmentation.resized_crop import RandomResizedCrop
+from everyclass.data.augmentation.rotation import Rotation
+
+__all__ = ["AUGMENTATIONS", "get_augmentation"]
+
+
+def _none(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+    return ()
+
+
+def _basic(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+    return (CropAndFlip(crop_padding, flip),)
+
+
+def _rotation(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+    return (CropAndFlip(crop_padding, flip), Rotation(15))
+
+
+def _autoaugment(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+    return (CropAndFlip(crop_padding, flip), AutoAugment(style="published"), Cutout())
+
+
+def _randaugment(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+    return (CropAndFlip(crop_padding, flip), RandAugment())
+
+
+def _contrastive(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+    return (
+        RandomResizedCrop(),
+        CropAndFlip(0, flip),
+        ColorJitter(),
+        Grayscale(),
+        GaussianBlur(),
+    )
+
+
+AUGMENTATIONS: dict[str, Callable[[int, bool], tuple[Transform, ...]]] = {
+    "none": _none,
+    "basic": _basic,  # LDAM, BOT, LADE, MiSLAS
+    "rotation": _rotation,  # RIDE
+    "autoaugment": _autoaugment,  # BALMS; PaCo's query
+    "randaugment": _randaugment,
+    "contrastive": _contrastive,  # PaCo's key
+}
+"""Transforms by name, from a data set's crop padding and whether its images may be mirrored."""
+
+
+def get_augmentation(name: str, *, crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+    """The transforms of the augmentation called ``name``, in order.
+
+    Args:
+        name: one of ``AUGMENTATIONS``.
+        crop_padding: pixels of black padding for the random crop, where there is one; 0: no crop.
+        flip: whether a mirrored image keeps its class; without it no image is ever mirrored.
+
+    Raises:
+        InputError: there is none of that name; the nearest is suggested.
+
+    Example:
+        >>> [type(t).__name__ for t in get_augmentation("rotation", crop_padding=4, flip=True)]
+        ['CropAndFlip', 'Rotation']
+    """
+    check_name("augmentation", name, AUGMENTATIONS)
+    return AUGMENTATIONS[name](crop_padding, flip)

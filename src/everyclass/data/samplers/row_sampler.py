@@ -1,0 +1,153 @@
+"""What all samplers share: one epoch as a function of a generator, split over ranks, resumable."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from everyclass.artifacts import as_labels
+from everyclass.data.samplers._numbers import whole_number
+from everyclass.errors import InputError
+
+__all__ = ["RowSampler"]
+
+_BLOCK = 1 << 16  # rows that become Python numbers at a time
+
+
+class RowSampler(Sampler[int], ABC):
+    """Rows of a data set, epoch after epoch, for any ``DataLoader(dataset, sampler=…)``.
+
+    What an epoch holds follows from seed and epoch alone. An iteration begins where the sampler
+    stands, at first with row 0 of epoch 1, and where it ends the sampler goes on to the next
+    epoch, so that no call is needed to have each epoch drawn anew. :meth:`set_epoch` moves it to
+    the beginning of another epoch. Loops that count from 0 may do so.
+
+    Each rank iterates over every ``world_size``-th of the rows drawn, so that the ranks' batches
+    together are what one process would see. All ranks have equally many rows: where the rows do
+    not divide, the first of them are repeated at the end, as torch's DistributedSampler does.
+
+    :meth:`state_dict` counts the rows handed out. A loader asks for them before they are trained
+    on, with workers long before; where that matters, load the state with the numbers of the
+    training instead: ``{**state, "epoch": epoch, "position": rows_trained_on}``.
+
+    Args:
+        labels: (n,) integers ≥ 0, the class of each row, as list, array or tensor.
+        num_samples: rows per epoch of all ranks together; default n.
+        seed: of the order, ≥ 0.
+        rank: of this process, in 0..world_size−1.
+        world_size: number of processes.
+        epochs: in the whole training; only :class:`ProgressivelyBalanced` has to know.
+
+    Raises:
+        InputError: no labels, a negative one, a number outside its range.
+        InputTypeError: labels or numbers that are not whole.
+    """
+
+    def __init__(
+        self,
+        labels: Any,
+        *,
+        num_samples: int | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        epochs: int | None = None,
+    ) -> None:
+        self._keep(as_labels(labels))
+        if num_samples is not None:
+            self.num_samples = whole_number("num_samples", num_samples, 1)
+        self.seed = whole_number("seed", seed, 0)
+        self.world_size = whole_number("world_size", world_size, 1)
+        self.rank = whole_number("rank", rank, 0, self.world_size - 1)
+        self.epochs = None if epochs is None else whole_number("epochs", epochs, 1)
+        self._epoch, self._position = 1, 0
+
+    def _keep(self, labels: npt.NDArray[np.int64]) -> None:
+        """Keep what :meth:`draw` needs of the labels; a subclass adds to it."""
+        self.num_samples = self.num_rows = len(labels)
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator, epoch: int, epochs: int) -> Tensor:
+        """Draw one epoch: all its rows, of all ranks.
+
+        Args:
+            generator: on the CPU; the result is a function of its state, which moves on.
+            epoch: 1 for the first.
+            epochs: in the whole training.
+
+        Returns:
+            (num_samples,) int64 rows in 0..n−1.
+        """
+
+    def rows(self) -> Tensor:
+        """This rank's rows of the whole current epoch: (len(self),) int64."""
+        entropy = np.random.SeedSequence([self.seed, self._epoch])
+        generator = torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+        drawn = self.draw(generator, self._epoch, self.epochs or self._epoch)
+        places = torch.arange(self.rank, len(self) * self.world_size, self.world_size)
+        return drawn[places % len(drawn)]
+
+    def __iter__(self) -> Iterator[int]:
+        epoch, position = self._epoch, self._position
+        for block in self.rows()[position:].split(_BLOCK):
+            for row in block.tolist():
+                position += 1
+                self._epoch, self._position = epoch, position
+                yield row
+        self._epoch, self._position = epoch + 1, 0
+
+    def __len__(self) -> int:
+        """Rows per epoch of one rank."""
+        return (self.num_samples + self.world_size - 1) // self.world_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the beginning of an epoch; within the current one stay where it stands.
+
+        Args:
+            epoch: 1 for the first; 0 is an epoch of its own for loops that count from there.
+
+        Raises:
+            InputError, InputTypeError: no whole number ≥ 0.
+        """
+        epoch = whole_number("epoch", epoch, 0)
+        if epoch != self._epoch:
+            self._epoch, self._position = epoch, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the sampler stands, and what that is measured in: plain numbers."""
+        return {
+            "epoch": self._epoch,
+            "position": self._position,
+            "seed": self.seed,
+            "num_samples": self.num_samples,
+            "world_size": self.world_size,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Stand where another sampler of the same settings stood; any rank's state will do.
+
+        Raises:
+            InputError: numbers that are missing, out of range, or of other settings.
+            InputTypeError: numbers that are not whole.
+        """
+        missing = [name for name in self.state_dict() if name not in state]
+        if missing:
+            raise InputError(
+                f"The state of a sampler has the entry {missing[0]!r}; got {list(state)}."
+            )
+        for name in ("seed", "num_samples", "world_size"):
+            if state[name] != getattr(self, name):
+                raise InputError(
+                    f"This state is of a sampler with {name}={state[name]}, and this one has "
+                    f"{name}={getattr(self, name)}; make it with the same settings."
+                )
+        epoch = whole_number("epoch", state["epoch"], 0)
+        self._position = whole_number("position", state["position"], 0, len(self))
+        self._epoch = epoch

@@ -1,0 +1,99 @@
+"""The penalty of a new head, chosen on validation data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from everyclass.artifacts import Features, Head
+from everyclass.progress import silent
+from everyclass.stages.retraining import Retraining, penalties_to_try, retrain
+
+__all__ = ["Validated", "smoothed_harmonic_mean", "validate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Validated:
+    """The head under the penalty that does best on validation data.
+
+    Attributes:
+        head: fitted under ``penalty``.
+        penalty: the choice.
+        scores: harmonic mean of recall under each penalty tried, the higher the better.
+        logits: (m, C) of the validation samples, each from the head whose penalty was chosen on the
+            half of them that it is not in, so that they can be judged as if nothing was chosen.
+    """
+
+    head: Head
+    penalty: float
+    scores: dict[float, float]
+    logits: npt.NDArray[np.floating[Any]]
+
+
+def smoothed_harmonic_mean(
+    labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.integer[Any]], num_classes: int
+) -> float:
+    """Harmonic mean of (right + ½) / (samples + 1) over the classes with samples.
+
+    Jeffreys' estimate of each recall: one class of three samples, none of them right, does not
+    decide alone.
+    """
+    support = np.bincount(labels, minlength=num_classes)
+    right = np.bincount(labels[predicted == labels], minlength=num_classes)
+    there = support > 0
+    return float(stats.hmean((right[there] + 0.5) / (support[there] + 1)))
+
+
+def validate(
+    train: Features, val: Features, settings: Retraining, *, seed: int = 0, show: Any = silent
+) -> Validated:
+    """Fit a head under each penalty and keep the one with the highest harmonic mean of recall.
+
+    Args:
+        train: training features.
+        val: features of samples that neither the network nor a head was trained on.
+        settings: how heads are fitted; a penalty set there is the only one tried.
+        seed: of the halves, and of mini-batches.
+        show: how progress is shown.
+    """
+    penalties = penalties_to_try(settings, train.num_classes)
+    first_half = _halves(val.labels, seed)
+    heads: dict[float, Head] = {}
+    logits: dict[float, npt.NDArray[np.floating[Any]]] = {}
+    with show("choosing the penalty", len(penalties), "fits") as task:
+        for penalty in penalties:
+            heads[penalty] = retrain(train, replace(settings, penalty=penalty), seed=seed)
+            logits[penalty] = heads[penalty].logits(val.views[0])
+            task.advance(1)
+
+    def scores(rows: npt.NDArray[np.bool_]) -> dict[float, float]:
+        labels = val.labels[rows]
+        return {
+            p: smoothed_harmonic_mean(labels, out[rows].argmax(axis=1), train.num_classes)
+            for p, out in logits.items()
+        }
+
+    judged = np.empty_like(next(iter(logits.values())))
+    for half in (first_half, ~first_half):
+        judged[half] = logits[_best(scores(~half))][half]
+    overall = scores(np.ones(len(val), dtype=bool))
+    best = _best(overall)
+    return Validated(heads[best], best, overall, judged)
+
+
+def _best(scores: dict[float, float]) -> float:
+    return max(scores, key=lambda penalty: scores[penalty])
+
+
+def _halves(labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
+    """Every second sample of each class, in random order; a class of one falls on either side."""
+    generator = np.random.default_rng(seed)
+    first = np.zeros(len(labels), dtype=bool)
+    for c in np.unique(labels):
+        rows = generator.permutation(np.flatnonzero(labels == c))
+        first[rows[int(generator.integers(2)) :: 2]] = True
+    return first

@@ -8,11 +8,12 @@ from gaussians import Gaussians, long_tail
 
 from everyclass import Retraining, rescue
 from everyclass.stages import retrain
-from everyclass.stages.retraining import CLASS_PENALTIES
+from everyclass.stages.retraining import CLASS_PENALTIES, WEAK_CLASS_PENALTIES
 from everyclass.stages.validating import smoothed_harmonic_mean, validate
 
 CLASSES = Gaussians(6, 12)
 COUNTS = long_tail(6, 150, 4)
+SHARES = CLASS_PENALTIES + WEAK_CLASS_PENALTIES
 
 
 def slow_score(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -38,7 +39,7 @@ def test_the_best_penalty_on_validation_data_is_taken() -> None:
     train, val = CLASSES.draw(COUNTS, seed=1), CLASSES.draw([40] * 6, seed=2)
     chosen = validate(train, val, Retraining())
     expected = {}
-    for share in CLASS_PENALTIES:
+    for share in SHARES:
         head = retrain(train, Retraining(penalty=share / 6))
         expected[share / 6] = slow_score(val.labels, head.logits(val.features).argmax(axis=1))
     assert chosen.scores == pytest.approx(expected)
@@ -51,7 +52,7 @@ def test_no_sample_helps_to_choose_the_head_that_it_is_judged_by() -> None:
     """Other labels for a sample never change its own logits, whatever they do to the choice."""
     train, val = CLASSES.draw(COUNTS, seed=1), CLASSES.draw([8] * 6, seed=2)
     before = validate(train, val, Retraining()).logits
-    heads = [retrain(train, Retraining(penalty=s / 6)) for s in CLASS_PENALTIES]
+    heads = [retrain(train, Retraining(penalty=s / 6)) for s in SHARES]
     outputs = [head.logits(val.features) for head in heads]
     origin = [
         [i for i, o in enumerate(outputs) if np.array_equal(o[r], before[r])] for r in range(48)

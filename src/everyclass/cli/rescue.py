@@ -52,7 +52,7 @@ def rescue(
         str, typer.Option(help="exact, minibatch, or running (tracked class means).")
     ] = "exact",
     penalty: Annotated[
-        float | None, typer.Option(help="On the new head. [default: by cross-fitting]")
+        float | None, typer.Option(help="On the new head. [default: chosen]")
     ] = None,
     views: Annotated[int, typer.Option(min=1, help="Views of each image of a run.")] = 10,
     missing_classes: Annotated[

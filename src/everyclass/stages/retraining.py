@@ -29,10 +29,11 @@ __all__ = ["Retraining", "Solver", "cross_fit_objective", "penalties_to_try", "r
 
 Solver = Literal["exact", "minibatch", "running"]
 
-# In units of 1 / C, since eq. 1 counts a class as one observation however many images it has.
-# Weaker ones are never tried: features of a network that knows its training images by heart look
-# separable to any cross-fitting (docs/experiments.md).
+# In units of 1 / C, since eq. 1 counts a class as one observation however many images it has. The
+# weak ones are tried on held-out data only: features of a network that knows its training images by
+# heart look separable to any cross-fitting (docs/experiments.md).
 CLASS_PENALTIES = (4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
+WEAK_CLASS_PENALTIES = (0.01, 0.003, 0.001)
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,22 @@ def _objective(train: Features, settings: Retraining) -> Objective:
     return Objective(settings.objective, counts, settings.reweight, settings.gml_weight)
 
 
-def penalties_to_try(settings: Retraining, num_classes: int) -> tuple[float, ...]:
-    """The penalties to choose from, the strongest first; only the one that is set, if one is."""
+def penalties_to_try(
+    settings: Retraining, num_classes: int, *, held_out: bool = False
+) -> tuple[float, ...]:
+    """The penalties to choose from, the strongest first; only the one that is set, if one is.
+
+    Args:
+        settings: whose objective says what a penalty is relative to.
+        num_classes: C.
+        held_out: whether they are judged on samples that the network was not trained on.
+    """
     if settings.penalty is not None:
         return (settings.penalty,)
     if settings.objective in ("cross_entropy", "balanced_softmax"):
         return PENALTIES
-    return tuple(share / num_classes for share in CLASS_PENALTIES)
+    shares = CLASS_PENALTIES + (WEAK_CLASS_PENALTIES if held_out else ())
+    return tuple(share / num_classes for share in shares)
 
 
 def cross_fit_objective(

@@ -60,7 +60,7 @@ def validate(
         seed: of the halves, and of mini-batches.
         show: how progress is shown.
     """
-    penalties = penalties_to_try(settings, train.num_classes)
+    penalties = penalties_to_try(settings, train.num_classes, held_out=True)
     first_half = _halves(val.labels, seed)
     heads: dict[float, Head] = {}
     logits: dict[float, npt.NDArray[np.floating[Any]]] = {}

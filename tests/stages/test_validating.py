@@ -67,3 +67,14 @@ def test_what_looks_separable_is_not_believed() -> None:
     train = Gaussians(6, 12, spread=30).draw(COUNTS, seed=1)
     result = rescue(train)
     assert result.settings["retraining"]["penalty"] == min(CLASS_PENALTIES) / 6
+
+
+@pytest.mark.parametrize(("spread", "cautions"), [(30.0, True), (0.5, False)])
+def test_numbers_of_images_known_by_heart_are_not_promised(spread: float, cautions: bool) -> None:
+    classes = Gaussians(6, 12, spread=spread)
+    train = classes.draw(COUNTS, seed=1).with_head(classes.bayes_head())
+    reason = rescue(train, retraining=Retraining(penalty=1e-2)).verdict.reason
+    assert ("knows these images by heart" in reason) == cautions
+    val = classes.draw([20] * 6, seed=2)  # these it does not know
+    reason = rescue(train, val=val, retraining=Retraining(penalty=1e-2)).verdict.reason
+    assert "by heart" not in reason

@@ -125,7 +125,13 @@ def recalls_chart(
         )
         .properties(width=width, height=height)
     )
-    header = alt.Header(title=None, labelAnchor="start", labelFontWeight="bold", labelFontSize=13)
+    header = alt.Header(
+        title=None,
+        labelOrient="top",
+        labelAnchor="start",
+        labelFontWeight="bold",
+        labelFontSize=13,
+    )
     chart: alt.FacetChart = bars.facet(
         row=alt.Row("classifier:N", sort=list(recalls), header=header), spacing=6
     )

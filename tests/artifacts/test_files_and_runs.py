@@ -390,3 +390,15 @@ def test_a_birth_certificate_says_what_made_a_number(tmp_path: Path) -> None:
     assert "seconds" not in birth_certificate()
     write_json(tmp_path / "c.json", said)
     assert read_json(tmp_path / "c.json") == said
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    dead = 2**22 + 1  # above every process number that Linux gives
+    left = tmp_path / f".x.json.tmp-{dead}-abc"
+    of_living = tmp_path / f".x.json.tmp-{os.getpid()}-abc"
+    of_another = tmp_path / f".y.json.tmp-{dead}-abc"
+    for path in (left, of_living, of_another):
+        path.write_text("half")
+    with atomic_write(tmp_path / "x.json") as stream:
+        stream.write(b"{}")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "x.json", of_living, of_another])

@@ -44,7 +44,8 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` that takes its name only when all is written.
 
     The file is flushed to disk before it is renamed. On any failure, Ctrl-C included, the
-    temporary file is removed and whatever stood at ``path`` stays as it was.
+    temporary file is removed and whatever stood at ``path`` stays as it was. What a killed process
+    left behind is removed by the next one that writes ``path``.
 
     Raises:
         OutputError: no permission, no space, or something at ``path`` that is no regular file.
@@ -55,7 +56,9 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         if path.exists() and not path.is_file():  # renaming onto /dev/null would replace it
             raise OutputError(f"Cannot write {path}: it is a folder or a device; name a file.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.tmp-", dir=path.parent)
+        _remove_leftovers(path)
+        prefix = f".{path.name}.tmp-{os.getpid()}-"
+        handle, name = tempfile.mkstemp(prefix=prefix, dir=path.parent)
         temporary = Path(name)
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -73,6 +76,24 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of ``path`` whose process is no more."""
+    for entry in path.parent.iterdir():
+        found = re.fullmatch(re.escape(f".{path.name}.tmp-") + r"(\d+)-.*", entry.name)
+        if found and not _is_alive(int(found[1])):
+            entry.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # somebody else's
+    return True
 
 
 def _reason(error: OSError) -> str:

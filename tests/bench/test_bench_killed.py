@@ -1,0 +1,85 @@
+"""A bench run that is killed at any moment and started again ends as one left alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from everyclass import Run
+from everyclass.bench.results import Result
+from everyclass.training import load_checkpoint
+
+RECIPE = """
+from dataclasses import replace
+from everyclass.methods.ce import RECIPE as CE
+from everyclass.training import Schedule
+RECIPE = replace(CE, schedule=Schedule(epochs=60))
+"""
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from everyclass.bench import Row, Table
+from everyclass.bench.run import run_table
+torch.set_num_threads(1)
+mine, folder = sys.argv[1], Path(sys.argv[2])
+gml = {"objective": "gml", "penalty": 1e-2}
+rows = (Row("CE", "ce", pretraining=mine), Row("GML", "gml", pretraining=mine, retraining=gml))
+table = Table("digits", "digits", {"name": "digits-lt", "imbalance_ratio": 20.0}, rows)
+run_table(table, results=folder / "results", runs=folder / "runs")
+"""
+
+
+def started(recipe: Path, folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", SCRIPT, str(recipe), str(folder)]
+    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def epochs_done(folder: Path) -> int:
+    logs = list(folder.glob("runs/*/log.jsonl"))
+    return len(logs[0].read_text().splitlines()) if logs else 0
+
+
+def killed_when(ready: Callable[[], bool], recipe: Path, folder: Path) -> None:
+    process = started(recipe, folder)
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "mine.py"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_killed_three_times_it_ends_the_same(recipe: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert started(recipe, whole).wait(timeout=120) == 0
+    for epoch in (3, 31):
+        killed_when(lambda epoch=epoch: epochs_done(killed) >= epoch, recipe, killed)  # type: ignore[misc]
+    killed_when(lambda: any(killed.glob("results/*/ce-s0.npz")), recipe, killed)
+    assert started(recipe, killed).wait(timeout=120) == 0
+
+    files = [{p.relative_to(f) for p in f.rglob("*") if p.is_file()} for f in (whole, killed)]
+    assert files[0] == files[1]
+    for path in sorted(files[0]):
+        if path.suffix == ".npz" and path.parts[0] == "results":
+            one, other = (Result.load(folder / path) for folder in (whole, killed))
+            assert np.array_equal(one.predicted, other.predicted)
+            assert one.certificate["definition"] == other.certificate["definition"]
+    runs = [Run.open(next(folder.glob("runs/*"))) for folder in (whole, killed)]
+    states = [load_checkpoint(run.checkpoint)["model"] for run in runs]
+    assert all(np.array_equal(states[0][k], states[1][k]) for k in states[0])

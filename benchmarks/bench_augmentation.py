@@ -131,7 +131,8 @@ def contrastive(image: Any) -> Any:
     return image
 
 
-def by_pillow(name: str) -> Callable[[int], Any]:
+def pillow_view(name: str) -> Callable[[int], Any]:
+    """Row → one random view, as a normalised tensor."""
     import torch
     from PIL import Image
 
@@ -146,6 +147,13 @@ def by_pillow(name: str) -> Callable[[int], Any]:
             tensor = cutout(tensor)
         return tensor.sub_(mean).div_(std)
 
+    return view
+
+
+def by_pillow(name: str) -> Callable[[int], Any]:
+    import torch
+
+    view = pillow_view(name)
     return lambda number: torch.stack([view((number + i) % 1024) for i in range(BATCH)])
 
 

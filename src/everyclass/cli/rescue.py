@@ -41,7 +41,10 @@ def rescue(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. [default for a run: RUN/rescue]")
     ] = None,
-    objective: Annotated[str, typer.Option(help="gml, balanced_softmax or cross_entropy.")] = "gml",
+    objective: Annotated[
+        str,
+        typer.Option(help="gml, balanced_softmax, cross_entropy; for MiSLAS gml_and_smoothing."),
+    ] = "gml",
     reweight: Annotated[
         bool, typer.Option(help="Re-weight by class counts (eq. 3); gml only.")
     ] = True,

@@ -218,7 +218,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(
     )
     assert path.stat().st_size < 1 << 16
     assert read_npz(path)["features"].size == values  # with memory enough it is only an archive
-    monkeypatch.setattr("everyclass.artifacts._files._free_memory", lambda: 8 * values - 1)
+    monkeypatch.setattr("everyclass.artifacts._archives.free_memory", lambda: 8 * values - 1)
     tracemalloc.start()
     try:
         with pytest.raises(FileFormatError, match=r"unpacks to 33,554,432 bytes, more than the"):
@@ -231,9 +231,9 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(
 def test_many_members_are_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.npz"
     write_npz(path, {str(i): np.zeros(100) for i in range(10)})
-    monkeypatch.setattr("everyclass.artifacts._files._free_memory", lambda: 8000)
+    monkeypatch.setattr("everyclass.artifacts._archives.free_memory", lambda: 8000)
     assert len(read_npz(path)) == 10
-    monkeypatch.setattr("everyclass.artifacts._files._free_memory", lambda: 7999)
+    monkeypatch.setattr("everyclass.artifacts._archives.free_memory", lambda: 7999)
     with pytest.raises(FileFormatError, match="8,000 bytes"):
         read_npz(path)
 

@@ -1,5 +1,11 @@
 """What flows between stages, and how each is saved: no torch in here."""
 
+from everyclass.artifacts._archives import (
+    load_safetensors,
+    read_npz,
+    save_safetensors,
+    write_npz,
+)
 from everyclass.artifacts._checks import (
     as_array,
     as_floats,
@@ -11,19 +17,16 @@ from everyclass.artifacts._checks import (
 from everyclass.artifacts._files import (
     atomic_write,
     existing_file,
-    load_safetensors,
     plain_json,
     prepare_folder,
     read_json,
-    read_npz,
-    save_safetensors,
     write_json,
-    write_npz,
 )
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
 from everyclass.artifacts.evaluation import Evaluation
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
+from everyclass.artifacts.prediction_stream import PredictionStream
 from everyclass.artifacts.predictions import Predictions, Scores
 from everyclass.artifacts.run import Run, birth_certificate
 
@@ -35,6 +38,7 @@ __all__ = [
     "GroupRule",
     "Head",
     "HeadKind",
+    "PredictionStream",
     "Predictions",
     "Run",
     "Scores",

@@ -1,0 +1,71 @@
+"""Text from outside (class names, ids, file names) as it can stand in a terminal or a sentence."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+__all__ = ["cells", "padded", "printable", "quoted", "some"]
+
+_JOINERS = "\u200c\u200d"  # without them Persian words and composed emoji fall apart
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_RIGHT_TO_LEFT = {"R", "AL", "AN"}
+
+
+def printable(text: str, most: int | None = None) -> str:
+    """Text that cannot steer a terminal: what has no glyph is written as its escape.
+
+    Control characters, direction overrides and lone surrogates become ``\\x1b``, ``\\u202e``, …;
+    right-to-left text is isolated, so that the numbers beside it stay where they are.
+
+    Args:
+        text: anything.
+        most: columns that it may take, … included; as many as it needs if None.
+
+    Example:
+        >>> printable("cat\\x1b[31m"), printable("a very long name", most=8)
+        ('cat\\\\x1b[31m', 'a very …')
+    """
+    if most is not None and len(text) > 3 * most:  # no need to look at 10,000 of them
+        text = text[: 3 * most]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(_escaped(sign) for sign in text)
+    if most is not None and cells(text) > most:
+        kept = text[:most]
+        while cells(kept) > most - 1:
+            kept = kept[:-1]
+        text = kept + "…"
+    if any(unicodedata.bidirectional(sign) in _RIGHT_TO_LEFT for sign in text):
+        text = f"\u2068{text}\u2069"
+    return text
+
+
+def _escaped(sign: str) -> str:
+    if unicodedata.category(sign) not in _UNSEEN or sign in _JOINERS:
+        return sign
+    return sign.encode("unicode_escape").decode("ascii")
+
+
+def quoted(text: object, most: int = 60) -> str:
+    """A name or value in quotation marks, safe and of bounded length, for a message."""
+    return f"'{printable(str(text), most)}'"
+
+
+def cells(text: str) -> int:
+    """Columns of a terminal that a text takes: two for wide characters, none for accents."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def padded(text: str, width: int) -> str:
+    """Text with spaces up to ``width`` columns."""
+    return text + " " * max(0, width - cells(text))
+
+
+def some(names: Sequence[object], most: int = 8) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(printable(str(name), 60) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

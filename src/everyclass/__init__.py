@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from everyclass import losses
     from everyclass.artifacts import ClassCounts, Evaluation, Features, Head, Predictions, Run
     from everyclass.data import DataConfig, load_dataset
-    from everyclass.errors import EveryclassError, InputError
+    from everyclass.errors import EveryclassError, GateFailedError, InputError
     from everyclass.losses import BalancedSoftmaxLoss, GMLLoss
     from everyclass.methods import get_method
-    from everyclass.metrics import evaluate
+    from everyclass.metrics import EvaluationState, evaluate, gate, state_of_files
     from everyclass.stages import (
         Ensemble,
         RescueResult,
@@ -39,9 +39,11 @@ _HOME = {
     "DataConfig": "data",
     "Ensemble": "stages",
     "Evaluation": "artifacts",
+    "EvaluationState": "metrics",
     "EveryclassError": "errors",
     "Features": "artifacts",
     "GMLLoss": "losses",
+    "GateFailedError": "errors",
     "Head": "artifacts",
     "InputError": "errors",
     "Predictions": "artifacts",
@@ -51,11 +53,13 @@ _HOME = {
     "Verdict": "stages",
     "evaluate": "metrics",
     "extract": "stages",
+    "gate": "metrics",
     "get_method": "methods",
     "load_dataset": "data",
     "pretrain": "stages",
     "rescue": "stages",
     "rescue_run": "stages",
+    "state_of_files": "metrics",
 }
 
 __all__ = [
@@ -64,9 +68,11 @@ __all__ = [
     "DataConfig",
     "Ensemble",
     "Evaluation",
+    "EvaluationState",
     "EveryclassError",
     "Features",
     "GMLLoss",
+    "GateFailedError",
     "Head",
     "InputError",
     "Predictions",
@@ -76,12 +82,14 @@ __all__ = [
     "Verdict",
     "evaluate",
     "extract",
+    "gate",
     "get_method",
     "load_dataset",
     "losses",
     "pretrain",
     "rescue",
     "rescue_run",
+    "state_of_files",
 ]
 
 

@@ -14,6 +14,7 @@ from everyclass.artifacts._checks import (
     as_names,
     stored_names,
 )
+from everyclass.artifacts._class_files import load_class_names
 from everyclass.artifacts._files import (
     atomic_write,
     existing_file,
@@ -22,15 +23,24 @@ from everyclass.artifacts._files import (
     read_json,
     write_json,
 )
+from everyclass.artifacts._text import padded, printable, quoted, some
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
 from everyclass.artifacts.evaluation import Evaluation
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
 from everyclass.artifacts.prediction_stream import PredictionStream
-from everyclass.artifacts.predictions import Predictions, Scores
+from everyclass.artifacts.predictions import (
+    LOGITS_ARE_PROBS,
+    ONE_CLASS,
+    Predictions,
+    Scores,
+    look_like_probs,
+)
 from everyclass.artifacts.run import Run, birth_certificate
 
 __all__ = [
+    "LOGITS_ARE_PROBS",
+    "ONE_CLASS",
     "ClassCounts",
     "Evaluation",
     "Features",
@@ -50,12 +60,18 @@ __all__ = [
     "atomic_write",
     "birth_certificate",
     "existing_file",
+    "load_class_names",
     "load_safetensors",
+    "look_like_probs",
+    "padded",
     "plain_json",
     "prepare_folder",
+    "printable",
+    "quoted",
     "read_json",
     "read_npz",
     "save_safetensors",
+    "some",
     "stored_names",
     "write_json",
     "write_npz",

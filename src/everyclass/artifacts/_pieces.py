@@ -58,7 +58,7 @@ def open_npy(path: Path, what: str) -> StoredArray:
     with _readable(path, ".npy file"), open(path, "rb") as stream:
         held = path.stat().st_size
         header = npy_header(stream, held, str(path), "the array", "the file")
-        return _in_file(path, stream.tell(), held, *header)
+        return _checked(_Plain(path, stream.tell(), *header), held)
 
 
 def open_arrays(path: Path, what: str) -> dict[str, StoredArray]:
@@ -139,19 +139,11 @@ class _Plain:
         return self.rows(0, self.shape[0])
 
 
-def _in_file(
-    path: Path,
-    offset: int,
-    end: int,
-    shape: tuple[int, ...],
-    fortran: bool,
-    dtype: np.dtype[Any],
-) -> _Plain:
-    array = _Plain(path, offset, shape, fortran, dtype)
-    if offset + array.nbytes > end:
+def _checked(array: _Plain, end: int) -> _Plain:
+    if array.offset + array.nbytes > end:
         raise FileFormatError(
-            f"{path} is cut off: an array of {array.nbytes:,} bytes begins at byte {offset:,} and "
-            f"the file ends at {end:,}; check that the copy is complete."
+            f"{array.path} is cut off: an array of {array.nbytes:,} bytes begins at byte "
+            f"{array.offset:,} and the file ends at {end:,}; check that the copy is complete."
         )
     return array
 
@@ -194,7 +186,7 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _P
         before = 30 + sum(np.frombuffer(file.read(4), "<u2").tolist())
     begin = member.header_offset + before
     end = min(begin + member.compress_size, path.stat().st_size)
-    return _in_file(path, begin + length, end, *header)
+    return _checked(_Plain(path, begin + length, *header), end)
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,13 @@ class PredictionSource(Protocol):
     class_names: tuple[str, ...] | None
 
     @property
-    def class_counts(self) -> Any: ...  # noqa: D102
+    def class_counts(self) -> Any: ...
     @property
-    def unit(self) -> str: ...  # noqa: D102
+    def unit(self) -> str: ...
     @property
-    def total(self) -> int: ...  # noqa: D102
+    def total(self) -> int: ...
     @property
-    def done(self) -> int: ...  # noqa: D102
+    def done(self) -> int: ...
 
     def pieces(self, values: int) -> Iterator[dict[str, Any]]:
         """Labels, one of logits, probs and predicted, and ids: of so many scores at once."""

@@ -32,9 +32,7 @@ class Table(Protocol):
     total: int
     done: int
 
-    def batches(
-        self, columns: Sequence[str], types: Mapping[str, Any], rows: int
-    ) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str], types: Mapping[str, Any], rows: int) -> Iterator[Any]:
         """Read these columns, batch by batch.
 
         Args:
@@ -90,9 +88,7 @@ class _Parquet:
             self.total = int(file.metadata.num_rows)
         self.done = 0
 
-    def batches(
-        self, columns: Sequence[str], types: Mapping[str, Any], rows: int
-    ) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str], types: Mapping[str, Any], rows: int) -> Iterator[Any]:
         import pyarrow.parquet as pq
 
         # With a buffer a column is read in passing; without, a whole row group of it at once.
@@ -125,9 +121,7 @@ class _Csv:
             ),
         ), stream
 
-    def batches(
-        self, columns: Sequence[str], types: Mapping[str, Any], rows: int
-    ) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str], types: Mapping[str, Any], rows: int) -> Iterator[Any]:
         import pyarrow as pa
 
         with _readable(self.path):

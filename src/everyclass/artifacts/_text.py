@@ -65,7 +65,7 @@ def padded(text: str, width: int) -> str:
     return text + " " * max(0, width - cells(text))
 
 
-def some(names: Sequence[object], most: int = 8) -> str:
-    """The first names, and how many more there are."""
-    shown = ", ".join(printable(str(name), 60) for name in names[:most])
+def some(names: Sequence[object], most: int = 8, width: int = 40) -> str:
+    """The first names, safe and of bounded length, and how many more there are."""
+    shown = ", ".join(printable(str(name), width) for name in names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")

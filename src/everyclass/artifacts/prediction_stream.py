@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from everyclass.artifacts._prediction_sources import RepeatedIds, open_source
-from everyclass.artifacts.class_counts import ClassCounts
 from everyclass.artifacts.predictions import Predictions, Scores
 from everyclass.errors import EveryclassError
 
@@ -22,8 +20,6 @@ class PredictionStream:
 
     Args:
         path: the file, in any format that :meth:`Predictions.load` reads.
-        class_counts: training images per class, where the file does not say: what
-            :meth:`ClassCounts.of` takes, or the path of a file of counts.
         values: how many scores to read at once, about.
         scores, labels, labels_column, predicted_column, class_names: as in
             :meth:`Predictions.load`.
@@ -47,12 +43,11 @@ class PredictionStream:
         labels_column: str = "labels",
         predicted_column: str = "predicted",
         class_names: Sequence[str] | None = None,
-        class_counts: Any = None,
         values: int = 1 << 20,
     ) -> None:
         self.path = Path(path)
         self._values = values
-        self._source = source = open_source(
+        self._source = open_source(
             path,
             scores=scores,
             labels=labels,
@@ -60,10 +55,7 @@ class PredictionStream:
             predicted_column=predicted_column,
             class_names=class_names,
         )
-        self.unit, self.total = source.unit, source.total
-        if isinstance(class_counts, str | Path):
-            class_counts = ClassCounts.load(class_counts, names=source.class_names)
-        self._class_counts = source.class_counts if class_counts is None else class_counts
+        self.unit, self.total = self._source.unit, self._source.total
 
     @property
     def done(self) -> int:
@@ -85,7 +77,7 @@ class PredictionStream:
                 part = Predictions(
                     **piece,
                     class_names=self._source.class_names,
-                    class_counts=self._class_counts,
+                    class_counts=self._source.class_counts,
                     first_row=first,
                 )
             except EveryclassError as error:

@@ -69,9 +69,7 @@ class Predictions:
             )
         scores, part = None, self.first_row
         if given[0] != "predicted":
-            scores = as_floats(
-                getattr(self, given[0]), name=given[0], ndim=(2,), first_row=part
-            )
+            scores = as_floats(getattr(self, given[0]), name=given[0], ndim=(2,), first_row=part)
             if given[0] == "probs":
                 _check_probs(scores, part)
             elif part is None and look_like_probs(scores):

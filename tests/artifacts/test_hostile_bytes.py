@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -22,14 +23,16 @@ from everyclass.artifacts import (
     Features,
     Head,
     Predictions,
+    PredictionStream,
     Run,
+    load_class_names,
     load_safetensors,
     read_npz,
     save_safetensors,
     write_npz,
 )
 from everyclass.errors import EveryclassError, FileFormatError, MissingFileError
-from everyclass.metrics import evaluate
+from everyclass.metrics import EvaluationState, evaluate
 
 LOGITS = np.linspace(-2, 2, 40, dtype=np.float32).reshape(10, 4)
 LABELS = np.arange(10) % 4
@@ -43,12 +46,30 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "predictions.safetensors": Predictions.load,
     "predictions.csv": Predictions.load,
     "predictions.parquet": Predictions.load,
+    "stream.npz": lambda path: list(PredictionStream(path, values=12)),
+    "packed-stream.npz": lambda path: list(PredictionStream(path, values=12)),
+    "stream.npy": lambda path: list(PredictionStream(path, scores="logits", labels=beside(path))),
+    "stream.safetensors": lambda path: list(PredictionStream(path, values=12)),
+    "stream.csv": lambda path: list(PredictionStream(path)),
+    "stream.parquet": lambda path: list(PredictionStream(path, values=12)),
+    "state.npz": EvaluationState.load,
     "counts.csv": ClassCounts.load,
+    "counts.json": ClassCounts.load,
+    "counts.npz": ClassCounts.load,
+    "names.txt": load_class_names,
+    "names.json": load_class_names,
     "evaluation.json": Evaluation.load,
     "run/config.json": lambda path: Run.open(path.parent),
 }
 # What is plain text may still say something when its end is missing.
-MAY_BE_CUT = {"predictions.csv", "counts.csv", "evaluation.json", "run/config.json"}
+MAY_BE_CUT = {"predictions.csv", "stream.csv", "counts.csv", "names.txt", "evaluation.json",
+              "run/config.json"}  # fmt: skip
+
+
+def beside(path: Path) -> Path:
+    """A file of good labels."""
+    np.save(path.with_name("labels.npy"), LABELS)
+    return path.with_name("labels.npy")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +94,19 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     table = {"labels": LABELS, **{f"logit_{c}": LOGITS[:, c] for c in range(4)}}
     pq.write_table(pa.table(table), folder / "predictions.parquet")
+    for ending in ("npz", "safetensors", "csv", "parquet"):
+        shutil.copy(folder / f"predictions.{ending}", folder / f"stream.{ending}")
+    with np.load(folder / "predictions.npz") as arrays:
+        np.savez_compressed(folder / "packed-stream.npz", **arrays)
+    np.save(folder / "stream.npy", LOGITS)
+    state = EvaluationState()
+    state.update(predictions)
+    state.save(folder / "state.npz")
     ClassCounts([9, 5, 2, 1], NAMES).save(folder / "counts.csv")
+    (folder / "counts.json").write_text(json.dumps(dict(zip(NAMES, [9, 5, 2, 1], strict=True))))
+    np.savez(folder / "counts.npz", class_counts=[9, 5, 2, 1], class_names=np.array(NAMES))
+    (folder / "names.txt").write_text("\n".join(NAMES))
+    (folder / "names.json").write_text(json.dumps(NAMES))
     evaluate(predictions).save(folder / "evaluation.json")
     Run.start(folder / "run", {"method": "ce", "seed": 0})
     return folder

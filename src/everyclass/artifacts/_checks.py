@@ -75,8 +75,8 @@ def as_labels(
         row = int(np.flatnonzero(bad)[0])
         bound = "0.." if num_classes is None and labels[row] < 0 else f"0..{limit - 1}"
         where, count = row + (first_row or 0), int(bad.sum())
-        such = f" ({count} such)" if first_row is None else ""
-        raise InputError(f"{name}[{where}] is {labels[row]}, outside {bound}{such}.")
+        such = f"{count} such" if first_row is None else f"at least {count} such"
+        raise InputError(f"{name}[{where}] is {labels[row]}, outside {bound} ({such}).")
     return labels
 
 
@@ -110,9 +110,8 @@ def as_floats(
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
         place = [where[0] + (first_row or 0), *where[1:]]
         count = array.size - int(finite.sum())
-        such = f"{count} of {array.size} values are not finite"
-        such = such if first_row is None else "every value must be finite"
-        raise InputError(f"{name}{place} is {array[where]}; {such}.")
+        such = f"{count} of {array.size}" if first_row is None else f"at least {count}"
+        raise InputError(f"{name}{place} is {array[where]}; {such} values are not finite.")
     return array
 
 

@@ -158,8 +158,9 @@ class TableSource:
         """
         scores = [] if self._kind is None else self._columns
         wanted = [*dict.fromkeys([*self._classes, *self._ids, *scores])]
-        rows = min(_MOST_ROWS, max(1, values // max(1, len(scores))))
-        first, width = 0, None
+        width = self._width()
+        rows = min(_MOST_ROWS, max(1, values // max(1, width)))
+        first = 0
         for batch in self._table.batches(wanted, self._types, rows):
             for column in wanted:
                 _check_filled(self.path, column, batch.column(column), first)
@@ -168,13 +169,23 @@ class TableSource:
                 piece["predicted"] = self._class_numbers(batch, self._predicted, first)
             else:
                 piece[self._kind] = self._scores(batch, first, width)
-                width = piece[self._kind].shape[1]
             for column in self._ids:
                 piece[column] = np.array(batch.column(column).to_pylist())
             yield piece
             first += len(batch)
         if first == 0:
             raise FileFormatError(f"{self.path} has no rows; at least one is needed.")
+
+    def _width(self) -> int:
+        """How many scores a row has; of lists the first row says it."""
+        if self._kind is None or not is_list(self._types[self._columns[0]]):
+            return len(self._columns)
+        column = self._columns[0]
+        for batch in self._table.batches([column], {}, rows=1):
+            self._table.done = 0
+            _check_filled(self.path, column, batch.column(column), 0)
+            return len(batch.column(column)[0])
+        return 0
 
     def _class_numbers(self, batch: Any, column: str, first: int) -> npt.NDArray[Any]:
         import pyarrow as pa
@@ -198,7 +209,7 @@ class TableSource:
             )
         return numbers.to_numpy(zero_copy_only=False).astype(np.int64)
 
-    def _scores(self, batch: Any, first: int, width: int | None) -> npt.NDArray[Any]:
+    def _scores(self, batch: Any, first: int, width: int) -> npt.NDArray[Any]:
         from pyarrow import types as of
 
         if len(self._columns) == 1 and is_list(self._table.types[self._columns[0]]):
@@ -233,19 +244,16 @@ def _check_filled(path: Path, column: str, cells: Any, first: int) -> None:
         raise FileFormatError(f"{path}: column {quoted(column)} is empty in row {first + row}.")
 
 
-def _from_lists(
-    path: Path, column: str, batch: Any, first: int, width: int | None
-) -> npt.NDArray[Any]:
+def _from_lists(path: Path, column: str, batch: Any, first: int, width: int) -> npt.NDArray[Any]:
     import pyarrow.compute as pc
 
     cells = batch.column(column)
     lengths = pc.list_value_length(cells).to_numpy(zero_copy_only=False)
-    width = int(lengths[0]) if width is None else width
     if (lengths != width).any():
         row = int(np.flatnonzero(lengths != width)[0])
         raise FileFormatError(
-            f"{path}: row {first + row} of {quoted(column)} has {lengths[row]} values and the rows "
-            f"before have {width}."
+            f"{path}: row {first + row} of {quoted(column)} has {lengths[row]} values and row 0 "
+            f"has {width}."
         )
     values = cells.flatten()
     if values.null_count:

@@ -210,7 +210,7 @@ class Predictions:
 
 
 def _check_probs(probs: npt.NDArray[Any], first_row: int | None) -> None:
-    first = first_row or 0
+    first, part = first_row or 0, first_row is not None
     if probs.min() < 0 or probs.max() > 1:
         row, column = (int(i) for i in np.argwhere((probs < 0) | (probs > 1))[0])
         raise InputError(
@@ -221,10 +221,10 @@ def _check_probs(probs: npt.NDArray[Any], first_row: int | None) -> None:
     off = np.abs(sums - 1) > _tolerance(probs)
     if off.any():
         row = int(np.flatnonzero(off)[0])
-        such = f" ({int(off.sum())} such rows)" if first_row is None else ""
+        such = f"{'at least ' if part else ''}{int(off.sum())} such rows"
         raise InputError(
-            f"Row {first + row} of probs sums to {sums[row]:.4g} and must sum to 1{such}; if these "
-            "are logits, pass them as logits."
+            f"Row {first + row} of probs sums to {sums[row]:.4g} and must sum to 1 ({such}); if "
+            "these are logits, pass them as logits."
         )
 
 

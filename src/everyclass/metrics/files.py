@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from everyclass.artifacts import ClassCounts, Evaluation, PredictionStream, Scores, some
+from everyclass.artifacts import (
+    ClassCounts,
+    Evaluation,
+    PredictionStream,
+    Scores,
+    some,
+)
 from everyclass.errors import EveryclassError, InputError
 from everyclass.metrics.state import EvaluationState
 from everyclass.metrics.state_files import holds_state
@@ -52,8 +58,12 @@ def state_of_files(
         InputError: what the files hold does not fit together.
 
     Example:
-        >>> state = state_of_files("part-0.npz", "part-1.npz")  # doctest: +SKIP
-        >>> print(state.evaluation())  # doctest: +SKIP
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for part, said in enumerate([[0, 0], [1, 0]]):
+        ...     Predictions([0, 1], predicted=said).save(folder / f"{part}.npz")
+        >>> state_of_files(folder / "0.npz", folder / "1.npz").evaluation().accuracy
+        0.25
     """
     if labels is not None and len(paths) != 1:
         raise InputError(f"--labels goes with one file of predictions; got {len(paths)}.")
@@ -99,7 +109,7 @@ def _named(*paths: str | Path) -> Iterator[None]:
     try:
         yield
     except EveryclassError as error:
-        raise type(error)(f"{some(paths, most=3)}: {error}") from error
+        raise type(error)(f"{some(paths, most=3, width=400)}: {error}") from error
 
 
 def evaluation_of_file(path: str | Path, *, zero_floor: float = 1e-3, **options: Any) -> Evaluation:

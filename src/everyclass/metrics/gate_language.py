@@ -189,9 +189,7 @@ class _Reader:
             key = int(digits)
         self._need(r"\]")
         if word == "worst" and key not in (1, 5, 10):
-            raise self._error(
-                "worst is known of 1, 5 and 10 % of the classes: write worst[5]"
-            )
+            raise self._error("worst is known of 1, 5 and 10 % of the classes: write worst[5]")
         return Number(word, key)
 
     def _check_threshold(self, operand: Number | Drop, threshold: float, percent: bool) -> None:

@@ -23,7 +23,7 @@ from everyclass.artifacts._files import (
     read_json,
     write_json,
 )
-from everyclass.artifacts._text import padded, printable, quoted, some
+from everyclass.artifacts._text import escaped, padded, printable, quoted, some
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
 from everyclass.artifacts.evaluation import Evaluation
 from everyclass.artifacts.features import Features
@@ -59,6 +59,7 @@ __all__ = [
     "as_names",
     "atomic_write",
     "birth_certificate",
+    "escaped",
     "existing_file",
     "load_class_names",
     "load_safetensors",

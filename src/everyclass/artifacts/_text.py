@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["cells", "padded", "printable", "quoted", "some"]
+__all__ = ["cells", "escaped", "padded", "printable", "quoted", "some"]
 
 _JOINERS = "\u200c\u200d"  # without them Persian words and composed emoji fall apart
+_ISOLATES = "\u2068\u2069"
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _RIGHT_TO_LEFT = {"R", "AL", "AN"}
 
@@ -28,22 +29,33 @@ def printable(text: str, most: int | None = None) -> str:
     """
     if most is not None and len(text) > 3 * most:  # no need to look at 10,000 of them
         text = text[: 3 * most]
-    if not (text.isascii() and text.isprintable()):
-        text = "".join(_escaped(sign) for sign in text)
+    text = escaped(text)
     if most is not None and cells(text) > most:
         kept = text[:most]
         while cells(kept) > most - 1:
             kept = kept[:-1]
         text = kept + "…"
     if any(unicodedata.bidirectional(sign) in _RIGHT_TO_LEFT for sign in text):
-        text = f"\u2068{text}\u2069"
+        text = text.join(_ISOLATES)
     return text
 
 
-def _escaped(sign: str) -> str:
-    if unicodedata.category(sign) not in _UNSEEN or sign in _JOINERS:
-        return sign
-    return sign.encode("unicode_escape").decode("ascii")
+def escaped(text: str, *, isolates: bool = False) -> str:
+    """Text in which every sign without a glyph is written as its escape.
+
+    Args:
+        text: anything.
+        isolates: leave those that :func:`printable` put around right-to-left text.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    kept = _JOINERS + (_ISOLATES if isolates else "")
+    return "".join(
+        sign.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(sign) in _UNSEEN and sign not in kept
+        else sign
+        for sign in text
+    )
 
 
 def quoted(text: object, most: int = 60) -> str:

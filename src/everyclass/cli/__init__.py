@@ -46,6 +46,6 @@ def _printable(message: str) -> str:
     """A message in which a file's name or content cannot steer the terminal."""
     if message.isprintable():
         return message
-    from everyclass.artifacts import printable
+    from everyclass.artifacts import escaped
 
-    return printable(message)
+    return escaped(message, isolates=True)

@@ -172,6 +172,7 @@ class _Reader:
 
     def _number(self, word: str) -> Number:
         if word not in NUMBERS and word not in LISTS:
+            word += self._take("-[A-Za-z-]*") or ""
             raise InputError(
                 f"{quoted(word)} in {quoted(self._text)} is no number of an evaluation"
                 f"{nearest(word, [*NUMBERS, *LISTS, 'drop', 'lower', 'upper'])}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from everyclass.artifacts import padded, printable
+from everyclass.artifacts import escaped, padded, printable
 from everyclass.metrics import GateResult
 
 __all__ = ["gate_table", "github_annotations", "junit_xml"]
@@ -69,8 +69,8 @@ def github_annotations(results: Sequence[GateResult]) -> str:
 
 def _message(text: str) -> str:
     # The three escapes of the format; what else is unprintable must not reach the log either.
-    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return printable(escaped)
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return escaped(text, isolates=True)
 
 
 def _property(text: str) -> str:

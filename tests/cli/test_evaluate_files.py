@@ -262,7 +262,7 @@ HOSTILE: dict[str, tuple[Make, tuple[str, ...]]] = {
             write("b.csv", "labels,predicted\ncat,cat\ndog,<b>\n"),
             "--class-names",
             "names.txt",
-        ),  # fmt: skip
+        ),
         ("row 1 of 'predicted' is '<b>', which is no class; the classes are cat, dog, lynx",),
     ),
     "a bomb": (lambda: (bomb("b.npz"),), ("b.npz is damaged: 'labels.npy' claims 8,000,000,",)),
@@ -333,6 +333,10 @@ HOSTILE: dict[str, tuple[Make, tuple[str, ...]]] = {
     "names of another encoding": (
         lambda: ("p.npz", "--class-names", write("b.txt", "käse\nbrot\n".encode("latin1"))),
         ("b.txt is no UTF-8 text",),
+    ),
+    "a name that is no text": (
+        lambda: ("p.npz", "--class-names", write("b.json", '["cat", "\\ud83d", "dog"]')),
+        ("b.json: The class name '\\ud83d' is no text",),
     ),
     "names that are numbers": (
         lambda: ("p.npz", "--class-names", write("b.json", "[1, 2, 3]")),

@@ -103,6 +103,16 @@ def test_parts_of_one_set_and_states_of_others(folder: Path, everyclass: Command
     assert_close(json.loads(again.out), wanted)
 
 
+def test_predictions_are_not_replaced_by_a_state(folder: Path, everyclass: Command) -> None:
+    for path in ("p.npz", "names.txt"):
+        before = Path(path).read_bytes()
+        done = everyclass("evaluate", "p.npz", "--state", path)
+        done.refused(f"{path} is there and is no saved evaluation state, so it is not replaced")
+        assert Path(path).read_bytes() == before
+    for _ in range(2):  # a state may take the place of a state
+        assert everyclass("evaluate", "p.npz", "--state", "s.npz").code == 0
+
+
 def test_large_files_show_progress(
     folder: Path, everyclass: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

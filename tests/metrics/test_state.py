@@ -167,7 +167,7 @@ def test_memory_does_not_grow_with_the_number_of_images(monkeypatch: pytest.Monk
         tracemalloc.stop()
         return peak
 
-    assert peak(24) < 1.05 * peak(6)
+    assert peak(24) < 1.3 * peak(6)  # of four times the images
 
 
 # --- what does not fit, and leaves everything as it was -------------------------------------------

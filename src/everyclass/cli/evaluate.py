@@ -19,7 +19,7 @@ def evaluate(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="Predictions: .npz, .npy, .safetensors, .csv, .parquet, or a saved --state; "
             "several are parts of one set.",
         ),
@@ -69,14 +69,15 @@ def evaluate(
 ) -> None:
     """Judge a classifier class by class, the worst first; files may be larger than memory.
 
-    Example: everyclass evaluate predictions.parquet --counts counts.csv --fail-if "lowest_recall <
-    0.05"
+    Example: everyclass evaluate predictions.parquet --fail-if "lowest_recall < 0.05"
     """
     from everyclass import metrics
     from everyclass.artifacts import load_class_names
     from everyclass.errors import InputError
 
     gates = metrics.read_gates(fail_if or [])
+    if state is not None:
+        metrics.check_replaceable(state)
     if (junit or github) and not gates:
         raise InputError("--junit and --github report gates; give at least one --fail-if.")
     options = {

@@ -11,10 +11,12 @@ from everyclass.metrics.recall import (
 )
 from everyclass.metrics.scores import log_probabilities
 from everyclass.metrics.state import EvaluationState
+from everyclass.metrics.state_files import check_replaceable
 
 __all__ = [
     "EvaluationState",
     "GateResult",
+    "check_replaceable",
     "check_results",
     "evaluate",
     "evaluation_of_file",

@@ -59,6 +59,7 @@ def state_of_files(
 
     Example:
         >>> import tempfile
+        >>> from everyclass import Predictions
         >>> folder = Path(tempfile.mkdtemp())
         >>> for part, said in enumerate([[0, 0], [1, 0]]):
         ...     Predictions([0, 1], predicted=said).save(folder / f"{part}.npz")

@@ -230,9 +230,10 @@ class EvaluationState:
         return [tuple(pair) for pair in pairs[:, order].T.tolist()]
 
     def save(self, path: str | Path) -> None:
-        """Write an ``.npz`` of a few numbers per class and confused pair.
+        """Write an ``.npz`` of a few numbers per class and confused pair; replaces only its like.
 
         Raises:
+            OutputExistsError: something that is no state is there.
             OutputError: no permission, or no space.
         """
         write_state(

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts, as_names, read_npz, stored_names, write_npz
-from everyclass.errors import EveryclassError, FileFormatError
+from everyclass.errors import EveryclassError, FileFormatError, OutputExistsError
 from everyclass.metrics.classes import Classes
 from everyclass.metrics.scores import BINS, ScoreSums
 
-__all__ = ["StoredState", "holds_state", "read_state", "write_state"]
+__all__ = ["StoredState", "check_replaceable", "holds_state", "read_state", "write_state"]
 
 _FORMAT = 1
 _WHAT = "saved evaluation state"
@@ -50,8 +50,21 @@ def holds_state(path: str | Path) -> bool:
         return False
 
 
+def check_replaceable(path: str | Path) -> None:
+    """Refuse to write a state over anything but a state, such as the predictions it is made of.
+
+    Raises:
+        OutputExistsError: something else is there.
+    """
+    if Path(path).is_file() and not holds_state(path):
+        raise OutputExistsError(
+            f"{path} is there and is no {_WHAT}, so it is not replaced; name another file."
+        )
+
+
 def write_state(path: str | Path, state: StoredState) -> None:
     """Write a state as an ``.npz``, atomically."""
+    check_replaceable(path)
     arrays: dict[str, Any] = {
         "evaluation_state": _FORMAT,
         "classes_are_known": state.classes.is_known,

@@ -70,7 +70,7 @@ def ours(method: str) -> list[float]:
 
     from everyclass.data import BatchAugmentation, Mixup, get_augmentation
     from everyclass.nn import build_classifier
-    from everyclass.training import Schedule, TrainingSettings, choose_precision, fit
+    from everyclass.training import Schedule, Supervised, TrainingSettings, choose_precision, fit
 
     name, mixes = METHODS[method]
     device = torch.device("cpu")
@@ -83,13 +83,15 @@ def ours(method: str) -> list[float]:
     )
     rates: list[float] = []
     fit(
-        build_classifier("resnet32", 100, seed=0),
-        torch.nn.CrossEntropyLoss(),
-        images,
+        Supervised(
+            build_classifier("resnet32", 100, seed=0),
+            torch.nn.CrossEntropyLoss(),
+            mixing=Mixup() if mixes else None,
+        ),
+        [images],
         torch.randint(0, 100, (IMAGES,)),
         TrainingSettings(Schedule(epochs=EPOCHS), precision=choose_precision("auto", device)),
         device=device,
-        mixing=Mixup() if mixes else None,
         on_epoch=lambda log: rates.append(IMAGES / log.seconds),
     )
     return rates[1:]

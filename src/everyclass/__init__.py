@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from everyclass import losses
+    from everyclass import losses, zoo
     from everyclass.artifacts import ClassCounts, Evaluation, Features, Head, Predictions, Run
     from everyclass.data import DataConfig, load_dataset
     from everyclass.errors import EveryclassError, InputError
@@ -82,12 +82,13 @@ __all__ = [
     "pretrain",
     "rescue",
     "rescue_run",
+    "zoo",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "losses":
-        return importlib.import_module("everyclass.losses")
+    if name in ("losses", "zoo"):
+        return importlib.import_module(f"everyclass.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'everyclass' has no attribute {name!r}")
     return getattr(importlib.import_module(f"everyclass.{_HOME[name]}"), name)

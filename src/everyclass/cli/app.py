@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from everyclass.cli import bench, data, demo, evaluate, methods, pretrain, rescue
+from everyclass.cli import bench, data, demo, evaluate, methods, pretrain, rescue, zoo
 
 __all__ = ["app"]
 
@@ -44,6 +44,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.add_typer(methods.app, name="methods")
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
+app.add_typer(zoo.app, name="zoo")
 
 
 def _version(show: bool) -> None:

@@ -12,7 +12,7 @@ from everyclass.stages.rescuing import MissingClasses, rescue
 from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining, Solver, retrain
 from everyclass.stages.run_extraction import extract_run
-from everyclass.stages.run_network import load_network
+from everyclass.stages.run_network import image_batches, load_network, predict_images
 from everyclass.stages.run_rescue import rescue_run
 from everyclass.stages.solvers import MinibatchSettings
 
@@ -35,7 +35,9 @@ __all__ = [
     "extract_views",
     "fit_temperature",
     "fold_head",
+    "image_batches",
     "load_network",
+    "predict_images",
     "pretrain",
     "rescue",
     "rescue_run",

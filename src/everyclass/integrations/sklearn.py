@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from everyclass.artifacts import Features, Head
 from everyclass.errors import InputError
 from everyclass.metrics import geometric_mean, harmonic_mean, log_probabilities, per_class_recall
-from everyclass.stages import RescueResult, Retraining, rescue
+from everyclass.stages import RescueResult, Retraining, ensemble_log_probabilities, rescue
 
 __all__ = [
     "RescueClassifier",
@@ -132,7 +132,8 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
         """The most probable class of each sample: (n,)."""
-        return self.classes_[self._logits(X).argmax(axis=1)]
+        best = self._logits(X).argmax(axis=1)
+        return self.classes_[best]
 
     def _penalty(self, labels: npt.NDArray[np.intp]) -> float | None:
         """The one asked for; 1 / C where no sample can be held out to choose it by."""
@@ -161,8 +162,19 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         inputs = validate_data(self, X, dtype=np.float64, reset=False)
         if self.estimator is not None:
             inputs = _log(self.estimator_.predict_proba(inputs))
-        classifier = self.result_.classifier(self.used_)
-        return np.asarray(classifier.logits(inputs), dtype=np.float64)
+        found = self.result_
+        if self.used_ == "old":
+            return _product(found.old, inputs)
+        new = _product(found.retrained, inputs)
+        if self.used_ == "retrained":
+            return new
+        both = found.ensemble
+        return ensemble_log_probabilities(_product(found.old, inputs), new, both.t_old, both.t_new)
+
+
+def _product(head: Head, inputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Logits in float64, so that a sample's do not depend on the others in its batch."""
+    return inputs @ head.weight.astype(np.float64).T + head.bias
 
 
 def _log(probabilities: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -20,6 +20,7 @@ from everyclass.artifacts._files import (
     write_json,
     write_npz,
 )
+from everyclass.artifacts.adjustment import Adjustment
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
 from everyclass.artifacts.evaluation import Evaluation
 from everyclass.artifacts.features import Features
@@ -28,6 +29,7 @@ from everyclass.artifacts.predictions import Predictions, Scores
 from everyclass.artifacts.run import Run, birth_certificate
 
 __all__ = [
+    "Adjustment",
     "ClassCounts",
     "Evaluation",
     "Features",

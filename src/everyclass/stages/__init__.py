@@ -1,6 +1,6 @@
 """Extract, retrain, calibrate, ensemble, fold: functions from artifacts to artifacts."""
 
-from everyclass.stages.calibration import fit_temperature
+from everyclass.adjustment import fit_temperature
 from everyclass.stages.crossfitting import CrossFit, cross_fit
 from everyclass.stages.deciding import ClassifierName, Verdict, decide
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities

@@ -8,11 +8,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.adjustment import fit_temperature, match_confidence, mean_confidence
 from everyclass.artifacts import Features, Head
 from everyclass.errors import InputError
 from everyclass.metrics import harmonic_mean, per_class_recall
 from everyclass.progress import silent
-from everyclass.stages.calibration import fit_temperature, match_confidence, mean_confidence
 from everyclass.stages.crossfitting import CrossFit
 from everyclass.stages.deciding import Verdict, decide
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities

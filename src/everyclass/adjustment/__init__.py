@@ -1,0 +1,43 @@
+"""Post-hoc rescue: one scale and one bias per class, from validation logits alone.
+
+NumPy and SciPy only. One file per method; ``adjust`` fits, judges and chooses.
+"""
+
+from everyclass.adjustment.adjusting import METHODS, adjust, methods_for
+from everyclass.adjustment.cross_fitting import (
+    CrossFitted,
+    Pick,
+    cross_fit,
+    deal,
+    pick_by_fold,
+    score,
+)
+from everyclass.adjustment.held_out import HeldOut
+from everyclass.adjustment.methods import Method
+from everyclass.adjustment.objectives import ClassObjective, ObjectiveName, smoothed_recall
+from everyclass.adjustment.prior_shift import as_shares, estimate_prior, fit_balanced, with_prior
+from everyclass.adjustment.temperature import fit_temperature, match_confidence, mean_confidence
+
+__all__ = [
+    "METHODS",
+    "ClassObjective",
+    "CrossFitted",
+    "HeldOut",
+    "Method",
+    "ObjectiveName",
+    "Pick",
+    "adjust",
+    "as_shares",
+    "cross_fit",
+    "deal",
+    "estimate_prior",
+    "fit_balanced",
+    "fit_temperature",
+    "match_confidence",
+    "mean_confidence",
+    "methods_for",
+    "pick_by_fold",
+    "score",
+    "smoothed_recall",
+    "with_prior",
+]

@@ -168,7 +168,7 @@ def _texts(
     table = pq.read_table(root / "text" / f"{name}.parquet").to_pydict()
     part = np.array(table.get(key) or table.get("split") or table["part"])
     rows: list[Integers] = [np.flatnonzero(part == p) for p in wanted]
-    names, of_train = np.unique(np.array(table[column])[rows[0]].astype(str), return_inverse=True)
+    names = np.unique(np.array(table[column])[rows[0]].astype(str))
     index = {name: i for i, name in enumerate(names.tolist())}
     labels = np.array([index.get(str(value), -1) for value in table[column]])
     return table["text"], labels, rows

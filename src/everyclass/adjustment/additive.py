@@ -1,9 +1,9 @@
 """Additive logit adjustment: τ log π_c is taken from the logits (Menon et al. 2021).
 
 π_c is the class's share of the training set. τ = 1 is the exact change from the training prior to
-the uniform one, where the logits are calibrated; a network that is too sure of itself needs another,
-and the held-out samples choose it. One number, so it cannot overfit, and cannot mend one confusable
-class.
+the uniform one, where the logits are calibrated; a network that is too sure of itself needs
+another, and the held-out samples choose it. One number, so it cannot overfit, and cannot mend one
+confusable class.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def adjust(
             "weighted_mean" (default where ``class_weights`` are given).
         worst_percent: how many classes "worst_mean" and "linear_ascent" are about.
         class_weights: (C,) ≥ 0, what recall of each class is worth.
-        prior: for "prior": counts or shares per class where the classifier is used; default uniform.
+        prior: for "prior": counts or shares per class where it is used; default uniform.
         min_samples: classes with fewer validation samples get no bias of their own: they stay at
             zero, or at what the training shares say.
         folds: of the cross-validation.

@@ -28,7 +28,7 @@ class CrossFitted:
         method: which.
         setting: the best one on all samples.
         scores: the objective of smoothed recalls by setting, in the order of the method's.
-        parts: for each fold, the adjustment that was fitted to the others, its setting chosen there.
+        parts: for each fold, the adjustment fitted to the others, its setting chosen there.
         predicted: (n,) the class that each sample's part says.
     """
 
@@ -103,7 +103,7 @@ def pick_by_fold(
     classes: int,
     goal: ClassObjective,
 ) -> Pick:
-    """Choose among predictions, and say what choosing this way gives on samples that did not choose.
+    """Choose among predictions, and say what that gives on samples that did not choose.
 
     For every fold the one with the highest score on the other folds is taken, so that no sample
     helps to choose what it is judged by; of equal ones the first.
@@ -146,30 +146,37 @@ def cross_fit(
     others = [samples.take(fold_of != fold) for fold in folds]
     fits = len(folds) * sum(len(method.settings) for method in methods)
     with show("adjusting", fits, "fits") as task:
-        return [_cross_fit_one(samples, goal, m, fold_of, others, task) for m in methods]
+        return [_settle(samples, goal, m, fold_of, _fits(m, goal, others, task)) for m in methods]
 
 
-def _cross_fit_one(
+def _fits(
+    method: Method, goal: ClassObjective, others: Sequence[HeldOut], task: Any
+) -> list[list[Adjustment]]:
+    """By setting, and by the fold that was left out."""
+    fits: list[list[Adjustment]] = []
+    for setting in method.settings:
+        fits.append([])
+        for rest in others:
+            fits[-1].append(method.fit(rest, goal, **setting))
+            task.advance(1)
+    return fits
+
+
+def _settle(
     samples: HeldOut,
     goal: ClassObjective,
     method: Method,
     fold_of: Integers,
-    others: Sequence[HeldOut],
-    task: Any,
+    fits: list[list[Adjustment]],
 ) -> CrossFitted:
-    parts: list[list[Adjustment]] = []
     said = []
-    for setting in method.settings:
+    for parts in fits:
         predicted = np.empty(len(samples.labels), dtype=np.int64)
-        parts.append([])
-        for fold, rest in enumerate(others):
-            part = method.fit(rest, goal, **setting)
+        for fold, part in enumerate(parts):
             inside = fold_of == fold
             predicted[inside] = part.apply(samples.logits[inside]).argmax(axis=1)
-            parts[-1].append(part)
-            task.advance(1)
         said.append(predicted)
     pick = pick_by_fold(samples.labels, said, fold_of, samples.num_classes, goal)
-    chosen = tuple(parts[s][f] for f, s in enumerate(pick.by_fold))
+    chosen = tuple(fits[s][f] for f, s in enumerate(pick.by_fold))
     setting = method.settings[pick.best]
     return CrossFitted(method, setting, pick.scores, chosen, pick.predicted)

@@ -1,11 +1,11 @@
 """Minimax reweighting: the best classifier for the worst prior near the uniform one (DROPS).
 
 Wei et al., ICLR 2023: predict argmax log p_c + log(q_c / π_c), where q is the prior of a game. An
-adversary raises the weight of the classes that fare badly by exponentiated gradient,
-q_c ← q_c exp(η (1 − ŝ_c)), and stays within KL(q ‖ uniform) ≤ δ; δ = 0 is the additive adjustment
-and δ → ∞ lets it put everything on the worst class. What is handed back is the geometric mean of
-the priors played in the second half. Here ŝ is a soft recall, since counts of few samples make the
-game jump.
+adversary raises the weight of the classes that fare badly by exponentiated gradient, q_c ← q_c
+exp(η (1 − ŝ_c)), and stays within KL(q ‖ uniform) ≤ δ; δ = 0 is the additive adjustment and δ → ∞
+lets it put everything on the worst class. What is handed back is the geometric mean of the priors
+played in the second half. Here ŝ is a soft recall, since counts of few samples make the game
+jump.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Linear ascent on the worst classes (after Choi & Seo 2025).
 
-Round by round the target prior moves a step towards the uniform distribution on the worst k % of the
-classes, π_t ← π_t + α (e_K − π_t), and the logits become z − τ log π_train + t log(C π_t). The authors
-move the prior of a loss while a network learns; after training the same ascent is on the biases, and
-stops after as many rounds as cross-validation says.
+Round by round the target prior moves a step towards the uniform distribution on the worst k % of
+the classes, π_t ← π_t + α (e_K − π_t), and the logits become z − τ log π_train + t log(C π_t).
+The authors move the prior of a loss while a network learns; after training the same ascent is on
+the biases, and stops after as many rounds as cross-validation says.
 """
 
 from __future__ import annotations

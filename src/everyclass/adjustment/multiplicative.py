@@ -1,8 +1,8 @@
 """Multiplicative and additive logit adjustment: (π_c / π_max)^γ z_c − τ log π_c.
 
 The form of the VS loss (Kini et al. 2021), here after training. Where a network has no training
-error left, a loss that only adds to the logits vanishes and only factors are left to tell; γ and τ
-are chosen together on the held-out samples. γ = 0 is the additive adjustment.
+error left, a loss that only adds to the logits vanishes and only factors are left to tell; γ and
+τ are chosen together on the held-out samples. γ = 0 is the additive adjustment.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """A bias for each class: the prior's line and a deviation from it, on held-out samples.
 
-b_c = −τ log π_c + t δ_c, where t is the calibrated temperature; the soft objective is maximised over
-τ and δ less λ / 2C ‖δ‖². λ = ∞ is the additive adjustment. Without training counts there is no line
-and b = t δ. A class with too few samples keeps δ_c = 0.
+b_c = −τ log π_c + t δ_c, where t is the calibrated temperature; the soft objective is maximised
+over τ and δ less λ / 2C ‖δ‖². λ = ∞ is the additive adjustment. Without training counts there is
+no line and b = t δ. A class with too few samples keeps δ_c = 0.
 
-The classes' biases are what the head alone can give a class that others take its samples from; how
-much of what is seen here is chance, λ has to say, which is why it is chosen by cross-validation.
+The classes' biases are what the head alone can give a class that others take its samples from;
+how much of what is seen here is chance, λ has to say, which is why it is chosen by
+cross-validation.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Probabilities for a prior that is said: uniform, the deployment's, or one that is estimated.
 
-Offsets that make the worst class better are made for decisions; probabilities have to say for which
-prior they are. Here softmax(z / t − a log π) is made most likely on the held-out samples, every class
-weighing alike: that is the posterior under a uniform prior. The deployment's adds log q_c
-(Saerens, Latinne and Decaestecker 2002), whose EM finds q from unlabelled logits.
+Offsets that make the worst class better are made for decisions; probabilities have to say for
+which prior they are. Here softmax(z / t − a log π) is made most likely on the held-out samples,
+every class weighing alike: that is the posterior under a uniform prior. The deployment's adds log
+q_c (Saerens, Latinne and Decaestecker 2002), whose EM finds q from unlabelled logits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """τ-normalisation: each class's weights divided by their length to the power τ (Kang et al. 2020).
 
 The bias is dropped, as in the authors' code, so z_c becomes (z_c − b_c) / ‖w_c‖^τ: a scale and a
-bias like any other, once the head is known. τ is chosen on the held-out samples, as the authors do.
+bias like any other, once the head is known. τ is chosen on the held-out samples, as the authors
+do.
 """
 
 from __future__ import annotations

@@ -112,15 +112,18 @@ class Adjustment:
         """
         self._check(head.num_classes, "The head has")
         if head.kind == "linear":
-            weight = head.weight * self.scale[:, None]
-            return replace(head, weight=weight, bias=head.bias * self.scale + self.bias)
+            weight = head.weight * self.scale[:, None].astype(np.float32)
+            return replace(head, weight=weight, bias=self._of_bias(head))
         if np.ptp(self.scale) > 1e-9 * self.scale.max():
             raise InputError(
                 "A cosine head has one scale for all classes, so an adjustment with a scale per "
                 "class cannot be folded into it; use one with biases only."
             )
         scale = float(self.scale[0])
-        return replace(head, scale=head.scale * scale, bias=head.bias * scale + self.bias)
+        return replace(head, scale=head.scale * scale, bias=self._of_bias(head))
+
+    def _of_bias(self, head: Head) -> npt.NDArray[np.float32]:
+        return (head.bias * self.scale + self.bias).astype(np.float32)
 
     def _check(self, num_classes: int, what: str) -> None:
         if num_classes != self.num_classes:

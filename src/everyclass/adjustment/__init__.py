@@ -12,9 +12,15 @@ from everyclass.adjustment.cross_fitting import (
     pick_by_fold,
     score,
 )
+from everyclass.adjustment.describing import describe
 from everyclass.adjustment.held_out import HeldOut
 from everyclass.adjustment.methods import Method
-from everyclass.adjustment.objectives import ClassObjective, ObjectiveName, smoothed_recall
+from everyclass.adjustment.objectives import (
+    ClassObjective,
+    ObjectiveName,
+    named_weights,
+    smoothed_recall,
+)
 from everyclass.adjustment.prior_shift import as_shares, estimate_prior, fit_balanced, with_prior
 from everyclass.adjustment.temperature import fit_temperature, match_confidence, mean_confidence
 
@@ -30,12 +36,14 @@ __all__ = [
     "as_shares",
     "cross_fit",
     "deal",
+    "describe",
     "estimate_prior",
     "fit_balanced",
     "fit_temperature",
     "match_confidence",
     "mean_confidence",
     "methods_for",
+    "named_weights",
     "pick_by_fold",
     "score",
     "smoothed_recall",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -19,7 +20,7 @@ from scipy import stats
 from everyclass.artifacts import as_floats
 from everyclass.errors import InputError
 
-__all__ = ["ClassObjective", "ObjectiveName", "smoothed_recall"]
+__all__ = ["ClassObjective", "ObjectiveName", "named_weights", "smoothed_recall"]
 
 ObjectiveName = Literal[
     "harmonic_mean", "geometric_mean", "lowest_recall", "worst_mean", "weighted_mean"
@@ -154,3 +155,35 @@ def smoothed_recall(
     right = np.bincount(labels[predicted == labels], minlength=num_classes)
     there = support > 0
     return np.asarray((right[there] + 0.5) / (support[there] + 1))
+
+
+def named_weights(said: Sequence[str], names: Sequence[str] | None, num_classes: int) -> Vector:
+    """Class weights from words such as "lynx=5"; classes that are not named weigh 1.
+
+    Args:
+        said: NAME=WEIGHT, the name of a class or its index.
+        names: C class names, or None.
+        num_classes: C.
+
+    Raises:
+        InputError: no such class, or no number.
+
+    Example:
+        >>> named_weights(["lynx=5"], ["cat", "lynx"], 2)
+        array([1., 5.])
+    """
+    weights = np.ones(num_classes)
+    index = {name: c for c, name in enumerate(names or map(str, range(num_classes)))}
+    for each in said:
+        name, _, number = each.rpartition("=")
+        if name not in index:
+            near = difflib.get_close_matches(name, index, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise InputError(f"The weight {each!r} is for no class{hint} Write NAME=WEIGHT.")
+        try:
+            weights[index[name]] = float(number)
+        except ValueError as error:
+            raise InputError(
+                f"The weight {each!r} ends in no number; write NAME=WEIGHT."
+            ) from error
+    return weights

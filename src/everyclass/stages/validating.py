@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
+from everyclass.adjustment import ClassObjective, score
 from everyclass.artifacts import Features, Head
 from everyclass.progress import silent
 from everyclass.stages.retraining import Retraining, penalties_to_try, retrain
 
-__all__ = ["Validated", "smoothed_harmonic_mean", "validate"]
+__all__ = ["Validated", "fit_heads", "validate"]
+
+HARMONIC_MEAN = ClassObjective("harmonic_mean")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,18 +36,24 @@ class Validated:
     logits: npt.NDArray[np.floating[Any]]
 
 
-def smoothed_harmonic_mean(
-    labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.integer[Any]], num_classes: int
-) -> float:
-    """Harmonic mean of (right + ½) / (samples + 1) over the classes with samples.
+def fit_heads(
+    train: Features, settings: Retraining, *, seed: int = 0, show: Any = silent
+) -> dict[float, Head]:
+    """A head under each penalty that held-out samples may choose.
 
-    Jeffreys' estimate of each recall: one class of three samples, none of them right, does not
-    decide alone.
+    Args:
+        train: training features.
+        settings: how heads are fitted; a penalty set there is the only one tried.
+        seed: of mini-batches.
+        show: how progress is shown.
     """
-    support = np.bincount(labels, minlength=num_classes)
-    right = np.bincount(labels[predicted == labels], minlength=num_classes)
-    there = support > 0
-    return float(stats.hmean((right[there] + 0.5) / (support[there] + 1)))
+    penalties = penalties_to_try(settings, train.num_classes, held_out=True)
+    heads = {}
+    with show(f"fitting {settings.objective.replace('_', ' ')}", len(penalties), "fits") as task:
+        for penalty in penalties:
+            heads[penalty] = retrain(train, replace(settings, penalty=penalty), seed=seed)
+            task.advance(1)
+    return heads
 
 
 def validate(
@@ -60,20 +68,14 @@ def validate(
         seed: of the halves, and of mini-batches.
         show: how progress is shown.
     """
-    penalties = penalties_to_try(settings, train.num_classes, held_out=True)
     first_half = _halves(val.labels, seed)
-    heads: dict[float, Head] = {}
-    logits: dict[float, npt.NDArray[np.floating[Any]]] = {}
-    with show("choosing the penalty", len(penalties), "fits") as task:
-        for penalty in penalties:
-            heads[penalty] = retrain(train, replace(settings, penalty=penalty), seed=seed)
-            logits[penalty] = heads[penalty].logits(val.views[0])
-            task.advance(1)
+    heads = fit_heads(train, settings, seed=seed, show=show)
+    logits = {penalty: head.logits(val.views[0]) for penalty, head in heads.items()}
 
     def scores(rows: npt.NDArray[np.bool_]) -> dict[float, float]:
         labels = val.labels[rows]
         return {
-            p: smoothed_harmonic_mean(labels, out[rows].argmax(axis=1), train.num_classes)
+            p: score(labels, out[rows].argmax(axis=1), train.num_classes, HARMONIC_MEAN)
             for p, out in logits.items()
         }
 

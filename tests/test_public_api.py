@@ -43,8 +43,8 @@ def test_no_room_bears_the_name_of_a_function() -> None:
 
 
 # Every room that a user may import: each name in its __all__ is there.
-ROOMS = ("adjustment", "artifacts", "bench", "data", "errors", "losses", "methods", "metrics", "nn", "progress",
-         "reporting", "stages", "training")  # fmt: skip
+ROOMS = ("adjustment", "artifacts", "bench", "data", "errors", "losses", "methods", "metrics",
+         "nn", "progress", "reporting", "stages", "training")  # fmt: skip
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -20,8 +20,8 @@ from everyclass.adjustment.cross_fitting import cross_fit, deal, pick_by_fold, s
 from everyclass.adjustment.held_out import HeldOut
 from everyclass.adjustment.methods import Method
 from everyclass.adjustment.objectives import ClassObjective, ObjectiveName
-from everyclass.adjustment.prior_shift import fit_balanced, with_prior
-from everyclass.artifacts import Adjustment, ClassCounts, Head, Predictions
+from everyclass.adjustment.prior_shift import estimate_prior, fit_balanced, with_prior
+from everyclass.artifacts import Adjustment, ClassCounts, Head, Predictions, as_floats
 from everyclass.errors import InputError
 from everyclass.progress import silent
 
@@ -54,6 +54,7 @@ def adjust(
     worst_percent: float = 10.0,
     class_weights: Any = None,
     prior: Any = None,
+    unlabelled: Any = None,
     min_samples: int = 3,
     folds: int = 5,
     seed: int = 0,
@@ -78,7 +79,9 @@ def adjust(
             "weighted_mean" (default where ``class_weights`` are given).
         worst_percent: how many classes "worst_mean" and "linear_ascent" are about.
         class_weights: (C,) ≥ 0, what recall of each class is worth.
-        prior: for "prior": counts or shares per class where it is used; default uniform.
+        prior: for "prior": counts or shares per class where it is used, or "estimated"; default
+            uniform.
+        unlabelled: (m, C) logits of samples from there, for the prior that is estimated.
         min_samples: classes with fewer validation samples get no bias of their own: they stay at
             zero, or at what the training shares say.
         folds: of the cross-validation.
@@ -113,8 +116,8 @@ def adjust(
     names = predictions.class_names
     if method == "prior":
         balanced = replace(fit_balanced(samples), class_names=names)
-        return balanced if prior is None else with_prior(balanced, prior)
-    if prior is not None:
+        return _for_prior(balanced, prior, unlabelled)
+    if prior is not None or unlabelled is not None:
         raise InputError("prior goes with the method 'prior'; leave it out, or ask for that one.")
     if folds < 2:
         raise InputError(f"folds must be at least 2; got {folds}.")
@@ -145,6 +148,23 @@ def adjust(
         "seed": seed,
     }
     return replace(chosen, notes=notes, class_names=names)
+
+
+def _for_prior(balanced: Adjustment, prior: Any, unlabelled: Any) -> Adjustment:
+    estimated = isinstance(prior, str)
+    if estimated and prior != "estimated":
+        raise InputError(
+            f"prior must be counts or shares per class, or 'estimated'; got {prior!r}."
+        )
+    if estimated != (unlabelled is not None):
+        raise InputError("prior='estimated' and unlabelled= go together; give both or neither.")
+    if prior is None:
+        return balanced
+    if not estimated:
+        return with_prior(balanced, prior)
+    scores = as_floats(unlabelled, name="unlabelled", ndim=(2,))
+    found = with_prior(balanced, estimate_prior(balanced.apply(scores)))
+    return replace(found, notes={**found.notes, "estimated": True})
 
 
 def methods_for(samples: HeldOut, method: str = "auto") -> list[Method]:

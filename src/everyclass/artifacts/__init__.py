@@ -10,6 +10,7 @@ from everyclass.artifacts._checks import (
 )
 from everyclass.artifacts._files import (
     atomic_write,
+    check_free,
     existing_file,
     load_safetensors,
     plain_json,
@@ -47,6 +48,7 @@ __all__ = [
     "as_names",
     "atomic_write",
     "birth_certificate",
+    "check_free",
     "existing_file",
     "load_safetensors",
     "plain_json",

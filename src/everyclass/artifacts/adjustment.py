@@ -93,7 +93,7 @@ class Adjustment:
         """The same predictions with adjusted logits.
 
         Raises:
-            InputError: there are no logits, or another number of classes.
+            InputError: there are no logits, or other classes.
         """
         if predictions.logits is None:
             given = "probabilities" if predictions.probs is not None else "predicted classes"
@@ -101,6 +101,14 @@ class Adjustment:
                 f"An adjustment works on logits and these are {given}; give the classifier's "
                 "logits, or the logarithms of its probabilities as logits."
             )
+        for index, (name, known) in enumerate(
+            zip(predictions.class_names or (), self.class_names or (), strict=False)
+        ):
+            if name != known:
+                raise InputError(
+                    f"Class {index} is {name!r} in these predictions and {known!r} in the "
+                    "adjustment: the classes are numbered differently."
+                )
         return replace(predictions, logits=self.apply(predictions.logits))
 
     def fold(self, head: Head) -> Head:

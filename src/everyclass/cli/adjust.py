@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -43,9 +43,9 @@ def adjust(
         ),
     ] = None,
     worst_percent: Annotated[float, typer.Option(help="Of worst_mean, and linear_ascent.")] = 10.0,
-    class_weights: Annotated[
-        Path | None,
-        typer.Option(help="What recall of each class is worth: a CSV with class,weight."),
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=WEIGHT: what recall of a class is worth; others 1. Repeatable."),
     ] = None,
     counts: Annotated[
         Path | None, typer.Option(help="Training images per class: a CSV with class,count.")
@@ -54,8 +54,11 @@ def adjust(
         Path | None, typer.Option(help="The last layer that made the logits, for tau_norm.")
     ] = None,
     prior: Annotated[
-        Path | None,
-        typer.Option(help="With --method prior: images per class where it is used, as a CSV."),
+        str | None,
+        typer.Option(
+            help="With --method prior: a CSV with class,count of where it is used, or estimated. "
+            "[default: uniform]"
+        ),
     ] = None,
     min_samples: Annotated[
         int, typer.Option(help="Classes with fewer validation images are left alone.")
@@ -71,13 +74,15 @@ def adjust(
     Example: everyclass adjust val.npz test.npz --counts counts.csv --out adjusted.npz
     """
     from everyclass import adjustment as room
-    from everyclass.artifacts import ClassCounts, Head, Predictions, free_to_write
+    from everyclass.artifacts import ClassCounts, Head, Predictions, check_free
 
     place = adjustment or out.with_name(f"{out.stem}.adjustment.json")
-    free_to_write([out, place], inputs=[validation, predictions], overwrite=overwrite)
+    check_free([out, place], keep=[validation, predictions], overwrite=overwrite)
     known = Predictions.load(validation)
     said = Predictions.load(predictions)
     names = known.class_names or said.class_names
+    estimated = prior == "estimated"
+    shares = prior if prior is None or estimated else ClassCounts.load(prior, names=names)
     found = room.adjust(
         known,
         class_counts=None if counts is None else ClassCounts.load(counts, names=names),
@@ -85,8 +90,9 @@ def adjust(
         method=method,
         objective=objective,  # type: ignore[arg-type]
         worst_percent=worst_percent,
-        class_weights=None if class_weights is None else room.load_weights(class_weights, names),
-        prior=None if prior is None else ClassCounts.load(prior, names=names),
+        class_weights=room.named_weights(weight, names, known.num_classes) if weight else None,
+        prior=shares,
+        unlabelled=said.logits if estimated else None,
         min_samples=min_samples,
         folds=folds,
         seed=seed,
@@ -97,7 +103,7 @@ def adjust(
     if json:
         print_json({"out": str(out), "adjustment": str(place), **found.notes})
         return
-    typer.echo(str(found))
+    typer.echo(room.describe(found))
     typer.echo(f"Adjusted predictions: {out}")
     typer.echo(f"Adjustment: {place}")
     typer.echo(f"Next: everyclass evaluate {out}")

@@ -9,9 +9,6 @@ import typer
 
 from everyclass.cli.options import Json, Quiet, Seed, print_json, shown
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["adjust"]
 
 

@@ -11,24 +11,28 @@ import numpy.typing as npt
 
 from everyclass.adjustment import (
     METHODS,
-    ClassObjective,
     CrossFitted,
     HeldOut,
     cross_fit,
     fit_temperature,
     methods_for,
     pick_by_fold,
+    score,
 )
 from everyclass.artifacts import Features, Head
 from everyclass.progress import silent
 from everyclass.stages.crossfitting import CrossFit
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.old_head import OldHead
-from everyclass.stages.retraining import Retraining, cross_fit_objective, retrain
-from everyclass.stages.validating import fit_heads
+from everyclass.stages.retraining import (
+    Retraining,
+    cross_fit_objective,
+    penalties_to_try,
+    retrain,
+)
+from everyclass.stages.validating import HARMONIC_MEAN
 
 __all__ = [
-    "HARMONIC_MEAN",
     "RETRAINED",
     "TITLES",
     "Candidate",
@@ -37,7 +41,7 @@ __all__ = [
     "on_validation",
 ]
 
-HARMONIC_MEAN = ClassObjective("harmonic_mean")
+PATIENCE = 2
 RETRAINED = ("class_weighted", "balanced_softmax", "gml")
 TITLES = {
     "none": "the old head as it is",
@@ -119,7 +123,7 @@ def on_validation(trial: Trial, val: Features) -> list[Candidate]:
     candidates = [_as_it_is(trial.old, logits), *_offsets(trial, logits)]
     for objective in filter(trial.wanted, RETRAINED):
         kind = replace(trial.settings, objective=objective)  # type: ignore[arg-type]
-        heads = fit_heads(trial.train, kind, seed=trial.seed, show=trial.show)
+        heads = _fit_until_worse(trial, kind, val)
         settings = [{"penalty": penalty} for penalty in heads]
         if objective in trial.names:
             candidates.append(_picked(objective, list(heads.values()), settings, val, trial))
@@ -136,6 +140,27 @@ def on_validation(trial: Trial, val: Features) -> list[Candidate]:
             ]
             candidates.append(_picked("ensemble", both, settings, val, trial))
     return candidates
+
+
+def _fit_until_worse(trial: Trial, kind: Retraining, val: Features) -> dict[float, Head]:
+    """Heads from the strongest penalty on; after some that do worse than the best, no weaker one.
+
+    The weakest penalties take most of the time and are seldom the best.
+    """
+    penalties = penalties_to_try(kind, trial.train.num_classes, held_out=True)
+    heads: dict[float, Head] = {}
+    scores: list[float] = []
+    title = f"retraining, {kind.objective.replace('_', ' ')}"
+    with trial.show(title, len(penalties), "fits") as task:
+        for penalty in penalties:
+            head = retrain(trial.train, replace(kind, penalty=penalty), seed=trial.seed)
+            said = head.logits(val.views[0]).argmax(axis=1)
+            heads[penalty] = head
+            scores.append(score(trial.labels, said, val.num_classes, HARMONIC_MEAN))
+            task.advance(1)
+            if len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE:
+                break
+    return heads
 
 
 def on_training_folds(trial: Trial, old: OldHead, fits: Mapping[str, CrossFit]) -> list[Candidate]:

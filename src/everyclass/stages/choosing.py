@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from everyclass.adjustment import pick_by_fold, score
 from everyclass.metrics import geometric_mean, harmonic_mean, per_class_recall
-from everyclass.stages.candidates import HARMONIC_MEAN, TITLES, Candidate
-from everyclass.stages.deciding import ClassifierName, Verdict, decide
+from everyclass.stages.candidates import TITLES, Candidate
+from everyclass.stages.deciding import LEVEL, ClassifierName, Verdict
+from everyclass.stages.pooling import drawn_harmonic_means
+from everyclass.stages.validating import HARMONIC_MEAN
 
 __all__ = ["Choice", "choose", "numbers_of"]
 
@@ -47,7 +49,9 @@ def choose(
 
     The best of many looks better than it is on the images that chose it. So each fold is judged by
     the candidate that is best on the other folds, and these answers, not the winner's own, are
-    tested against the old classifier's; the recommendation is for the best on all folds.
+    tested against the old classifier's: the gain has to be positive in 95 % of the draws from its
+    posterior (see :mod:`everyclass.stages.pooling`). The recommendation is for the best on all
+    folds.
 
     Args:
         candidates: "none" first, and at least one other.
@@ -58,32 +62,23 @@ def choose(
         seed: of the draws behind the verdict.
     """
     names = [candidate.name for candidate in candidates]
-    pick = pick_by_fold(
-        labels, [c.predicted for c in candidates], fold_of, num_classes, HARMONIC_MEAN
-    )
-    by_fold = tuple(names[c] for c in pick.by_fold)
-    best = 1 + int(np.argmax(pick.scores[1:]))
-    chosen = candidates[best]
-    slot: ClassifierName = "ensemble" if chosen.name == "ensemble" else "retrained"
+    said = [candidate.predicted for candidate in candidates]
+    pick = pick_by_fold(labels, said, fold_of, num_classes, HARMONIC_MEAN)
+    chosen = candidates[1 + int(np.argmax(pick.scores[1:]))]
+    old, new = drawn_harmonic_means(labels, said[0], pick.predicted, num_classes, seed)
+    title = TITLES[chosen.name]
+    numbers = f"harmonic mean of recall {np.median(old):.1%} → {np.median(new):.1%}"
+    use: ClassifierName = "old"
     if pick.best == 0:
-        means = [
-            harmonic_mean(per_class_recall(labels, c.predicted, num_classes))
-            for c in (candidates[0], chosen)
-        ]
-        reason = (
-            f"nothing that was tried does better; the best of it is {TITLES[chosen.name]}, with a "
-            f"harmonic mean of recall of {means[1]:.1%} instead of {means[0]:.1%}"
-        )
-        return Choice(chosen, Verdict("old", reason, decided_on), by_fold)
-    verdict = decide(
-        labels,
-        {"old": candidates[0].predicted, slot: pick.predicted},
-        num_classes,
-        decided_on=decided_on,
-        seed=seed,
-    )
-    reason = f"{TITLES[chosen.name]}: {verdict.reason}"
-    return Choice(chosen, replace(verdict, reason=reason), by_fold)
+        reason = f"nothing that was tried does better than the old head; the best was {title}"
+    elif float((new > old).mean()) < 1 - LEVEL:
+        reason = f"the gain is not certain enough ({title}: {numbers})"
+    else:
+        use = "ensemble" if chosen.name == "ensemble" else "retrained"
+        low, high = 100 * np.quantile(new - old, [LEVEL, 1 - LEVEL])
+        reason = f"{title}: {numbers}, a gain of {low:.1f} to {high:.1f} points"
+    by_fold = tuple(names[c] for c in pick.by_fold)
+    return Choice(chosen, Verdict(use, reason, decided_on), by_fold)
 
 
 def numbers_of(candidate: Candidate, labels: Integers, num_classes: int) -> dict[str, Any]:

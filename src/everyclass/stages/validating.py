@@ -13,7 +13,7 @@ from everyclass.artifacts import Features, Head
 from everyclass.progress import silent
 from everyclass.stages.retraining import Retraining, penalties_to_try, retrain
 
-__all__ = ["Validated", "fit_heads", "validate"]
+__all__ = ["HARMONIC_MEAN", "Validated", "validate"]
 
 HARMONIC_MEAN = ClassObjective("harmonic_mean")
 
@@ -36,26 +36,6 @@ class Validated:
     logits: npt.NDArray[np.floating[Any]]
 
 
-def fit_heads(
-    train: Features, settings: Retraining, *, seed: int = 0, show: Any = silent
-) -> dict[float, Head]:
-    """A head under each penalty that held-out samples may choose.
-
-    Args:
-        train: training features.
-        settings: how heads are fitted; a penalty set there is the only one tried.
-        seed: of mini-batches.
-        show: how progress is shown.
-    """
-    penalties = penalties_to_try(settings, train.num_classes, held_out=True)
-    heads = {}
-    with show(f"fitting {settings.objective.replace('_', ' ')}", len(penalties), "fits") as task:
-        for penalty in penalties:
-            heads[penalty] = retrain(train, replace(settings, penalty=penalty), seed=seed)
-            task.advance(1)
-    return heads
-
-
 def validate(
     train: Features, val: Features, settings: Retraining, *, seed: int = 0, show: Any = silent
 ) -> Validated:
@@ -68,9 +48,15 @@ def validate(
         seed: of the halves, and of mini-batches.
         show: how progress is shown.
     """
+    penalties = penalties_to_try(settings, train.num_classes, held_out=True)
     first_half = _halves(val.labels, seed)
-    heads = fit_heads(train, settings, seed=seed, show=show)
-    logits = {penalty: head.logits(val.views[0]) for penalty, head in heads.items()}
+    heads: dict[float, Head] = {}
+    logits: dict[float, npt.NDArray[np.floating[Any]]] = {}
+    with show("choosing the penalty", len(penalties), "fits") as task:
+        for penalty in penalties:
+            heads[penalty] = retrain(train, replace(settings, penalty=penalty), seed=seed)
+            logits[penalty] = heads[penalty].logits(val.views[0])
+            task.advance(1)
 
     def scores(rows: npt.NDArray[np.bool_]) -> dict[float, float]:
         labels = val.labels[rows]

@@ -6,10 +6,11 @@ network that the features came from. Data are looked for in the folder that EVER
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,10 +121,14 @@ def natural_images() -> Problem:
 
 
 def balanced_text() -> Problem:
-    """CLINC150 as it is, 100 texts of each intent and its own validation part."""
+    """CLINC150 with 40 texts of each intent, and its own validation part: nothing is imbalanced."""
     texts, labels, rows = _texts("clinc150_full", "intent", ("train", "val", "test"), "part")
-    rows[0] = np.random.default_rng(0).permutation(rows[0])[:MOST_TEXTS]
-    return _text_problem("clinc150 balanced", texts, labels, rows)
+    of_class = [rows[0][labels[rows[0]] == c] for c in range(labels.max() + 1)]
+    per_class = MOST_TEXTS // len(of_class)
+    rows[0] = np.random.default_rng(0).permutation(
+        np.concatenate([r[:per_class] for r in of_class])
+    )
+    return _text_problem("clinc150-balanced", texts, labels, rows)
 
 
 def one_bad_class(bad: int = 8, share: float = 0.7) -> Problem:
@@ -140,7 +145,7 @@ def one_bad_class(bad: int = 8, share: float = 0.7) -> Problem:
     wrong = np.flatnonzero(parts[0] == bad)[: int(80 * share)]
     parts[0][wrong] = (bad + 1 + generator.integers(9, size=len(wrong))) % 10
     pixels = tuple(images[r] / 16.0 for r in rows)
-    return under_a_small_network("one bad class", pixels, tuple(parts))  # type: ignore[arg-type]
+    return under_a_small_network("one-bad-class", pixels, tuple(parts))  # type: ignore[arg-type]
 
 
 def of_a_run(run: Path) -> Problem:
@@ -153,11 +158,10 @@ def of_a_run(run: Path) -> Problem:
     return Problem(run.name, train, val, test, float(right.mean()))
 
 
-def long_tailed_problems() -> Iterator[Callable[[], Problem]]:
-    """The digits and the texts that were made long-tailed."""
-    yield digits_problem
-    for name, column, ratio in LONG_TAILED_TEXTS:
-        yield lambda n=name, c=column, r=ratio: long_tailed_text(n, c, r)  # type: ignore[misc]
+def long_tailed_problems() -> dict[str, Callable[[], Problem]]:
+    """The digits and the texts that were made long-tailed, by name."""
+    texts = {text[0]: functools.partial(long_tailed_text, *text) for text in LONG_TAILED_TEXTS}
+    return {"digits-lt": digits_problem, **texts}
 
 
 def _texts(

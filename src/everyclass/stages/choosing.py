@@ -67,7 +67,7 @@ def choose(
     chosen = candidates[1 + int(np.argmax(pick.scores[1:]))]
     old, new = drawn_harmonic_means(labels, said[0], pick.predicted, num_classes, seed)
     title = TITLES[chosen.name]
-    numbers = f"harmonic mean of recall {np.median(old):.1%} → {np.median(new):.1%}"
+    numbers = f"estimated harmonic mean of recall {np.median(old):.1%} → {np.median(new):.1%}"
     use: ClassifierName = "old"
     if pick.best == 0:
         reason = f"nothing that was tried does better than the old head; the best was {title}"

@@ -19,7 +19,14 @@ from everyclass.progress import silent
 from everyclass.stages.objectives import Objective
 from everyclass.stages.solvers import fit_exact, standardise
 
-__all__ = ["PENALTIES", "CrossFit", "balanced_log_loss", "cross_fit", "mean_log_probability"]
+__all__ = [
+    "MOST_VIEWS",
+    "PENALTIES",
+    "CrossFit",
+    "balanced_log_loss",
+    "cross_fit",
+    "mean_log_probability",
+]
 
 PENALTIES: tuple[float, ...] = tuple(10.0 ** (-k / 2) for k in range(2, 13))
 FOLDS = 5

@@ -40,7 +40,8 @@ def rescue(
     With "gml" the last layer is retrained with GML, calibrated and ensembled with the old one. With
     "auto" that is compared with doing nothing, with offsets on the old head's logits (see
     :func:`everyclass.adjust`), and with class-weighted and balanced-softmax retraining; what is
-    best on four fifths of the deciding images is judged on the fifth, in turn.
+    best on four fifths of the deciding images is judged on the fifth, in turn. Heads that are
+    compared are fitted to the first two views.
 
     With validation features penalty, temperatures and verdict are chosen on those. Without,
     everything is decided by cross-fitting on the training features.

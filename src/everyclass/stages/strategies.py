@@ -20,7 +20,7 @@ from everyclass.stages.candidates import (
     on_validation,
 )
 from everyclass.stages.choosing import choose
-from everyclass.stages.crossfitting import CrossFit
+from everyclass.stages.crossfitting import MOST_VIEWS, CrossFit
 from everyclass.stages.deciding import Verdict, decide
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.old_head import BY_HEART, OldHead, old_head_on_folds
@@ -141,6 +141,8 @@ def best_of(
 ) -> Found:
     """Compare doing nothing with what the strategy names, and test the best of it.
 
+    Heads are fitted to at most two views of each image.
+
     Args:
         train: training features with the old head.
         val: features of images that no training saw, or None.
@@ -150,6 +152,7 @@ def best_of(
         show: how progress is shown.
     """
     names = STRATEGIES[strategy]
+    train = _few_views(train)
     if val is not None:
         labels = val.labels
         fold_of = deal(labels, FOLDS, seed)
@@ -189,6 +192,14 @@ def best_of(
         penalties={},
         by_fold=choice.by_fold,
     )
+
+
+def _few_views(train: Features) -> Features:
+    """At most as many views as cross-fitting takes: a comparison fits dozens of heads."""
+    if train.num_views <= MOST_VIEWS:
+        return train
+    few = train.views[:MOST_VIEWS]
+    return Features(few, train.labels, train.head, train.class_names, train.ids)
 
 
 def _stand_ins(train: Features, seed: int, show: Any) -> dict[str, CrossFit]:

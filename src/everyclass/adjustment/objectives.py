@@ -184,6 +184,6 @@ def named_weights(said: Sequence[str], names: Sequence[str] | None, num_classes:
             weights[index[name]] = float(number)
         except ValueError as error:
             raise InputError(
-                f"The weight {each!r} ends in no number; write NAME=WEIGHT."
+                f"The weight {each!r} has no number; write NAME=WEIGHT."
             ) from error
     return weights

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.adjustment import ClassObjective, drawn_gains
 from everyclass.artifacts import read_json, read_npz, write_json, write_npz
 from everyclass.metrics import harmonic_mean, per_class_recall
 from everyclass.progress import silent
 from everyclass.stages import STRATEGIES, RescueResult, rescue
-from everyclass.stages.pooling import drawn_harmonic_means
 from problems import (
     Problem,
     balanced_text,
@@ -134,9 +134,9 @@ def numbers(data: Row, rows: list[Row], said: dict[str, npt.NDArray[Any]], val: 
     }
     best = max((n for n in tested if n != "auto"), key=lambda n: tested[n]["harmonic_mean"])
     predicted = [said[keys[name]].astype(np.int64) for name in ("auto", best)]
-    drawn = drawn_harmonic_means(labels, *predicted, classes, seed=0)
+    drawn, gains = drawn_gains(labels, (predicted[0], predicted[1]), classes, ClassObjective())
     low, high = np.quantile(drawn[0], [0.025, 0.975])
-    behind = np.quantile(drawn[1] - drawn[0], [0.025, 0.975])
+    behind = np.quantile(gains, [0.025, 0.975])
     gap = tested[best]["harmonic_mean"] - tested["auto"]["harmonic_mean"]
     return {
         "data": data["data"],

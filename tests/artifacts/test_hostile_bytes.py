@@ -51,7 +51,13 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "run/config.json": lambda path: Run.open(path.parent),
 }
 # What is plain text may still say something when its end is missing.
-MAY_BE_CUT = {"predictions.csv", "counts.csv", "evaluation.json", "adjustment.json", "run/config.json"}
+MAY_BE_CUT = {
+    "predictions.csv",
+    "counts.csv",
+    "evaluation.json",
+    "adjustment.json",
+    "run/config.json",
+}
 
 
 @pytest.fixture(scope="module")

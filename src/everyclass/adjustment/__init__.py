@@ -21,10 +21,12 @@ from everyclass.adjustment.objectives import (
     named_weights,
     smoothed_recall,
 )
+from everyclass.adjustment.pooling import LEVEL, drawn_gains
 from everyclass.adjustment.prior_shift import as_shares, estimate_prior, fit_balanced, with_prior
 from everyclass.adjustment.temperature import fit_temperature, match_confidence, mean_confidence
 
 __all__ = [
+    "LEVEL",
     "METHODS",
     "ClassObjective",
     "CrossFitted",
@@ -37,6 +39,7 @@ __all__ = [
     "cross_fit",
     "deal",
     "describe",
+    "drawn_gains",
     "estimate_prior",
     "fit_balanced",
     "fit_temperature",

@@ -20,6 +20,7 @@ from everyclass.adjustment.cross_fitting import cross_fit, deal, pick_by_fold, s
 from everyclass.adjustment.held_out import HeldOut
 from everyclass.adjustment.methods import Method
 from everyclass.adjustment.objectives import ClassObjective, ObjectiveName
+from everyclass.adjustment.pooling import LEVEL, drawn_gains
 from everyclass.adjustment.prior_shift import estimate_prior, fit_balanced, with_prior
 from everyclass.artifacts import Adjustment, ClassCounts, Head, Predictions, as_floats
 from everyclass.errors import InputError
@@ -63,7 +64,7 @@ def adjust(
     """Find one scale and one bias per class that raise the worst classes, on validation samples.
 
     Every method is fitted to all folds but one and judged on that one; with "auto" the one whose
-    held-out predictions serve the objective best is taken, and none where none of them helps. All
+    held-out predictions serve the objective best is taken, and none where no gain is certain. All
     of them maximise soft recalls, see :meth:`~everyclass.adjustment.HeldOut.soft_recall`.
 
     Args:
@@ -129,7 +130,17 @@ def adjust(
     pick = pick_by_fold(samples.labels, said, fold_of, samples.num_classes, goal)
     best = pick.best if method == "auto" else 1
     judged = pick.predicted if method == "auto" else found[0].predicted
-    if best == 0:
+    _, gains = drawn_gains(
+        samples.labels,
+        (before, judged),
+        samples.num_classes,
+        goal,
+        folds=folds,
+        fitted=1.0,
+        seed=seed,
+    )
+    certain = float((gains > 0).mean())
+    if best == 0 or (method == "auto" and certain < 1 - LEVEL):
         chosen = Adjustment.nothing(samples.num_classes)
     else:
         chosen = found[best - 1].fit(samples, goal)
@@ -138,6 +149,7 @@ def adjust(
         "objective": goal.name,
         "before": pick.scores[0],
         "after": score(samples.labels, judged, samples.num_classes, goal),
+        "certain": certain,
         "tried": {
             "none": pick.scores[0],
             **{each.method.name: value for each, value in zip(found, pick.scores[1:], strict=True)},

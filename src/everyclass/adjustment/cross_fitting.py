@@ -93,7 +93,8 @@ def score(
 ) -> float:
     """The objective of the smoothed recalls of the classes that have samples."""
     there = np.bincount(labels, minlength=classes) > 0
-    return goal.for_classes(classes, there).value(smoothed_recall(labels, predicted, classes))
+    recall = smoothed_recall(labels, predicted, classes)
+    return float(goal.for_classes(classes, there).value(recall))
 
 
 def pick_by_fold(

@@ -37,9 +37,9 @@ def describe(adjustment: Adjustment) -> str:
         f"on {notes['samples']:,} validation samples, each judged by what was chosen without it"
     )
     if adjustment.method == "none":
-        lines = [f"No adjustment: nothing that was tried does better ({judged})."]
+        lines = [f"No adjustment: nothing that was tried does better for certain ({judged})."]
     else:
-        lines = [f"{adjustment.method}: {numbers}, {judged}."]
+        lines = [f"{adjustment.method}: {numbers}, {judged}; certain to {notes['certain']:.0%}."]
     tried = [f"{name} {value:.1%}" for name, value in notes["tried"].items()]
     lines.append(f"Tried: {', '.join(tried)}.")
     if notes["left_alone"]:

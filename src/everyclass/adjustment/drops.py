@@ -38,6 +38,8 @@ def fit(samples: HeldOut, goal: ClassObjective, *, radius: float = 0.2) -> Adjus
     if samples.log_prior is not None:
         base = additive.fit(samples, goal).bias
     free = samples.enough
+    if not free.any():
+        return Adjustment(np.ones_like(base), base, METHOD.name, {"radius": radius})
     scale = np.ones(samples.num_classes)
     played = np.zeros((ROUNDS, np.count_nonzero(free)))
     log_weights = np.zeros(played.shape[1])

@@ -38,6 +38,8 @@ def fit(samples: HeldOut, goal: ClassObjective, *, rounds: int = 30) -> Adjustme
     free = samples.enough
     scale = np.ones(samples.num_classes)
     count = np.count_nonzero(free)
+    if count == 0:
+        return Adjustment(scale, base, METHOD.name, {"rounds": int(rounds)})
     worst = max(1, math.ceil(round(count * goal.worst_percent / 100, 9)))
     prior = np.full(count, 1 / count)
     for _ in range(int(rounds)):

@@ -70,6 +70,7 @@ class Candidate:
         held_out: makes the (m, C) logits that these come from.
         build: makes the classifier, fitted to everything.
         setting: what was chosen for it, on all images that decide.
+        fitted: whether it is fitted to the images that decide, fold by fold.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Candidate:
     held_out: Callable[[], Floats]
     build: Callable[[], Head | Ensemble]
     setting: Mapping[str, Any] = field(default_factory=dict)
+    fitted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,6 +233,7 @@ def _offsets(trial: Trial, logits: Floats) -> list[Candidate]:
             lambda: fitted.logits(samples, fold_of),
             lambda: fitted.fit(samples, HARMONIC_MEAN).fold(old),
             fitted.setting,
+            fitted=True,
         )
 
     found = cross_fit(samples, HARMONIC_MEAN, methods, fold_of, trial.show) if methods else []

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.adjustment import pick_by_fold, score
+from everyclass.adjustment import LEVEL, drawn_gains, pick_by_fold, score
 from everyclass.metrics import geometric_mean, harmonic_mean, per_class_recall
 from everyclass.stages.candidates import TITLES, Candidate
-from everyclass.stages.deciding import LEVEL, ClassifierName, Verdict
-from everyclass.stages.pooling import drawn_harmonic_means
+from everyclass.stages.deciding import ClassifierName, Verdict
 from everyclass.stages.validating import HARMONIC_MEAN
 
 __all__ = ["Choice", "choose", "numbers_of"]
@@ -50,7 +49,7 @@ def choose(
     The best of many looks better than it is on the images that chose it. So each fold is judged by
     the candidate that is best on the other folds, and these answers, not the winner's own, are
     tested against the old classifier's: the gain has to be positive in 95 % of the draws from its
-    posterior (see :mod:`everyclass.stages.pooling`). The recommendation is for the best on all
+    posterior (see :mod:`everyclass.adjustment.pooling`). The recommendation is for the best on all
     folds.
 
     Args:
@@ -61,24 +60,32 @@ def choose(
         decided_on: what the images are, for the verdict.
         seed: of the draws behind the verdict.
     """
-    names = [candidate.name for candidate in candidates]
     said = [candidate.predicted for candidate in candidates]
     pick = pick_by_fold(labels, said, fold_of, num_classes, HARMONIC_MEAN)
     chosen = candidates[1 + int(np.argmax(pick.scores[1:]))]
-    old, new = drawn_harmonic_means(labels, said[0], pick.predicted, num_classes, seed)
+    by_fold = [candidates[c] for c in pick.by_fold]
+    (old, new), gains = drawn_gains(
+        labels,
+        (said[0], pick.predicted),
+        num_classes,
+        HARMONIC_MEAN,
+        folds=len(by_fold),
+        fitted=float(np.mean([candidate.fitted for candidate in by_fold])),
+        seed=seed,
+    )
     title = TITLES[chosen.name]
     numbers = f"estimated harmonic mean of recall {np.median(old):.1%} → {np.median(new):.1%}"
     use: ClassifierName = "old"
     if pick.best == 0:
         reason = f"nothing that was tried does better than the old head; the best was {title}"
-    elif float((new > old).mean()) < 1 - LEVEL:
+    elif float((gains > 0).mean()) < 1 - LEVEL:
         reason = f"the gain is not certain enough ({title}: {numbers})"
     else:
         use = "ensemble" if chosen.name == "ensemble" else "retrained"
-        low, high = 100 * np.quantile(new - old, [LEVEL, 1 - LEVEL])
+        low, high = 100 * np.quantile(gains, [LEVEL, 1 - LEVEL])
         reason = f"{title}: {numbers}, a gain of {low:.1f} to {high:.1f} points"
-    by_fold = tuple(names[c] for c in pick.by_fold)
-    return Choice(chosen, Verdict(use, reason, decided_on), by_fold)
+    chosen_by_fold = tuple(candidate.name for candidate in by_fold)
+    return Choice(chosen, Verdict(use, reason, decided_on), chosen_by_fold)
 
 
 def numbers_of(candidate: Candidate, labels: Integers, num_classes: int) -> dict[str, Any]:

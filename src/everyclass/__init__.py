@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from everyclass import losses, zoo
-    from everyclass.artifacts import ClassCounts, Evaluation, Features, Head, Predictions, Run
+    from everyclass.adjustment import adjust
+    from everyclass.artifacts import (
+        Adjustment,
+        ClassCounts,
+        Evaluation,
+        Features,
+        Head,
+        Predictions,
+        Run,
+    )
     from everyclass.data import DataConfig, load_dataset
     from everyclass.errors import EveryclassError, InputError
     from everyclass.losses import BalancedSoftmaxLoss, GMLLoss
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Adjustment": "artifacts",
     "BalancedSoftmaxLoss": "losses",
     "ClassCounts": "artifacts",
     "DataConfig": "data",
@@ -49,6 +59,7 @@ _HOME = {
     "Retraining": "stages",
     "Run": "artifacts",
     "Verdict": "stages",
+    "adjust": "adjustment",
     "evaluate": "metrics",
     "extract": "stages",
     "get_method": "methods",
@@ -59,6 +70,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Adjustment",
     "BalancedSoftmaxLoss",
     "ClassCounts",
     "DataConfig",
@@ -74,6 +86,7 @@ __all__ = [
     "Retraining",
     "Run",
     "Verdict",
+    "adjust",
     "evaluate",
     "extract",
     "get_method",

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everyclass.artifacts import (
+    Adjustment,
     ClassCounts,
     Evaluation,
     Features,
@@ -45,10 +46,18 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "predictions.parquet": Predictions.load,
     "counts.csv": ClassCounts.load,
     "evaluation.json": Evaluation.load,
+    "adjustment.json": Adjustment.load,
+    "adjustment.npz": Adjustment.load,
     "run/config.json": lambda path: Run.open(path.parent),
 }
 # What is plain text may still say something when its end is missing.
-MAY_BE_CUT = {"predictions.csv", "counts.csv", "evaluation.json", "run/config.json"}
+MAY_BE_CUT = {
+    "predictions.csv",
+    "counts.csv",
+    "evaluation.json",
+    "adjustment.json",
+    "run/config.json",
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +84,9 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(pa.table(table), folder / "predictions.parquet")
     ClassCounts([9, 5, 2, 1], NAMES).save(folder / "counts.csv")
     evaluate(predictions).save(folder / "evaluation.json")
+    adjustment = Adjustment([1.0, 2.0, 1.0, 0.5], LOGITS[0], "bias", {"penalty": 1.0}, NAMES)
+    for ending in ("json", "npz"):
+        adjustment.save(folder / f"adjustment.{ending}")
     Run.start(folder / "run", {"method": "ce", "seed": 0})
     return folder
 

@@ -22,6 +22,7 @@ COMMANDS = (
     (),
     ("demo",),
     ("rescue",),
+    ("adjust",),
     ("evaluate",),
     ("pretrain",),
     ("methods",),

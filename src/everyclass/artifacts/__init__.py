@@ -10,6 +10,7 @@ from everyclass.artifacts._checks import (
 )
 from everyclass.artifacts._files import (
     atomic_write,
+    check_free,
     existing_file,
     load_safetensors,
     plain_json,
@@ -20,6 +21,7 @@ from everyclass.artifacts._files import (
     write_json,
     write_npz,
 )
+from everyclass.artifacts.adjustment import Adjustment
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
 from everyclass.artifacts.evaluation import Evaluation
 from everyclass.artifacts.features import Features
@@ -28,6 +30,7 @@ from everyclass.artifacts.predictions import Predictions, Scores
 from everyclass.artifacts.run import Run, birth_certificate
 
 __all__ = [
+    "Adjustment",
     "ClassCounts",
     "Evaluation",
     "Features",
@@ -45,6 +48,7 @@ __all__ = [
     "as_names",
     "atomic_write",
     "birth_certificate",
+    "check_free",
     "existing_file",
     "load_safetensors",
     "plain_json",

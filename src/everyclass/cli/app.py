@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from everyclass.cli import bench, data, demo, evaluate, methods, pretrain, rescue, zoo
+from everyclass.cli import adjust, bench, data, demo, evaluate, methods, pretrain, rescue, zoo
 
 __all__ = ["app"]
 
@@ -39,6 +39,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("rescue")(rescue.rescue)
+app.command("adjust")(adjust.adjust)
 app.command("evaluate")(evaluate.evaluate)
 app.command("pretrain")(pretrain.pretrain)
 app.add_typer(methods.app, name="methods")

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
         Run,
     )
     from everyclass.data import DataConfig, load_dataset
-    from everyclass.errors import EveryclassError, InputError
+    from everyclass.errors import EveryclassError, GateFailedError, InputError
     from everyclass.losses import BalancedSoftmaxLoss, GMLLoss
     from everyclass.methods import get_method
-    from everyclass.metrics import evaluate
+    from everyclass.metrics import EvaluationState, evaluate, gate, state_of_files
     from everyclass.stages import (
         Ensemble,
         RescueResult,
@@ -49,9 +49,11 @@ _HOME = {
     "DataConfig": "data",
     "Ensemble": "stages",
     "Evaluation": "artifacts",
+    "EvaluationState": "metrics",
     "EveryclassError": "errors",
     "Features": "artifacts",
     "GMLLoss": "losses",
+    "GateFailedError": "errors",
     "Head": "artifacts",
     "InputError": "errors",
     "Predictions": "artifacts",
@@ -62,11 +64,13 @@ _HOME = {
     "adjust": "adjustment",
     "evaluate": "metrics",
     "extract": "stages",
+    "gate": "metrics",
     "get_method": "methods",
     "load_dataset": "data",
     "pretrain": "stages",
     "rescue": "stages",
     "rescue_run": "stages",
+    "state_of_files": "metrics",
 }
 
 __all__ = [
@@ -76,9 +80,11 @@ __all__ = [
     "DataConfig",
     "Ensemble",
     "Evaluation",
+    "EvaluationState",
     "EveryclassError",
     "Features",
     "GMLLoss",
+    "GateFailedError",
     "Head",
     "InputError",
     "Predictions",
@@ -89,12 +95,14 @@ __all__ = [
     "adjust",
     "evaluate",
     "extract",
+    "gate",
     "get_method",
     "load_dataset",
     "losses",
     "pretrain",
     "rescue",
     "rescue_run",
+    "state_of_files",
     "zoo",
 ]
 

@@ -2,15 +2,20 @@
 
 Every exception of this library derives from :class:`EveryclassError` and from the built-in
 exception that callers already catch. A message is one sentence: what was found, where, and what
-to do. ``exit_code`` is what the command line returns: 2 for bad input, 1 for a run that failed.
+to do. ``exit_code`` is what the command line returns: 2 for bad input, 1 for a run or a gate that
+failed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 __all__ = [
     "DataNotFoundError",
     "EveryclassError",
     "FileFormatError",
+    "GateFailedError",
     "InputError",
     "InputTypeError",
     "MissingFileError",
@@ -60,3 +65,17 @@ class RunFailedError(EveryclassError, RuntimeError):
     """A run that started and could not be finished, such as a training that diverged."""
 
     exit_code = 1
+
+
+class GateFailedError(EveryclassError, AssertionError):
+    """A classifier did not pass a gate.
+
+    Attributes:
+        results: what each gate said, the passed ones included.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, results: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.results = tuple(results)

@@ -161,7 +161,7 @@ def test_debug_shows_the_traceback_and_the_same_sentence(
 
 
 def test_a_defect_says_that_it_is_one(everyclass: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("everyclass.artifacts.Predictions.load", fail_with(ZeroDivisionError("x")))
+    monkeypatch.setattr("everyclass.metrics.state_of_files", fail_with(ZeroDivisionError("x")))
     done = everyclass("evaluate", "p.npz")
     assert done.code == 1
     assert done.err == (
@@ -170,7 +170,7 @@ def test_a_defect_says_that_it_is_one(everyclass: Command, monkeypatch: pytest.M
 
 
 def test_no_memory_is_no_defect(everyclass: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("everyclass.artifacts.Predictions.load", fail_with(MemoryError()))
+    monkeypatch.setattr("everyclass.metrics.state_of_files", fail_with(MemoryError()))
     everyclass("evaluate", "p.npz").refused("out of memory", code=1)
 
 

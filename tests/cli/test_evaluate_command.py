@@ -180,7 +180,7 @@ BAD: dict[str, tuple[Make, tuple[str, ...]]] = {
     ),
     "labels outside": (
         lambda f: (save(f / "p.npz", logits=LOGITS, labels=LABELS + 1),),
-        ("labels[13] is 3, outside 0..2 (3 such)",),
+        ("labels[13] is 3, outside 0..2 (at least 3 such)",),
     ),
     "negative labels": (
         lambda f: (predicted_file(f, labels=LABELS - 1),),

@@ -1,5 +1,11 @@
 """What flows between stages, and how each is saved: no torch in here."""
 
+from everyclass.artifacts._archives import (
+    load_safetensors,
+    read_npz,
+    save_safetensors,
+    write_npz,
+)
 from everyclass.artifacts._checks import (
     as_array,
     as_floats,
@@ -8,29 +14,42 @@ from everyclass.artifacts._checks import (
     as_names,
     stored_names,
 )
+from everyclass.artifacts._class_files import load_class_names
 from everyclass.artifacts._files import (
     atomic_write,
     check_free,
     existing_file,
-    load_safetensors,
     plain_json,
     prepare_folder,
     read_json,
-    read_npz,
-    save_safetensors,
     write_json,
-    write_npz,
 )
+<<<<<<< HEAD
 from everyclass.artifacts.adjustment import Adjustment
+=======
+from everyclass.artifacts._text import escaped, padded, printable, quoted, some
+>>>>>>> wip-h2
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
 from everyclass.artifacts.evaluation import Evaluation
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
-from everyclass.artifacts.predictions import Predictions, Scores
+from everyclass.artifacts.prediction_stream import PredictionStream
+from everyclass.artifacts.predictions import (
+    LOGITS_ARE_PROBS,
+    ONE_CLASS,
+    Predictions,
+    Scores,
+    look_like_probs,
+)
 from everyclass.artifacts.run import Run, birth_certificate
 
 __all__ = [
+<<<<<<< HEAD
     "Adjustment",
+=======
+    "LOGITS_ARE_PROBS",
+    "ONE_CLASS",
+>>>>>>> wip-h2
     "ClassCounts",
     "Evaluation",
     "Features",
@@ -38,6 +57,7 @@ __all__ = [
     "GroupRule",
     "Head",
     "HeadKind",
+    "PredictionStream",
     "Predictions",
     "Run",
     "Scores",
@@ -48,14 +68,24 @@ __all__ = [
     "as_names",
     "atomic_write",
     "birth_certificate",
+<<<<<<< HEAD
     "check_free",
+=======
+    "escaped",
+>>>>>>> wip-h2
     "existing_file",
+    "load_class_names",
     "load_safetensors",
+    "look_like_probs",
+    "padded",
     "plain_json",
     "prepare_folder",
+    "printable",
+    "quoted",
     "read_json",
     "read_npz",
     "save_safetensors",
+    "some",
     "stored_names",
     "write_json",
     "write_npz",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.artifacts._text import quoted
 from everyclass.errors import InputError, InputTypeError
 
 __all__ = ["as_array", "as_float32", "as_floats", "as_ids", "as_labels", "as_names", "stored_names"]
+
+# One number per class is kept in memory: a label of 10**12 is a mistake, not a trillion classes.
+MOST_CLASSES = 10_000_000
 
 
 def as_array(value: Any) -> npt.NDArray[Any]:
@@ -31,9 +36,21 @@ def as_array(value: Any) -> npt.NDArray[Any]:
 
 
 def as_labels(
-    value: Any, *, num_classes: int | None = None, length: int | None = None, name: str = "labels"
+    value: Any,
+    *,
+    num_classes: int | None = None,
+    length: int | None = None,
+    name: str = "labels",
+    first_row: int | None = None,
 ) -> npt.NDArray[np.int64]:
     """Return (n,) int64 labels, or say what is wrong with them.
+
+    Args:
+        value: the labels.
+        num_classes: C, or None where the labels themselves say it.
+        length: how many there must be.
+        name: what to call them.
+        first_row: where they begin in what they are a part of; None if they are all.
 
     Raises:
         InputTypeError: floats, strings or booleans.
@@ -52,18 +69,27 @@ def as_labels(
     if labels.dtype.kind == "u" and labels.max() > np.iinfo(np.int64).max:
         raise InputError(f"{name} holds {labels.max()}, which is no class index.")
     labels = labels.astype(np.int64)
-    bad = labels < 0 if num_classes is None else (labels < 0) | (labels >= num_classes)
-    if bad.any():
+    limit = MOST_CLASSES if num_classes is None else num_classes
+    if labels.min() < 0 or labels.max() >= limit:
+        bad = (labels < 0) | (labels >= limit)
         row = int(np.flatnonzero(bad)[0])
-        bound = "0.." if num_classes is None else f"0..{num_classes - 1}"
-        raise InputError(
-            f"{name}[{row}] is {labels[row]}, outside {bound} ({int(bad.sum())} such)."
-        )
+        bound = "0.." if num_classes is None and labels[row] < 0 else f"0..{limit - 1}"
+        where, count = row + (first_row or 0), int(bad.sum())
+        such = f"{count} such" if first_row is None else f"at least {count} such"
+        raise InputError(f"{name}[{where}] is {labels[row]}, outside {bound} ({such}).")
     return labels
 
 
-def as_floats(value: Any, *, name: str, ndim: tuple[int, ...]) -> npt.NDArray[np.floating[Any]]:
+def as_floats(
+    value: Any, *, name: str, ndim: tuple[int, ...], first_row: int | None = None
+) -> npt.NDArray[np.floating[Any]]:
     """Return a finite, non-empty floating-point array, or say what is wrong with it.
+
+    Args:
+        value: the array.
+        name: what to call it.
+        ndim: how many dimensions it may have.
+        first_row: where it begins in what it is a part of; None if it is all.
 
     Raises:
         InputTypeError: not numbers.
@@ -82,10 +108,10 @@ def as_floats(value: Any, *, name: str, ndim: tuple[int, ...]) -> npt.NDArray[np
     finite = np.isfinite(array)
     if not finite.all():
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        place = [where[0] + (first_row or 0), *where[1:]]
         count = array.size - int(finite.sum())
-        raise InputError(
-            f"{name}{list(where)} is {array[where]}; {count} of {array.size} values are not finite."
-        )
+        such = f"{count} of {array.size}" if first_row is None else f"at least {count}"
+        raise InputError(f"{name}{place} is {array[where]}; {such} values are not finite.")
     return array
 
 
@@ -117,8 +143,8 @@ def as_names(value: Sequence[str] | None, num_classes: int) -> tuple[str, ...] |
     if len(names) != num_classes:
         raise InputError(f"There are {len(names)} class names and {num_classes} classes.")
     if len(set(names)) != len(names):
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise InputError(f"The class name {twice!r} stands twice.")
+        ((twice, _),) = Counter(names).most_common(1)
+        raise InputError(f"The class name {quoted(twice)} stands twice.")
     return names
 
 

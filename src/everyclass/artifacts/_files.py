@@ -9,8 +9,12 @@ import math
 import os
 import re
 import tempfile
+<<<<<<< HEAD
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+=======
+from collections.abc import Iterator, Mapping
+>>>>>>> wip-h2
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +23,6 @@ import numpy as np
 from everyclass.errors import (
     EveryclassError,
     FileFormatError,
-    InputError,
     MissingFileError,
     OutputError,
     OutputExistsError,
@@ -29,14 +32,11 @@ __all__ = [
     "atomic_write",
     "check_free",
     "existing_file",
-    "load_safetensors",
+    "first_line",
     "plain_json",
     "prepare_folder",
     "read_json",
-    "read_npz",
-    "save_safetensors",
     "write_json",
-    "write_npz",
 ]
 
 
@@ -215,119 +215,5 @@ def plain_json(value: Any) -> Any:
     return value
 
 
-def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays as an uncompressed ``.npz`` without pickled objects."""
-    for name, array in arrays.items():
-        if array.dtype.hasobject:
-            raise InputError(f"The array {name!r} holds Python objects and is not written.")
-    with atomic_write(path) as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
-
-
-def read_npz(path: str | Path, what: str = ".npz file") -> dict[str, np.ndarray]:
-    """Read every array of an ``.npz`` file without executing anything.
-
-    The size that each member claims in its header is compared with what the archive holds and
-    with the memory that is free before any of it is read.
-
-    Raises:
-        MissingFileError: nothing is there.
-        FileFormatError: not an ``.npz`` file, truncated, with pickled objects, or claiming more
-            bytes than it holds or than memory is free.
-    """
-    path = existing_file(path, what)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            _check_claims(path, archive, members)
-            arrays = {}
-            for member in members:
-                with archive.open(member) as stream:
-                    name = member.filename.removesuffix(".npy")
-                    arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
-            return arrays
-    except FileFormatError:
-        raise
-    except Exception as error:  # zlib.error, tokenize.TokenError, …: bytes can be wrong in any way
-        raise FileFormatError(
-            f"{path} is not a readable .npz file ({first_line(error)}); "
-            "write it with numpy.savez, or check that the copy is complete."
-        ) from error
-
-
-def _check_claims(path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
-    free = _free_memory()
-    total = 0
-    for member in members:
-        with archive.open(member) as stream:
-            version = np.lib.format.read_magic(stream)
-            reader = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = reader(stream)
-        if dtype.hasobject:
-            raise FileFormatError(
-                f"{path} holds pickled Python objects in {member.filename!r}; they are never "
-                "loaded: save plain numbers or strings instead."
-            )
-        claimed = math.prod(shape) * max(dtype.itemsize, 1)  # an empty string takes none
-        if claimed > member.file_size:
-            raise FileFormatError(
-                f"{path} is damaged: {member.filename!r} claims {claimed:,} bytes and the archive "
-                f"holds {member.file_size:,}."
-            )
-        total += claimed
-    if total > free:
-        raise FileFormatError(
-            f"{path} unpacks to {total:,} bytes, more than the {free:,} bytes of free memory."
-        )
-
-
-def _free_memory() -> int:
-    try:
-        with open("/proc/meminfo", encoding="ascii") as stream:
-            for line in stream:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # other systems: all there is
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return 1 << 36
-
-
 def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def save_safetensors(
-    path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
-) -> None:
-    """Write named arrays and string metadata as one ``.safetensors`` file."""
-    from safetensors.numpy import save
-
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    with atomic_write(path) as stream:
-        stream.write(save(contiguous, metadata=dict(metadata)))
-
-
-def load_safetensors(
-    path: str | Path, what: str = "safetensors file"
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read every array and the metadata of a ``.safetensors`` file.
-
-    Raises:
-        MissingFileError: nothing is there.
-        FileFormatError: not a safetensors file, or truncated.
-    """
-    from safetensors import safe_open
-
-    path = existing_file(path, what)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return arrays, dict(file.metadata() or {})
-    except Exception as error:  # a dtype that NumPy lacks is an AttributeError
-        raise FileFormatError(f"{path} is not a readable {what}: {first_line(error)}.") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts._checks import as_array, as_labels, as_names
-from everyclass.artifacts._files import atomic_write, existing_file
+from everyclass.artifacts._class_files import is_index, read_counts
+from everyclass.artifacts._files import atomic_write
+from everyclass.artifacts._text import quoted
 from everyclass.errors import EveryclassError, FileFormatError, InputError, InputTypeError
 
 __all__ = ["ClassCounts", "Group", "GroupRule"]
@@ -98,7 +99,7 @@ class ClassCounts:
         if missing or unknown:
             raise InputError(
                 "class_counts does not fit the class names: "
-                f"missing {missing[:5]}, unknown {unknown[:5]}."
+                f"missing {_listed(missing)}, unknown {_listed(unknown)}."
             )
         return cls([by_name[n] for n in order], names=tuple(order))  # type: ignore[arg-type]
 
@@ -163,14 +164,14 @@ class ClassCounts:
 
     def describe(self, index: int) -> str:
         """Name a class for a message: ``'lynx' (class 7)`` or ``class 7``."""
-        return f"{self.names[index]!r} (class {index})" if self.names else f"class {index}"
+        return f"{quoted(self.names[index])} (class {index})" if self.names else f"class {index}"
 
     def save(self, path: str | Path) -> None:
         """Write a CSV file with the columns ``class`` and ``count``, in class order.
 
         Names that are all numbers would be read back as indices; their column is called ``name``.
         """
-        numbers = self.names is not None and all(map(_is_index, self.names))
+        numbers = self.names is not None and all(map(is_index, self.names))
         names = self.names or tuple(str(c) for c in range(self.num_classes))
         text = io.StringIO()
         # Before Python 3.13 a lone carriage return is not quoted where it has to be.
@@ -183,43 +184,30 @@ class ClassCounts:
 
     @classmethod
     def load(cls, path: str | Path, *, names: Sequence[str] | None = None) -> ClassCounts:
-        """Read a CSV file with the columns ``class`` (name or index; or else ``name``), ``count``.
+        """Read a file of counts.
+
+        A ``.csv`` has the columns ``class`` (name or index; or else ``name``) and ``count``; a
+        ``.json`` holds a list of counts in class order, or an object from name or index to count;
+        an ``.npz`` holds ``class_counts`` (or ``counts``) and perhaps ``class_names``.
 
         Args:
-            path: the file.
+            path: the file; what ends in neither ``.json`` nor ``.npz`` is read as CSV.
             names: class names in class order, which the file's names are put in.
 
         Raises:
             MissingFileError: nothing is there.
-            FileFormatError: the columns are missing, a count is not a whole number ≥ 0, or the
-                classes are not those of ``names``.
+            FileFormatError: not such a file, a class twice, a count that is not a whole number
+                ≥ 0, or the classes are not those of ``names``.
         """
-        path = existing_file(path, "class-counts file")
+        value = read_counts(Path(path), names)
         try:
-            text = io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")
-            rows = list(csv.DictReader(text))
-            key = "name" if rows and "class" not in rows[0] else "class"
-            pairs = {row[key]: int(row["count"]) for row in rows}
-            if None in pairs:
-                raise ValueError("a row is too short")
-        except (KeyError, TypeError, ValueError, csv.Error) as error:
-            raise FileFormatError(
-                f"{path} is not a class-counts file: it needs a header line 'class,count' and a "
-                f"whole number in each row ({type(error).__name__}: {error})."
-            ) from error
-        if len(pairs) != len(rows):
-            raise FileFormatError(f"{path} names a class twice.")
-        by_index = key == "class" and names is None and all(map(_is_index, pairs))
-        try:
-            if by_index and pairs:
-                return cls.of({int(index): count for index, count in pairs.items()})
-            return cls.of(pairs, names=names)
+            return cls.of(value, names=names)
         except EveryclassError as error:
             raise FileFormatError(f"{path}: {error}") from error
 
 
-def _is_index(text: str) -> bool:
-    return re.fullmatch("0|[1-9][0-9]{0,17}", text) is not None
+def _listed(names: list[str]) -> str:
+    return f"[{', '.join(quoted(name) for name in names[:5])}]"
 
 
 def _as_counts(value: Any) -> npt.NDArray[np.int64]:

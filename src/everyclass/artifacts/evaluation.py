@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts._files import read_json, write_json
+from everyclass.artifacts._text import cells, padded, printable, some
 from everyclass.artifacts.class_counts import ClassCounts
 from everyclass.errors import EveryclassError, FileFormatError
 
 __all__ = ["Evaluation"]
 
+_NAME_WIDTH = 40
 _ARRAYS = {"support", "predicted_count", "per_class_recall", "per_class_precision", "per_class_f1"}
 
 
@@ -153,6 +155,10 @@ class Evaluation:
         """A class's name, or its number where names are not known."""
         return self.class_names[index] if self.class_names else str(index)
 
+    def _shown(self, index: int) -> str:
+        """A class's name as a terminal can show it, in a column of bounded width."""
+        return printable(self.class_label(index), _NAME_WIDTH)
+
     def worst_first(self) -> npt.NDArray[np.int64]:
         """The scored classes: never predicted first, then by rising recall."""
         scored = np.flatnonzero(self.support > 0)
@@ -170,9 +176,7 @@ class Evaluation:
         """
         floor = f" ({self.zeros_replaced} zero recalls counted as {self.zero_floor:g})"
         note = floor if self.zeros_replaced else ""
-        lowest = ", ".join(self.class_label(c) for c in self.lowest_classes[:5])
-        more = len(self.lowest_classes) - 5
-        lowest += f" and {more} more" if more > 0 else ""
+        lowest = some([self.class_label(c) for c in self.lowest_classes], most=5)
         lines = [
             f"{self.num_samples:,} images, {self.num_scored} of {self.num_classes} classes scored",
             f"lowest recall      {_percent(self.lowest_recall)}  {lowest}",
@@ -183,29 +187,24 @@ class Evaluation:
         ]
         if self.never_predicted:
             never = [self.class_label(c) for c in self.never_predicted]
-            lines.append(f"never predicted    {len(never)}: {_listed(never)}")
+            lines.append(f"never predicted    {len(never)}: {some(never, most=10)}")
         if self.untestable:
             names = [self.class_label(c) for c in self.untestable]
-            lines.append(f"no test images     {len(names)}: {_listed(names)} (not scored)")
+            lines.append(f"no test images     {len(names)}: {some(names, most=10)} (not scored)")
         order = self.worst_first()
         shown = order if most is None else order[:most]
-        width = max([5, *(len(self.class_label(int(c))) for c in shown)])
+        width = max([5, *(cells(self._shown(int(c))) for c in shown)])
         lines += ["", f"{'class':<{width}}  recall  precision  images  given  trained on"]
         for c in shown:
             trained = f"{self.class_counts.counts[c]:>10,}" if self.class_counts else f"{'–':>10}"
             lines.append(
-                f"{self.class_label(int(c)):<{width}}  {_percent(self.per_class_recall[c])}"
+                f"{padded(self._shown(int(c)), width)}  {_percent(self.per_class_recall[c])}"
                 f"     {_percent(self.per_class_precision[c])}  {self.support[c]:>6,}"
                 f"  {self.predicted_count[c]:>5,}  {trained}"
             )
         if len(shown) < len(order):
             lines.append(f"… and {len(order) - len(shown)} classes with higher recall")
         return "\n".join(lines)
-
-
-def _listed(names: list[str], most: int = 10) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _percent(value: float) -> str:

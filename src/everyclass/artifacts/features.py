@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.artifacts._archives import read_npz, write_npz
 from everyclass.artifacts._checks import (
     as_float32,
     as_floats,
@@ -17,7 +18,6 @@ from everyclass.artifacts._checks import (
     as_names,
     stored_names,
 )
-from everyclass.artifacts._files import read_npz, write_npz
 from everyclass.artifacts.class_counts import ClassCounts
 from everyclass.artifacts.head import Head
 from everyclass.errors import EveryclassError, FileFormatError, InputError

@@ -10,8 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.artifacts._archives import (
+    load_safetensors,
+    read_npz,
+    save_safetensors,
+    write_npz,
+)
 from everyclass.artifacts._checks import as_float32, as_floats
-from everyclass.artifacts._files import load_safetensors, read_npz, save_safetensors, write_npz
 from everyclass.errors import EveryclassError, FileFormatError, InputError
 
 __all__ = ["Head", "HeadKind"]

@@ -38,5 +38,14 @@ def main(arguments: list[str] | None = None) -> None:
             code = 1
             kind = type(error).__name__
             message = f"Error: {kind}: {error} (a defect of everyclass; --debug shows where)"
-    print(message, file=sys.stderr)
+    print(_printable(message), file=sys.stderr)
     sys.exit(code)
+
+
+def _printable(message: str) -> str:
+    """A message in which a file's name or content cannot steer the terminal."""
+    if message.isprintable():
+        return message
+    from everyclass.artifacts import escaped
+
+    return escaped(message, isolates=True)

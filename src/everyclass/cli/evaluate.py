@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everyclass.cli.options import Json, print_json
+from everyclass.cli.options import Json, Quiet, print_json, shown
+
+if TYPE_CHECKING:
+    from everyclass.metrics import GateResult
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="Predictions: .npz, .safetensors, .csv, .parquet.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Predictions: .npz, .npy, .safetensors, .csv, .parquet, or a saved --state; "
+            "several are parts of one set.",
+        ),
+    ],
     counts: Annotated[
-        Path | None, typer.Option(help="Training images per class: a CSV with class,count.")
+        Path | None,
+        typer.Option(help="Training images per class: .csv with class,count, .json or .npz."),
+    ] = None,
+    class_names: Annotated[
+        Path | None,
+        typer.Option(help="Class names in class order: .txt, one a line, or .json (id2label too)."),
     ] = None,
     scores: Annotated[
-        str | None, typer.Option(help="What columns named as classes hold: logits or probs.")
+        str | None,
+        typer.Option(help="What an .npy, or columns named as classes, hold: logits or probs."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="An .npy of the true classes, for a file without any.")
     ] = None,
     labels_column: Annotated[str, typer.Option(help="Column of the true classes.")] = "labels",
     predicted_column: Annotated[
@@ -27,31 +46,73 @@ def evaluate(
     zero_floor: Annotated[
         float, typer.Option(help="Stands for a recall of zero in the means.")
     ] = 1e-3,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GATE",
+            help='End with exit code 1 if this is true, e.g. "lowest_recall < 0.05", '
+            '"recall[\'lynx\'] < 90%", "drop(baseline.npz) > 0.02" (largest loss of recall of '
+            'any class), "lower(harmonic_mean) < 0.5" (end of its interval). May be repeated.',
+        ),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the gates as JUnit XML.")] = None,
+    github: Annotated[
+        bool, typer.Option("--github", help="Print the gates as GitHub annotations.")
+    ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Write counts and sums (.npz), to be judged with other parts later."),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="List every class.")] = False,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Judge a classifier class by class, the worst first.
+    """Judge a classifier class by class, the worst first; files may be larger than memory.
 
-    Example: everyclass evaluate predictions.parquet --counts counts.csv
+    Example: everyclass evaluate predictions.parquet --counts counts.csv --fail-if "lowest_recall <
+    0.05"
     """
     from everyclass import metrics
-    from everyclass.artifacts import ClassCounts, Predictions
+    from everyclass.artifacts import load_class_names
     from everyclass.errors import InputError
 
-    if scores not in (None, "logits", "probs"):
-        raise InputError(f"--scores must be logits or probs; got {scores!r}.")
-    predictions = Predictions.load(
-        file,
-        scores=scores,  # type: ignore[arg-type]
-        labels_column=labels_column,
-        predicted_column=predicted_column,
+    gates = metrics.read_gates(fail_if or [])
+    if (junit or github) and not gates:
+        raise InputError("--junit and --github report gates; give at least one --fail-if.")
+    options = {
+        "scores": scores,
+        "labels_column": labels_column,
+        "predicted_column": predicted_column,
+        "class_names": None if class_names is None else load_class_names(class_names),
+        "show": shown(quiet),
+    }
+    judged = metrics.state_of_files(*files, labels=labels, class_counts=counts, **options)
+    evaluation = judged.evaluation(zero_floor=zero_floor)
+    results = metrics.judge_gates(
+        evaluation,
+        gates,
+        lambda path: metrics.evaluation_of_file(path, zero_floor=zero_floor, **options),
     )
-    if counts is not None:
-        predictions = predictions.with_counts(
-            ClassCounts.load(counts, names=predictions.class_names)
-        )
-    evaluation = metrics.evaluate(predictions, zero_floor=zero_floor)
+    if state is not None:
+        judged.save(state)
     if json:
-        print_json(evaluation.to_dict())
+        said = evaluation.to_dict()
+        print_json({**said, "gates": [r.to_dict() for r in results]} if gates else said)
     else:
         typer.echo(evaluation.table(most=None if every else 20))
+    _report(results, junit, github, json)
+    metrics.check_results(results)
+
+
+def _report(results: tuple[GateResult, ...], junit: Path | None, github: bool, json: bool) -> None:
+    from everyclass import reporting
+    from everyclass.artifacts import atomic_write
+
+    if results and not json:
+        typer.echo("\n" + reporting.gate_table(results))
+    if github:
+        # GitHub reads both streams; JSON on stdout stays JSON.
+        typer.echo(reporting.github_annotations(results), err=json)
+    if junit is not None:
+        with atomic_write(junit) as stream:
+            stream.write(reporting.junit_xml(results))

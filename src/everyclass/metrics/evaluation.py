@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from everyclass.artifacts import ClassCounts, Evaluation, GroupRule, Predictions
+from everyclass.artifacts import ClassCounts, Evaluation, Predictions
 from everyclass.errors import InputError, InputTypeError
-from everyclass.metrics.recall import (
-    count_outcomes,
-    divide,
-    geometric_mean,
-    harmonic_mean,
-    worst_mean,
-)
-from everyclass.metrics.scores import score_numbers
+from everyclass.metrics.state import EvaluationState
 
 __all__ = ["evaluate"]
-
-WORST_PERCENT = (1, 5, 10)
-QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
 
 def evaluate(
@@ -76,52 +62,6 @@ def evaluate(
             f"evaluate takes a Predictions, or labels= and one of logits=, probs=, predicted=; got "
             f"a {type(predictions).__name__}."
         )
-    classes = predictions.num_classes
-    support, given, right = count_outcomes(predictions.labels, predictions.top, classes)
-    recall = divide(right, support)
-    precision = divide(right, given)
-    scored = support > 0
-    lowest = float(np.nanmin(recall))
-    numbers = {} if predictions.scores is None else asdict(score_numbers(predictions))
-    return Evaluation(
-        num_samples=len(predictions),
-        num_classes=classes,
-        num_scored=int(scored.sum()),
-        accuracy=float(right.sum() / len(predictions)),
-        balanced_accuracy=float(recall[scored].mean()),
-        geometric_mean=geometric_mean(recall, zero_floor=zero_floor),
-        harmonic_mean=harmonic_mean(recall, zero_floor=zero_floor),
-        zero_floor=zero_floor,
-        zeros_replaced=int((recall == 0).sum()),
-        lowest_recall=lowest,
-        lowest_classes=tuple(np.flatnonzero(recall == lowest).tolist()),
-        worst={str(p): worst_mean(recall, p) for p in WORST_PERCENT},
-        recall_quantiles={str(q): float(np.nanquantile(recall, q)) for q in QUANTILES},
-        groups=_group_means(recall, predictions.class_counts),
-        never_predicted=tuple(np.flatnonzero(scored & (given == 0)).tolist()),
-        untestable=tuple(np.flatnonzero(~scored).tolist()),
-        support=support,
-        predicted_count=given,
-        per_class_recall=recall,
-        per_class_precision=precision,
-        # 2PR/(P+R) in counts, which is defined where nothing was predicted: F1 = 0 there.
-        per_class_f1=np.where(scored, divide(2 * right, support + given), np.nan),
-        class_names=predictions.class_names,
-        class_counts=predictions.class_counts,
-        **numbers,
-    )
-
-
-def _group_means(
-    recall: npt.NDArray[np.float64], counts: ClassCounts | None
-) -> dict[str, dict[str, float | None]] | None:
-    if counts is None:
-        return None
-    means: dict[str, dict[str, float | None]] = {}
-    for rule in get_args(GroupRule):
-        groups = counts.groups(rule)
-        means[rule] = {}
-        for group in ("many", "medium", "few"):
-            of_group = recall[(groups == group) & ~np.isnan(recall)]
-            means[rule][group] = float(of_group.mean()) if of_group.size else None
-    return means
+    state = EvaluationState()
+    state.update(predictions)
+    return state.evaluation(zero_floor=zero_floor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from everyclass.artifacts import Predictions
 
-__all__ = ["ScoreNumbers", "log_probabilities", "score_numbers"]
+__all__ = ["BINS", "ScoreNumbers", "ScoreSums", "log_probabilities"]
 
 BINS = 15
-_CHUNK_VALUES = 1 << 24
+_CHUNK_VALUES = 1 << 20
+
+Floats = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,7 @@ class ScoreNumbers:
     geometric_mean_loss: float
 
 
-def log_probabilities(
-    scores: npt.NDArray[np.floating[Any]], *, are_logits: bool
-) -> npt.NDArray[np.float64]:
+def log_probabilities(scores: Floats, *, are_logits: bool) -> npt.NDArray[np.float64]:
     """(n, C) float64 log-probabilities of logits or probabilities; −inf for a probability of 0."""
     scores = scores.astype(np.float64)
     if are_logits:
@@ -51,65 +51,140 @@ def log_probabilities(
         return np.asarray(np.log(scores))
 
 
-def score_numbers(predictions: Predictions) -> ScoreNumbers:
-    """Compute every number that needs scores, in chunks of rows, in float64.
+@dataclass
+class ScoreSums:
+    """What has to be known of images to compute :class:`ScoreNumbers`: sums, in float64.
 
-    Args:
-        predictions: with logits or probabilities.
+    The sums of two sets of images, added up, are those of both together.
+
+    Attributes:
+        top5: how many images have their class among the five highest scores.
+        log_loss: Σ −log p_y.
+        squares: Σ Σ_c (p_c − [c = y])².
+        confidence: (15, 3); per bin of the top class's p: images, Σ p, and how many are right.
+        gaps: (C, 15); per class and bin of its p_c: Σ (p_c − [c = y]).
+        log_p: (C,) log Σ p_y over the images of each class; −inf for none.
     """
-    scores = predictions.scores
-    assert scores is not None
-    n, classes = scores.shape
-    labels = predictions.labels
-    top = predictions.top
-    log_p_label = np.empty(n)
-    confidence = np.empty(n)
-    rank = np.empty(n, dtype=np.int64)
-    brier = 0.0
-    bins_mass = np.zeros(classes * BINS)
-    step = max(1, _CHUNK_VALUES // classes)
-    for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
-        chunk = scores[rows]
-        log_p = log_probabilities(chunk, are_logits=predictions.logits is not None)
-        p = np.exp(log_p) if predictions.logits is not None else chunk.astype(np.float64)
-        here = np.arange(len(p))
-        label = labels[rows, None]
-        of_label = np.take_along_axis(chunk, label, axis=1)
-        before = (chunk > of_label) | ((chunk == of_label) & (np.arange(classes) < label))
-        rank[rows] = before.sum(axis=1)
-        log_p_label[rows] = log_p[here, labels[rows]]
-        confidence[rows] = p[here, top[rows]]
-        brier += (p * p).sum() - 2 * p[here, labels[rows]].sum() + len(p)
-        where = np.minimum((p * BINS).astype(np.int64), BINS - 1) + np.arange(classes) * BINS
-        bins_mass += np.bincount(where.ravel(), weights=p.ravel(), minlength=classes * BINS)
-        # What is true of the label's bin is subtracted as an outcome of one.
-        np.subtract.at(bins_mass, where[here, labels[rows]], 1.0)
-    support = np.bincount(labels, minlength=classes)
-    gaps = np.abs(bins_mass).reshape(classes, BINS).sum(axis=1) / n
-    log_mean = _log_mean_per_class(log_p_label, labels, support)
-    return ScoreNumbers(
-        top5_accuracy=float((rank < 5).mean()),
-        negative_log_likelihood=float(-log_p_label.mean()),
-        brier_score=float(brier / n),
-        calibration_error=_calibration_error(confidence, top == labels),
-        classwise_calibration_error=float(gaps[support > 0].mean()),
-        geometric_mean_loss=float(-log_mean.mean()),
-    )
+
+    top5: int
+    log_loss: float
+    squares: float
+    confidence: npt.NDArray[np.float64]
+    gaps: npt.NDArray[np.float64]
+    log_p: npt.NDArray[np.float64]
+
+    @classmethod
+    def none(cls, num_classes: int) -> ScoreSums:
+        """The sums over no image."""
+        gaps = np.zeros((num_classes, BINS))
+        return cls(0, 0.0, 0.0, np.zeros((BINS, 3)), gaps, np.full(num_classes, -np.inf))
+
+    def add(self, predictions: Predictions) -> None:
+        """Add images, a few rows at a time."""
+        scores = predictions.scores
+        assert scores is not None
+        step = max(1, _CHUNK_VALUES // scores.shape[1])
+        for start in range(0, len(scores), step):
+            rows = slice(start, start + step)
+            self._add(
+                scores[rows],
+                predictions.labels[rows],
+                predictions.top[rows],
+                predictions.logits is not None,
+            )
+
+    def _add(
+        self,
+        scores: Floats,
+        labels: npt.NDArray[np.int64],
+        top: npt.NDArray[np.int64],
+        are_logits: bool,
+    ) -> None:
+        here = np.arange(len(scores))
+        self.top5 += _in_top5(scores, labels)
+        p, log_p_label = _probabilities(scores, labels, are_logits)
+        p_label, p_top = p[here, labels], p[here, top]
+        self.log_loss -= float(log_p_label.sum())
+        self.squares += float(np.vdot(p, p) - 2 * p_label.sum() + len(p))
+        bins = _bins(p_top)
+        for column, weights in enumerate((None, p_top, top == labels)):
+            self.confidence[:, column] += np.bincount(bins, weights, minlength=BINS)
+        self._add_gaps(p, labels, p_label)
+        classes, log_sums = _log_sums(log_p_label, labels)
+        self.log_p[classes] = np.logaddexp(self.log_p[classes], log_sums)
+
+    def _add_gaps(self, p: Floats, labels: npt.NDArray[np.int64], p_label: Floats) -> None:
+        """Add to the bins of each class; overwrites ``p``."""
+        flat, gaps = p.ravel(), self.gaps.ravel()
+        # Fewer than 15 values of a row can lie above the first bin; the others are summed as such.
+        above = np.flatnonzero(p * BINS >= 1)
+        bins = above % p.shape[1] * BINS + _bins(flat[above])
+        gaps += np.bincount(bins, flat[above], minlength=gaps.size)
+        flat[above] = 0
+        self.gaps[:, 0] += p.sum(axis=0)
+        np.subtract.at(gaps, labels * BINS + _bins(p_label), 1.0)
+
+    def merge(self, other: ScoreSums) -> None:
+        """Add the sums over other images."""
+        for field in fields(self):
+            add = np.logaddexp if field.name == "log_p" else np.add
+            mine = add(getattr(self, field.name), getattr(other, field.name))
+            setattr(self, field.name, mine if mine.ndim else mine.item())
+
+    def numbers(self, support: npt.NDArray[np.int64]) -> ScoreNumbers:
+        """Compute the numbers.
+
+        Args:
+            support: (C,) images of each class.
+        """
+        n, scored = int(support.sum()), support > 0
+        _, confidence, right = self.confidence.T
+        log_means = self.log_p[scored] - np.log(support[scored])
+        return ScoreNumbers(
+            top5_accuracy=self.top5 / n,
+            negative_log_likelihood=self.log_loss / n,
+            brier_score=self.squares / n,
+            calibration_error=float(np.abs(confidence - right).sum() / n),
+            classwise_calibration_error=float(np.abs(self.gaps[scored]).sum(axis=1).mean() / n),
+            geometric_mean_loss=float(-log_means.mean()),
+        )
 
 
-def _calibration_error(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> float:
-    where = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    gap = np.bincount(where, weights=confidence - right, minlength=BINS)
-    return float(np.abs(gap).sum() / len(confidence))
+def _probabilities(
+    scores: Floats, labels: npt.NDArray[np.int64], are_logits: bool
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Probabilities, in an array of their own, and the logarithm of each label's."""
+    p = scores.astype(np.float64, order="C")
+    here = np.arange(len(p))
+    if not are_logits:
+        with np.errstate(divide="ignore"):
+            return p, np.log(p[here, labels])
+    with np.errstate(over="ignore"):  # logits further apart than a double reaches
+        p -= p.max(axis=1, keepdims=True)
+    of_label = p[here, labels]
+    np.exp(p, out=p)
+    total = p.sum(axis=1)
+    p /= total[:, None]
+    return p, of_label - np.log(total)
 
 
-def _log_mean_per_class(
-    log_p: npt.NDArray[np.float64],
-    labels: npt.NDArray[np.int64],
-    support: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
+def _in_top5(scores: Floats, labels: npt.NDArray[np.int64]) -> int:
+    of_label = np.take_along_axis(scores, labels[:, None], axis=1)
+    sure = (scores >= of_label).sum(axis=1) <= 5
+    scores, of_label, labels = scores[~sure], of_label[~sure], labels[~sure, None]
+    first = (scores == of_label) & (np.arange(scores.shape[1]) < labels)
+    before = (scores > of_label) | first
+    return int(sure.sum() + (before.sum(axis=1) < 5).sum())
+
+
+def _bins(p: Floats) -> npt.NDArray[np.int64]:
+    return np.minimum((p * BINS).astype(np.int64), BINS - 1)
+
+
+def _log_sums(
+    log_p: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The classes among the labels, and of each the logarithm of its images' summed p."""
     order = np.argsort(labels, kind="stable")
-    counts = support[support > 0]
-    starts = np.cumsum(counts) - counts
-    return np.logaddexp.reduceat(log_p[order], starts) - np.log(counts)
+    classes, starts = np.unique(labels[order], return_index=True)
+    return classes, np.logaddexp.reduceat(log_p[order], starts)

@@ -1,11 +1,15 @@
-"""From the evaluations of a rescue to one HTML file, and to the paper's figures."""
+"""From evaluations to one HTML file, to the paper's figures, and to what gates print."""
 
 from everyclass.reporting.charts import recall_chart, recalls_chart
 from everyclass.reporting.data import RescueReport, recall_rows
+from everyclass.reporting.gates import gate_table, github_annotations, junit_xml
 from everyclass.reporting.html import render_report, write_report
 
 __all__ = [
     "RescueReport",
+    "gate_table",
+    "github_annotations",
+    "junit_xml",
     "recall_chart",
     "recall_rows",
     "recalls_chart",

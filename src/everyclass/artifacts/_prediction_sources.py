@@ -1,0 +1,132 @@
+"""A file of predictions, whatever its format, as pieces of named arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from everyclass.artifacts._files import existing_file
+from everyclass.artifacts._prediction_arrays import ArraySource
+from everyclass.artifacts._prediction_tables import TableSource
+from everyclass.artifacts._text import quoted, some
+from everyclass.errors import FileFormatError, InputError
+
+__all__ = ["PredictionSource", "RepeatedIds", "open_source"]
+
+_ARRAYS = (".npz", ".npy", ".safetensors")
+_TABLES = (".csv", ".parquet")
+
+
+class PredictionSource(Protocol):
+    """Reads predictions in pieces.
+
+    Attributes:
+        class_names: C names, where the file or the caller says them.
+        class_counts: what the file says of training images per class.
+        unit, total, done: what progress counts, how much there is, how much has been read.
+    """
+
+    class_names: tuple[str, ...] | None
+
+    @property
+    def class_counts(self) -> Any: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def done(self) -> int: ...
+
+    def pieces(self, values: int) -> Iterator[dict[str, Any]]:
+        """Labels, one of logits, probs and predicted, and ids: of so many scores at once."""
+
+    def whole(self) -> dict[str, Any]:
+        """The same of all rows."""
+
+
+def open_source(
+    path: str | Path,
+    *,
+    scores: Literal["logits", "probs"] | None = None,
+    labels: str | Path | None = None,
+    labels_column: str = "labels",
+    predicted_column: str = "predicted",
+    class_names: Sequence[str] | None = None,
+) -> PredictionSource:
+    """Open a file of predictions; the arguments are those of ``Predictions.load``.
+
+    Raises:
+        MissingFileError: nothing is there.
+        FileFormatError: not such a file, or without what is needed.
+    """
+    path = existing_file(path, "predictions file")
+    ending = path.suffix.lower()
+    if scores not in (None, "logits", "probs"):
+        raise InputError(f"--scores must be logits or probs; got {quoted(scores)}.")
+    if ending not in _ARRAYS + _TABLES:
+        raise FileFormatError(
+            f"{path} ends in {quoted(ending)}; predictions are read from "
+            f"{', '.join(_ARRAYS + _TABLES)}."
+        )
+    if ending in _TABLES:
+        if labels is not None:
+            raise InputError(
+                f"{path} is a table, which holds its labels in a column; name the column with "
+                "--labels-column instead of a file with --labels."
+            )
+        return TableSource(path, scores, labels_column, predicted_column, class_names)
+    source = ArraySource(path, scores, None if labels is None else Path(labels))
+    if class_names is not None:
+        names = tuple(str(name) for name in class_names)
+        if source.class_names not in (None, names):
+            raise FileFormatError(
+                f"{path} names its classes {some(source.class_names or ())}, and class_names says "
+                f"{some(names)}; leave class_names out."
+            )
+        source.class_names = names
+    return source
+
+
+class RepeatedIds:
+    """Refuses a file that holds an image twice; looks at its first four million ids."""
+
+    _MOST = 1 << 22
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        self._chunks: list[Any] = []
+        self._count = 0
+
+    def see(self, ids: Any) -> None:
+        """Take the next ids; None where there are none."""
+        import pyarrow as pa
+
+        if ids is None or self._count >= self._MOST:
+            return
+        self._chunks.append(pa.array(ids))
+        self._count += len(ids)
+
+    def check(self) -> None:
+        """Compare all ids that were seen.
+
+        Raises:
+            InputError: one of them stands twice.
+        """
+        import pyarrow as pa
+
+        if not self._chunks:
+            return
+        codes = pa.chunked_array(self._chunks).combine_chunks().dictionary_encode()
+        if len(codes.dictionary) == len(codes):
+            return
+        # Codes are given in the order of appearance, so before a repeated one they count rows.
+        numbers = codes.indices.to_numpy()
+        again = int((numbers != np.arange(len(numbers))).argmax())
+        before = int((numbers == numbers[again]).argmax())
+        raise InputError(
+            f"{self._path}: the id {quoted(codes[again].as_py())} stands in rows {before} and "
+            f"{again}; give each image once, or leave the ids out."
+        )

@@ -1,0 +1,125 @@
+"""From files of predictions to an evaluation, in one pass and with little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from everyclass.artifacts import (
+    ClassCounts,
+    Evaluation,
+    PredictionStream,
+    Scores,
+    some,
+)
+from everyclass.errors import EveryclassError, InputError
+from everyclass.metrics.state import EvaluationState
+from everyclass.metrics.state_files import holds_state
+from everyclass.progress import silent
+
+__all__ = ["evaluation_of_file", "state_of_files"]
+
+_LARGE = 1 << 26  # bytes of a file from which on progress is shown
+
+
+def state_of_files(
+    *paths: str | Path,
+    scores: Scores | None = None,
+    labels: str | Path | None = None,
+    labels_column: str = "labels",
+    predicted_column: str = "predicted",
+    class_names: Sequence[str] | None = None,
+    class_counts: Any = None,
+    show: Any = silent,
+) -> EvaluationState:
+    """Judge the predictions of one file, or of several that are parts of one set.
+
+    Files are read in pieces, so they may be far larger than memory. Ids are compared within each
+    file, up to four million.
+
+    Args:
+        paths: ``.npz``, ``.npy``, ``.safetensors``, ``.csv``, ``.parquet``, in the forms that
+            :meth:`Predictions.load` reads; or states that :meth:`EvaluationState.save` wrote.
+        scores: what an ``.npy``, an array called ``scores``, or columns named as classes hold:
+            "logits" or "probs".
+        labels: an ``.npy`` of the true classes, for one array file without any.
+        labels_column, predicted_column: columns of a table.
+        class_names: C names. Without them, names in a table's ``labels`` are collected in a pass
+            of its own, and several tables must hold the same.
+        class_counts: training images per class: what :meth:`ClassCounts.of` takes, or the path of
+            a file that :meth:`ClassCounts.load` reads.
+        show: shows progress; :data:`everyclass.progress.silent` or ``progress``.
+
+    Raises:
+        MissingFileError: nothing is there.
+        FileFormatError: not such a file, or without what is needed.
+        InputError: what the files hold does not fit together.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for part, said in enumerate([[0, 0], [1, 0]]):
+        ...     Predictions([0, 1], predicted=said).save(folder / f"{part}.npz")
+        >>> state_of_files(folder / "0.npz", folder / "1.npz").evaluation().accuracy
+        0.25
+    """
+    if labels is not None and len(paths) != 1:
+        raise InputError(f"--labels goes with one file of predictions; got {len(paths)}.")
+    state = EvaluationState(class_names=class_names)
+    for path in paths:
+        if holds_state(path):
+            stored = EvaluationState.load(path)
+            with _named(path):
+                state.merge(stored)
+            continue
+        stream = PredictionStream(
+            path,
+            scores=scores,
+            labels=labels,
+            labels_column=labels_column,
+            predicted_column=predicted_column,
+            class_names=class_names,
+        )
+        _judge(state, stream, show)
+    with _named(*paths):
+        state.check()
+    if isinstance(class_counts, str | Path):
+        class_counts = ClassCounts.load(class_counts, names=state.class_names)
+    if class_counts is not None:
+        state.class_counts = class_counts
+    return state
+
+
+def _judge(state: EvaluationState, stream: PredictionStream, show: Any) -> None:
+    shown = show if stream.path.stat().st_size >= _LARGE else silent
+    with shown(f"judging {stream.path.name}", stream.total, stream.unit) as task:
+        done = 0
+        for part in stream:
+            with _named(stream.path):
+                state.update(part)
+            task.advance(stream.done - done)
+            done = stream.done
+
+
+@contextmanager
+def _named(*paths: str | Path) -> Iterator[None]:
+    """Say which file an error is about."""
+    try:
+        yield
+    except EveryclassError as error:
+        raise type(error)(f"{some(paths, most=3, width=400)}: {error}") from error
+
+
+def evaluation_of_file(path: str | Path, *, zero_floor: float = 1e-3, **options: Any) -> Evaluation:
+    """An evaluation from whatever holds one: a ``.json`` of it, predictions, or a saved state.
+
+    Args:
+        path: the file.
+        zero_floor: as in ``evaluate``.
+        options: as in :func:`state_of_files`.
+    """
+    if Path(path).suffix.lower() == ".json":
+        return Evaluation.load(path)
+    return state_of_files(path, **options).evaluation(zero_floor=zero_floor)

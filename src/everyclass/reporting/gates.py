@@ -1,0 +1,77 @@
+"""What gates said, for people, for JUnit's readers, and for GitHub's pull requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from everyclass.artifacts import escaped, padded, printable
+from everyclass.metrics import GateResult
+
+__all__ = ["gate_table", "github_annotations", "junit_xml"]
+
+# XML 1.0 has no way to write these, not even as references.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def gate_table(results: Sequence[GateResult]) -> str:
+    """One line a gate: verdict, condition, value."""
+    texts = [printable(result.gate.text, 80) for result in results]
+    width = max(map(len, texts), default=0)
+    lines = [
+        f"{'FAIL' if result.failed else 'pass'}  {padded(text, width)}  {result}"
+        for text, result in zip(texts, results, strict=True)
+    ]
+    return "\n".join(["gates (fail if)", *lines])
+
+
+def junit_xml(results: Sequence[GateResult]) -> bytes:
+    """A JUnit file with one test case a gate."""
+    counts = {
+        "tests": str(len(results)),
+        "failures": str(sum(result.failed for result in results)),
+        "errors": "0",
+    }
+    root = ElementTree.Element("testsuites", counts)
+    suite = ElementTree.SubElement(root, "testsuite", {"name": "everyclass", **counts})
+    for result in results:
+        text = _xml_text(result.gate.text)
+        case = ElementTree.SubElement(
+            suite, "testcase", {"classname": "everyclass.gate", "name": f"fail if {text}"}
+        )
+        said = _xml_text(f"{result.gate.text} is {result}")
+        if result.failed:
+            ElementTree.SubElement(case, "failure", {"type": "gate", "message": said}).text = said
+        else:
+            ElementTree.SubElement(case, "system-out").text = said
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def _xml_text(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def github_annotations(results: Sequence[GateResult]) -> str:
+    """Workflow commands that GitHub Actions turns into annotations: errors, and one notice."""
+    lines = [
+        f"::error title={_property('everyclass gate failed')}::"
+        + _message(f"{result.gate.text} is {result}")
+        for result in results
+        if result.failed
+    ]
+    passed = len(results) - len(lines)
+    if passed:
+        what = "1 gate" if passed == 1 else f"{passed} gates"
+        lines.append(f"::notice title={_property('everyclass')}::{_message(what + ' passed')}")
+    return "\n".join(lines)
+
+
+def _message(text: str) -> str:
+    # The three escapes of the format; what else is unprintable must not reach the log either.
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return escaped(text, isolates=True)
+
+
+def _property(text: str) -> str:
+    return _message(text).replace(":", "%3A").replace(",", "%2C")

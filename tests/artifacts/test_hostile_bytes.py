@@ -65,24 +65,21 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "run/config.json": lambda path: Run.open(path.parent),
 }
 # What is plain text may still say something when its end is missing.
-<<<<<<< HEAD
 MAY_BE_CUT = {
     "predictions.csv",
+    "stream.csv",
     "counts.csv",
+    "names.txt",
     "evaluation.json",
     "adjustment.json",
     "run/config.json",
 }
-=======
-MAY_BE_CUT = {"predictions.csv", "stream.csv", "counts.csv", "names.txt", "evaluation.json",
-              "run/config.json"}  # fmt: skip
 
 
 def beside(path: Path) -> Path:
     """A file of good labels."""
     np.save(path.with_name("labels.npy"), LABELS)
     return path.with_name("labels.npy")
->>>>>>> wip-h2
 
 
 @pytest.fixture(scope="module")

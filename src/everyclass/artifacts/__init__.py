@@ -24,11 +24,8 @@ from everyclass.artifacts._files import (
     read_json,
     write_json,
 )
-<<<<<<< HEAD
-from everyclass.artifacts.adjustment import Adjustment
-=======
 from everyclass.artifacts._text import escaped, padded, printable, quoted, some
->>>>>>> wip-h2
+from everyclass.artifacts.adjustment import Adjustment
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
 from everyclass.artifacts.evaluation import Evaluation
 from everyclass.artifacts.features import Features
@@ -44,12 +41,9 @@ from everyclass.artifacts.predictions import (
 from everyclass.artifacts.run import Run, birth_certificate
 
 __all__ = [
-<<<<<<< HEAD
-    "Adjustment",
-=======
     "LOGITS_ARE_PROBS",
     "ONE_CLASS",
->>>>>>> wip-h2
+    "Adjustment",
     "ClassCounts",
     "Evaluation",
     "Features",
@@ -68,11 +62,8 @@ __all__ = [
     "as_names",
     "atomic_write",
     "birth_certificate",
-<<<<<<< HEAD
     "check_free",
-=======
     "escaped",
->>>>>>> wip-h2
     "existing_file",
     "load_class_names",
     "load_safetensors",

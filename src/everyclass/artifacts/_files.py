@@ -9,12 +9,7 @@ import math
 import os
 import re
 import tempfile
-<<<<<<< HEAD
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-=======
-from collections.abc import Iterator, Mapping
->>>>>>> wip-h2
 from pathlib import Path
 from typing import IO, Any
 

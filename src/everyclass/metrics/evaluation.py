@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts, Evaluation, GroupRule, Predictions
 from everyclass.errors import InputError, InputTypeError
+from everyclass.metrics.lowest import lowest_if_equal
 from everyclass.metrics.recall import (
+    WORST_PERCENT,
     count_outcomes,
     divide,
     geometric_mean,
@@ -19,10 +21,10 @@ from everyclass.metrics.recall import (
     worst_mean,
 )
 from everyclass.metrics.scores import score_numbers
+from everyclass.metrics.uncertainty import recall_uncertainty
 
 __all__ = ["evaluate"]
 
-WORST_PERCENT = (1, 5, 10)
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
 
@@ -37,6 +39,9 @@ def evaluate(
     class_counts: Any = None,
     class_names: Sequence[str] | None = None,
     zero_floor: float = 1e-3,
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
 ) -> Evaluation:
     """Judge a classifier class by class.
 
@@ -50,6 +55,9 @@ def evaluate(
         class_names: C names.
         zero_floor: what a recall of exactly zero is replaced by in the geometric and harmonic
             mean (the paper: 1e-3); the lowest recall is never replaced.
+        confidence: of the intervals (docs/intervals.md says which they are).
+        replicates: draws behind the intervals of the geometric and harmonic mean.
+        seed: of these draws.
 
     Returns:
         An :class:`Evaluation`; ``print`` it for a table that begins with the worst classes.
@@ -81,6 +89,8 @@ def evaluate(
     recall = divide(right, support)
     precision = divide(right, given)
     scored = support > 0
+    mean = float(recall[scored].mean())
+    settings = {"confidence": confidence, "replicates": replicates, "seed": seed}
     lowest = float(np.nanmin(recall))
     numbers = {} if predictions.scores is None else asdict(score_numbers(predictions))
     return Evaluation(
@@ -88,7 +98,7 @@ def evaluate(
         num_classes=classes,
         num_scored=int(scored.sum()),
         accuracy=float(right.sum() / len(predictions)),
-        balanced_accuracy=float(recall[scored].mean()),
+        balanced_accuracy=mean,
         geometric_mean=geometric_mean(recall, zero_floor=zero_floor),
         harmonic_mean=harmonic_mean(recall, zero_floor=zero_floor),
         zero_floor=zero_floor,
@@ -108,6 +118,15 @@ def evaluate(
         per_class_f1=np.where(scored, divide(2 * right, support + given), np.nan),
         class_names=predictions.class_names,
         class_counts=predictions.class_counts,
+        lowest_if_equal=lowest_if_equal(support, mean, confidence=confidence)[0],
+        intervals=recall_uncertainty(
+            right,
+            support,
+            class_counts=predictions.class_counts,
+            zero_floor=zero_floor,
+            **settings,  # type: ignore[arg-type]
+        ),
+        interval_settings=settings,
         **numbers,
     )
 

@@ -1,0 +1,34 @@
+"""How numbers and names are printed in plain-text tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["TOO_FEW", "listed", "percent", "percent_range", "too_wide"]
+
+TOO_FEW = "too few to say"
+_WIDEST = 0.5
+
+
+def percent(value: float) -> str:
+    """Six characters, such as ``  3.0%``; a dash for NaN."""
+    return "   –  " if np.isnan(value) else f"{100 * value:5.1f}%"
+
+
+def percent_range(limits: Sequence[float] | None) -> str:
+    """Such as ``[0.6–9.1]``; nothing without limits."""
+    return "" if limits is None else f"[{100 * limits[0]:.1f}–{100 * limits[1]:.1f}]"
+
+
+def too_wide(limits: Sequence[float]) -> bool:
+    """Whether an interval leaves more than half of the scale open, so that it says nothing."""
+    return bool(limits[1] - limits[0] > _WIDEST)
+
+
+def listed(names: Sequence[Any], most: int = 10) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(map(str, names[:most])) + (f" and {rest} more" if rest > 0 else "")

@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from everyclass import losses
-    from everyclass.artifacts import ClassCounts, Evaluation, Features, Head, Predictions, Run
+    from everyclass.artifacts import (
+        ClassCounts,
+        Comparison,
+        Evaluation,
+        Features,
+        Head,
+        Predictions,
+        Run,
+    )
     from everyclass.data import DataConfig, load_dataset
     from everyclass.errors import EveryclassError, InputError
     from everyclass.losses import BalancedSoftmaxLoss, GMLLoss
     from everyclass.methods import get_method
-    from everyclass.metrics import evaluate
+    from everyclass.metrics import compare, compare_all, evaluate, samples_needed
     from everyclass.stages import (
         Ensemble,
         RescueResult,
@@ -36,6 +44,7 @@ __version__ = "0.1.0"
 _HOME = {
     "BalancedSoftmaxLoss": "losses",
     "ClassCounts": "artifacts",
+    "Comparison": "artifacts",
     "DataConfig": "data",
     "Ensemble": "stages",
     "Evaluation": "artifacts",
@@ -49,6 +58,8 @@ _HOME = {
     "Retraining": "stages",
     "Run": "artifacts",
     "Verdict": "stages",
+    "compare": "metrics",
+    "compare_all": "metrics",
     "evaluate": "metrics",
     "extract": "stages",
     "get_method": "methods",
@@ -56,11 +67,13 @@ _HOME = {
     "pretrain": "stages",
     "rescue": "stages",
     "rescue_run": "stages",
+    "samples_needed": "metrics",
 }
 
 __all__ = [
     "BalancedSoftmaxLoss",
     "ClassCounts",
+    "Comparison",
     "DataConfig",
     "Ensemble",
     "Evaluation",
@@ -74,6 +87,8 @@ __all__ = [
     "Retraining",
     "Run",
     "Verdict",
+    "compare",
+    "compare_all",
     "evaluate",
     "extract",
     "get_method",
@@ -82,6 +97,7 @@ __all__ = [
     "pretrain",
     "rescue",
     "rescue_run",
+    "samples_needed",
 ]
 
 

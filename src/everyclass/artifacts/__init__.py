@@ -21,6 +21,7 @@ from everyclass.artifacts._files import (
     write_npz,
 )
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
+from everyclass.artifacts.comparison import Comparison
 from everyclass.artifacts.evaluation import Evaluation
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
@@ -29,6 +30,7 @@ from everyclass.artifacts.run import Run, birth_certificate
 
 __all__ = [
     "ClassCounts",
+    "Comparison",
     "Evaluation",
     "Features",
     "Group",

@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["TOO_FEW", "listed", "percent", "percent_range", "too_wide"]
+__all__ = [
+    "TOO_FEW",
+    "listed",
+    "percent",
+    "percent_range",
+    "points",
+    "points_range",
+    "too_wide",
+]
 
 TOO_FEW = "too few to say"
 _WIDEST = 0.5
@@ -32,3 +40,13 @@ def listed(names: Sequence[Any], most: int = 10) -> str:
     """The first names, and how many more there are."""
     rest = len(names) - most
     return ", ".join(map(str, names[:most])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def points(difference: float) -> str:
+    """Six characters, such as `` +3.0``: percentage points."""
+    return f"{100 * difference:+6.1f}"
+
+
+def points_range(limits: Sequence[float]) -> str:
+    """Such as ``[-0.6 to +9.1]``."""
+    return f"[{100 * limits[0]:+.1f} to {100 * limits[1]:+.1f}]"

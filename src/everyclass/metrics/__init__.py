@@ -1,5 +1,6 @@
 """Per-class judgement: recall, its means, intervals, calibration; NumPy and SciPy only."""
 
+from everyclass.metrics.comparison import compare, compare_all
 from everyclass.metrics.evaluation import evaluate
 from everyclass.metrics.intervals import recall_intervals, weighted_recall_interval
 from everyclass.metrics.lowest import (
@@ -7,7 +8,15 @@ from everyclass.metrics.lowest import (
     lowest_recall_interval,
     worst_mean_interval,
 )
+from everyclass.metrics.mcnemar import (
+    Correction,
+    adjust_p_values,
+    mid_p_mcnemar,
+    paired_difference_intervals,
+)
 from everyclass.metrics.mean_intervals import mean_recall_intervals
+from everyclass.metrics.paired_means import draw_paired_recalls
+from everyclass.metrics.power import images_to_decide, samples_needed
 from everyclass.metrics.recall import (
     geometric_mean,
     harmonic_mean,
@@ -18,16 +27,25 @@ from everyclass.metrics.scores import log_probabilities
 from everyclass.metrics.uncertainty import recall_uncertainty
 
 __all__ = [
+    "Correction",
+    "adjust_p_values",
+    "compare",
+    "compare_all",
+    "draw_paired_recalls",
     "evaluate",
     "geometric_mean",
     "harmonic_mean",
+    "images_to_decide",
     "log_probabilities",
     "lowest_if_equal",
     "lowest_recall_interval",
     "mean_recall_intervals",
+    "mid_p_mcnemar",
+    "paired_difference_intervals",
     "per_class_recall",
     "recall_intervals",
     "recall_uncertainty",
+    "samples_needed",
     "weighted_recall_interval",
     "worst_mean",
     "worst_mean_interval",

@@ -52,7 +52,7 @@ def lowest_recall_interval(
     tail = checked_tail(confidence)
     return (
         float(exact_lower(k, n, tail).min()),
-        float(exact_upper(k, n, _sidak(tail, len(k))).min()),
+        float(exact_upper(k, n, sidak(tail, len(k))).min()),
     )
 
 
@@ -91,7 +91,7 @@ def worst_mean_interval(
     recall = k / n
     below = (recall - exact_lower(k, n, tail)) ** 2
     observed = float(np.sort(recall)[:m].mean())
-    return _lowest_of_sets(recall, below, m), _highest_if_equal(n, m, observed, tail)
+    return max(0.0, lowest_of_sets(recall, below, m)), _highest_if_equal(n, m, observed, tail)
 
 
 def lowest_if_equal(
@@ -149,11 +149,12 @@ def _scored(right: Any, support: Any) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return k[n > 0], n[n > 0]
 
 
-def _sidak(tail: float, tests: int) -> float:
+def sidak(tail: float, tests: int) -> float:
+    """The level of each of so many independent tests that together have the level ``tail``."""
     return float(-np.expm1(np.log1p(-tail) / tests))
 
 
-def _lowest_of_sets(
+def lowest_of_sets(
     centre: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], m: int
 ) -> float:
     """The minimum over sets of m of mean(centre) − √(Σ squares) / m, or less by a hair.
@@ -161,7 +162,7 @@ def _lowest_of_sets(
     √v is the least of v / 2t + t / 2 over t, so every t bounds all sets from below at once by the m
     smallest of centre − squares / 2t; the t of the set so found bounds it better.
     """
-    best, t = 0.0, float(np.sqrt(np.sort(squares)[-m:].sum()))
+    best, t = -1.0, float(np.sqrt(np.sort(squares)[-m:].sum()))
     for _ in range(50):
         if t == 0:
             return max(best, float(np.sort(centre)[:m].mean()))

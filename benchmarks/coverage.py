@@ -1,0 +1,146 @@
+"""How often the intervals hold the truth, and how often the tests see what is not there.
+
+    python benchmarks/coverage.py [--out benchmarks/results/coverage.json]
+
+Recalls are drawn from seven distributions, images from binomials; the intervals of `evaluate` are
+computed and compared with the true numbers. Intervals of one class are not simulated: their coverage
+is a sum over binomial probabilities. Three minutes on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from everyclass import metrics
+
+CLASSES = {10: 200, 100: 80, 1000: 24}  # and how many trials
+IMAGES = (3, 10, 30, 100, 500, "3 to 500")
+NUMBERS = ("accuracy", "balanced_accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
+REPLICATES, FLOOR = 300, 1e-3
+
+
+def recalls(name: str, classes: int, generator: np.random.Generator) -> np.ndarray:
+    here = np.arange(classes)
+    return {
+        "all 0.8": lambda: np.full(classes, 0.8),
+        "beta(8, 2)": lambda: generator.beta(8, 2, classes),
+        "uniform 0.2 to 1": lambda: generator.uniform(0.2, 1, classes),
+        "5 % dead": lambda: np.where(here < max(1, classes // 20), 0, generator.beta(8, 2, classes)),
+        "beta(1.5, 1.5)": lambda: generator.beta(1.5, 1.5, classes),
+        "beta(40, 1)": lambda: generator.beta(40, 1, classes),
+        "10 % at 0.3, else 0.8": lambda: np.where(here < classes // 10, 0.3, 0.8),
+    }[name]()
+
+
+RECALLS = ("all 0.8", "beta(8, 2)", "uniform 0.2 to 1", "5 % dead", "beta(1.5, 1.5)",
+           "beta(40, 1)", "10 % at 0.3, else 0.8")  # fmt: skip
+
+
+def supports(images: int | str, classes: int, generator: np.random.Generator) -> np.ndarray:
+    if isinstance(images, int):
+        return np.full(classes, images)
+    return np.round(np.exp(generator.uniform(np.log(3), np.log(500), classes))).astype(np.int64)
+
+
+def truth(p: np.ndarray, n: np.ndarray) -> dict[str, float]:
+    worst = {f"worst {w} %": metrics.worst_mean(p, w) for w in (1, 5, 10)}
+    return {
+        "accuracy": float(p @ n / n.sum()),
+        "balanced_accuracy": float(p.mean()),
+        "geometric_mean": metrics.geometric_mean(np.maximum(p, FLOOR)),
+        "harmonic_mean": metrics.harmonic_mean(np.maximum(p, FLOOR)),
+        "lowest_recall": float(p.min()),
+        **worst,
+    }
+
+
+def simulated(
+    name: str, classes: int, images: int | str, trials: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Shares of trials in which the truth lay below and above each interval, and mean widths."""
+    generator = np.random.default_rng([seed, classes, RECALLS.index(name), IMAGES.index(images)])
+    sums: dict[str, np.ndarray] = {}
+    for trial in range(trials):
+        p, n = recalls(name, classes, generator), supports(images, classes, generator)
+        k = generator.binomial(n, p)
+        found = metrics.recall_uncertainty(k, n, replicates=REPLICATES, seed=trial)
+        limits = {key: found[key] for key in NUMBERS}
+        limits |= {f"worst {w} %": found["worst"][str(w)] for w in (1, 5, 10)}
+        for key, true in truth(p, n).items():
+            low, high = limits[key]
+            outcome = [true < low - 1e-9, true > high + 1e-9, high - low]
+            sums[key] = sums.get(key, np.zeros(3)) + outcome
+    return {
+        key: dict(zip(("below", "above", "width"), (value / trials).tolist(), strict=True))
+        for key, value in sums.items()
+    }
+
+
+def of_one_class(images: int, method: str) -> dict[str, float]:
+    """Exact coverage over recalls 0.005, 0.015, …, 0.995: mean and lowest."""
+    p = np.arange(0.005, 1, 0.01)
+    k = np.arange(images + 1)
+    low, high = metrics.recall_intervals(k, np.full(images + 1, images), method=method).T
+    inside = (low <= p[:, None]) & (p[:, None] <= high)
+    covered = (stats.binom.pmf(k, images, p[:, None]) * inside).sum(axis=1)
+    return {"mean": float(covered.mean()), "lowest": float(covered.min())}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Coverage in percent, averaged over the distributions of recall."""
+    keys = [*NUMBERS, "worst 10 %"]
+    lines = ["| classes | images a class | " + " | ".join(k.replace("_", " ") for k in keys) + " |"]
+    lines.append("|---" * (len(keys) + 2) + "|")
+    cells = {key: [1 - r[key]["below"] - r[key]["above"] for r in rows] for key in keys}
+    for classes in CLASSES:
+        for images in IMAGES:
+            here = [i for i, r in enumerate(rows) if (r["classes"], r["images"]) == (classes, images)]
+            means = [f"{100 * np.mean([cells[k][i] for i in here]):.1f}" for k in keys]
+            lines.append(f"| {classes:,} | {images} | " + " | ".join(means) + " |")
+    means = [f"**{100 * np.mean(cells[key]):.1f}**" for key in keys]
+    lowest = [f"{100 * min(cells[key]):.0f}" for key in keys]
+    lines += ["| all | all | " + " | ".join(means) + " |"]
+    lines += ["| worst cell | | " + " | ".join(lowest) + " |"]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/coverage.json"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, nargs="*", help="these numbers of classes only")
+    options = parser.parse_args()
+    start, rows = time.perf_counter(), []
+    for classes, trials in CLASSES.items():
+        if options.only and classes not in options.only:
+            continue
+        for images in IMAGES:
+            for name in RECALLS:
+                found = simulated(name, classes, images, trials, options.seed)
+                rows.append(
+                    {"classes": classes, "images": images, "recalls": name, "trials": trials}
+                    | found
+                )
+        print(f"{classes} classes: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    one = {
+        method: {str(n): of_one_class(n, method) for n in (2, 3, 10, 30, 100, 500)}
+        for method in ("wilson", "exact")
+    }
+    print(table(rows))
+    for method, by_images in one.items():
+        for n, value in by_images.items():
+            print(f"{method} {n} images: {100 * value['mean']:.1f} ({100 * value['lowest']:.1f})")
+    result = {"confidence": 0.95, "intervals": rows, "of_one_class": one}
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,8 +3,8 @@
     python benchmarks/coverage.py [--out benchmarks/results/coverage.json]
 
 Recalls are drawn from seven distributions, images from binomials; the intervals of `evaluate` are
-computed and compared with the true numbers. Intervals of one class are not simulated: their coverage
-is a sum over binomial probabilities. Three minutes on one thread.
+computed and compared with the true numbers. Intervals of one class are not simulated: their
+coverage is a sum over binomial probabilities. Three minutes on one thread.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def recalls(name: str, classes: int, generator: np.random.Generator) -> np.ndarr
         "all 0.8": lambda: np.full(classes, 0.8),
         "beta(8, 2)": lambda: generator.beta(8, 2, classes),
         "uniform 0.2 to 1": lambda: generator.uniform(0.2, 1, classes),
-        "5 % dead": lambda: np.where(here < max(1, classes // 20), 0, generator.beta(8, 2, classes)),
+        "5 % dead": lambda: np.where(
+            here < max(1, classes // 20), 0, generator.beta(8, 2, classes)
+        ),
         "beta(1.5, 1.5)": lambda: generator.beta(1.5, 1.5, classes),
         "beta(40, 1)": lambda: generator.beta(40, 1, classes),
         "10 % at 0.3, else 0.8": lambda: np.where(here < classes // 10, 0.3, 0.8),
@@ -102,7 +104,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     cells = {key: [1 - r[key]["below"] - r[key]["above"] for r in rows] for key in keys}
     for classes in CLASSES:
         for images in IMAGES:
-            here = [i for i, r in enumerate(rows) if (r["classes"], r["images"]) == (classes, images)]
+            here = [
+                i for i, r in enumerate(rows) if (r["classes"], r["images"]) == (classes, images)
+            ]
             means = [f"{100 * np.mean([cells[k][i] for i in here]):.1f}" for k in keys]
             lines.append(f"| {classes:,} | {images} | " + " | ".join(means) + " |")
     means = [f"**{100 * np.mean(cells[key]):.1f}**" for key in keys]

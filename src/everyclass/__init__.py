@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         Predictions,
         Run,
     )
-    from everyclass.data import DataConfig, load_dataset
+    from everyclass.data import DataConfig, load_dataset, split
     from everyclass.errors import EveryclassError, InputError
     from everyclass.losses import BalancedSoftmaxLoss, GMLLoss
     from everyclass.methods import get_method
@@ -68,6 +68,7 @@ _HOME = {
     "rescue": "stages",
     "rescue_run": "stages",
     "samples_needed": "metrics",
+    "split": "data",
 }
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "rescue",
     "rescue_run",
     "samples_needed",
+    "split",
 ]
 
 

@@ -20,6 +20,7 @@ from everyclass.artifacts._files import (
     write_json,
     write_npz,
 )
+from everyclass.artifacts._folders import replaced_together
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
 from everyclass.artifacts.comparison import Comparison
 from everyclass.artifacts.evaluation import Evaluation
@@ -53,6 +54,7 @@ __all__ = [
     "prepare_folder",
     "read_json",
     "read_npz",
+    "replaced_together",
     "save_safetensors",
     "stored_names",
     "write_json",

@@ -142,11 +142,21 @@ class Comparison:
         if self.untestable:
             names = [self.class_label(c) for c in self.untestable]
             lines.append(f"no test images: {listed(names)}")
-        order = (*self.paid, *self.rose, *self.undecided)
-        shown = order if most is None else order[:most]
-        lines += ["", *self._rows(shown)]
-        if len(shown) < len(order):
-            lines.append(f"… and {len(order) - len(shown)} more classes")
+        lines += ["", self._header()]
+        room = self.num_classes if most is None else most
+        for kind, classes, share in (
+            ("paid", self.paid, 0.5),
+            ("rose", self.rose, 0.5),
+            ("undecided", self.undecided, 1.0),
+        ):
+            shown = classes[: room if most is None else min(room, round(share * most))]
+            room -= len(shown)
+            lines += [self._row(c, kind) for c in shown]
+            if len(shown) < len(classes):
+                lines.append(
+                    f"… and {len(classes) - len(shown)} more that "
+                    f"{'are undecided' if kind == 'undecided' else kind}"
+                )
         return "\n".join(lines)
 
     def _rule(self) -> str:
@@ -165,27 +175,27 @@ class Comparison:
             f"{points_range(value['interval']):<15}  {'–' if p is None else _p(p):>5}"
         )
 
-    def _rows(self, shown: tuple[int, ...]) -> list[str]:
-        width = max([5, *(len(self.class_label(c)) for c in shown)])
-        lines = [
-            f"{'class':<{width}}             A       B   B − A  {'interval':<15}      p  "
-            "images  broken  fixed  more images"
-        ]
-        kinds = {**dict.fromkeys(self.paid, "paid"), **dict.fromkeys(self.rose, "rose")}
-        for c in shown:
-            n = self.support[c]
-            right = (self.both_right[c] + self.only_a[c]) / n, (
-                self.both_right[c] + self.only_b[c]
-            ) / n
-            needed = self.images_needed[c]
-            more = "" if np.isnan(needed) else "–" if np.isinf(needed) else f"about {needed:,.0f}"
-            lines.append(
-                f"{self.class_label(c):<{width}}  {kinds.get(c, '?'):<4}  {percent(right[0])}  "
-                f"{percent(right[1])}  {points(self.difference[c])}  "
-                f"{points_range(self.interval[c]):<15}  {_p(self.adjusted_p_value[c]):>5}  {n:>6,}"
-                f"  {self.only_a[c]:>6,}  {self.only_b[c]:>5,}  {more}".rstrip()
-            )
-        return lines
+    @property
+    def _width(self) -> int:
+        return max([5, *(len(name) for name in self.class_names or ())])
+
+    def _header(self) -> str:
+        return (
+            f"{'class':<{self._width}}  {'':<9}       A       B   B − A  {'interval':<15}      p"
+            "  images  broken  fixed  more images"
+        )
+
+    def _row(self, c: int, kind: str) -> str:
+        n, both = self.support[c], self.both_right[c]
+        recalls = percent((both + self.only_a[c]) / n), percent((both + self.only_b[c]) / n)
+        needed = self.images_needed[c]
+        more = "" if np.isnan(needed) else "–" if np.isinf(needed) else f"about {needed:,.0f}"
+        return (
+            f"{self.class_label(c):<{self._width}}  {kind:<9}  {recalls[0]}  {recalls[1]}  "
+            f"{points(self.difference[c])}  {points_range(self.interval[c]):<15}  "
+            f"{_p(self.adjusted_p_value[c]):>5}  {n:>6,}  {self.only_a[c]:>6,}  "
+            f"{self.only_b[c]:>5,}  {more}"
+        ).rstrip()
 
 
 def _p(value: float) -> str:

@@ -180,14 +180,16 @@ class Evaluation:
         Args:
             most: how many classes to list; all if None.
         """
-        floor = f"{self.zeros_replaced} zero recalls counted as {self.zero_floor:g}"
+        floor = f"({self.zeros_replaced} zero recalls counted as {self.zero_floor:g})"
+        if self.intervals:  # which are far too wide for a mean of classes that are known
+            floor += "; dead or unlucky, the intervals of both means allow for either"
         level = (self.interval_settings or {}).get("confidence")
         brackets = f"; {100 * level:g} % intervals in brackets" if level else ""
         lines = [
             f"{self.num_samples:,} images, {self.num_scored} of {self.num_classes} classes "
             f"scored{brackets}",
             self._headline("lowest_recall", self._lowest()),
-            self._headline("harmonic_mean", f"({floor})" if self.zeros_replaced else ""),
+            self._headline("harmonic_mean", floor if self.zeros_replaced else ""),
             self._headline("geometric_mean"),
             self._headline("balanced_accuracy"),
             self._headline("accuracy"),

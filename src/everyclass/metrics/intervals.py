@@ -153,9 +153,7 @@ def _score_limit(
     return float(w @ pulled(np.exp(optimize.brentq(beyond, start, 80.0, xtol=1e-10))))
 
 
-def checked_counts(
-    right: Any, support: Any
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def checked_counts(right: Any, support: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return whole numbers 0 ≤ right ≤ support per class, or say what is wrong with them."""
     k, n = as_array(right), as_array(support)
     for name, counts in (("right", k), ("support", n)):

@@ -190,7 +190,7 @@ def _highest_if_equal(n: npt.NDArray[np.int64], m: int, observed: float, tail: f
         size, values, chance = _binomials(sizes, recall)
         order = np.argsort(values)
         expected = np.cumsum((chance * counts[size])[order])
-        t = values[order][min(np.searchsorted(expected, m), len(order) - 1)]
+        t = values[order][min(int(np.searchsorted(expected, m)), len(order) - 1)]
         short = np.maximum(t - values, 0)
         moments = [np.bincount(size, chance * short**i, len(sizes)) for i in (1, 2, 3)]
         mean = counts @ moments[0]

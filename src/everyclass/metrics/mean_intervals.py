@@ -75,8 +75,12 @@ def mean_recall_intervals(
     k, n = k[n > 0], n[n > 0]
     classes, zeros = len(k), k == 0
     # Sums over the classes that were right at least once, and over those that never were.
-    some = _drawn_sums(k[~zeros], n[~zeros], classes, zero_floor, replicates, seed)
-    none = _drawn_sums(k[zeros], n[zeros], classes, zero_floor, replicates, seed + 1)
+    some, none = (
+        _drawn_sums(
+            k[of], n[of], classes, floor=zero_floor, replicates=replicates, seed=[seed, stream]
+        )
+        for stream, of in enumerate((~zeros, zeros))
+    )
     floored = zeros.sum() * np.array([np.log(zero_floor), 1 / zero_floor])[:, None]
     lowest, highest = (some + floored) / classes, (some + none) / classes
     limits = {
@@ -96,9 +100,10 @@ def _drawn_sums(
     k: npt.NDArray[np.int64],
     n: npt.NDArray[np.int64],
     classes: int,
+    *,
     floor: float,
     replicates: int,
-    seed: int,
+    seed: list[int],
 ) -> npt.NDArray[np.float64]:
     """(2, replicates): Σ log p* and Σ 1/p*, in chunks of classes that have their own generator."""
     starts = range(0, len(k), _CHUNK)

@@ -5,9 +5,9 @@ amount of its own, so that the difference of the two observed minima says little
 whatever the truth is, and the better one is taken at a shared error probability:
 
 - apart: B's own lower limit less A's upper limit (:mod:`everyclass.metrics.lowest`);
-- paired: if S is B's truly worst set, then A's worst mean is at most A's mean over S, so B − A is at
-  least the mean over S of each class's own difference. S is not known; it is looked for among the
-  classes that may be in it, and the least favourable choice counts.
+- paired: if S is B's truly worst set, then A's worst mean is at most A's mean over S, so B − A is
+  at least the mean over S of each class's own difference. S is not known; it is looked for among
+  the classes that may be in it, and the least favourable choice counts.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def worst_difference(
     swapped = table[:, [0, 2, 1, 3]]
     low = max(low_b - high_a, _paired_lower(table, b, m, tail))
     high = min(high_b - low_a, -_paired_lower(swapped, a, m, tail))
-    worst = [worst_mean(divide(k, n), share) for k in (a, b)]
-    difference = worst[1] - worst[0]
-    return PairedDifference(*worst, min(low, difference), max(high, difference))
+    worst_a, worst_b = (worst_mean(divide(k, n), share) for k in (a, b))
+    difference = worst_b - worst_a
+    return PairedDifference(worst_a, worst_b, min(low, difference), max(high, difference))
 
 
 def _paired_lower(

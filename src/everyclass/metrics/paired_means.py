@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -121,27 +125,21 @@ def mean_differences(
         "geometric_mean" and "harmonic_mean".
     """
     tail = checked_tail(confidence)
-    scored = outcomes.support > 0
-    table = outcomes.table[scored]
+    table = outcomes.table[outcomes.support > 0]
     recalls = [divide(k, outcomes.support) for k in outcomes.right]
     found = {}
     for name, mean, transform, inverse, successes in (
         ("geometric_mean", geometric_mean, np.log, np.exp, 1),
         ("harmonic_mean", harmonic_mean, np.reciprocal, np.reciprocal, 2),
     ):
-        rare = 1 / len(table)
-        prior = np.array([rare, rare, rare, successes + rare])
-        generator = np.random.default_rng([seed, successes])
-        sums = np.zeros((2, 2, replicates))  # of A and B; drawn, and with zeros at the floor
-        for start in range(0, len(table), _CHUNK):
-            part = table[start : start + _CHUNK]
-            drawn = draw_paired_recalls(part, prior, replicates, generator)
-            right = part[:, 2] + part[:, 3], part[:, 1] + part[:, 3]
-            for i, (p, k) in enumerate(zip(drawn, right, strict=True)):
-                values = transform(np.maximum(p, zero_floor))
-                sums[i, 0] += values.sum(axis=1)
-                floored = np.where(k == 0, transform(np.array(zero_floor)), values)
-                sums[i, 1] += floored.sum(axis=1)
+        sums = _drawn_sums(
+            table,
+            transform,
+            successes=successes,
+            floor=zero_floor,
+            replicates=replicates,
+            seed=seed,
+        )
         (drawn_a, low_a), (drawn_b, low_b) = inverse(sums / len(table))
         least, most = low_b - drawn_a, drawn_b - low_a
         a, b = (mean(r, zero_floor=zero_floor) for r in recalls)
@@ -151,3 +149,32 @@ def mean_differences(
         p_value = min(1.0, float(2 * (beyond + 1) / (replicates + 1)))
         found[name] = PairedDifference(a, b, low, high, p_value)
     return found
+
+
+def _drawn_sums(
+    table: npt.NDArray[np.int64],
+    transform: Callable[[Any], Any],
+    *,
+    successes: int,
+    floor: float,
+    replicates: int,
+    seed: int,
+) -> npt.NDArray[np.float64]:
+    """(2, 2, replicates): of A and B, as drawn and with zeros at the floor; summed over classes."""
+    rare = 1 / len(table)
+    prior = np.array([rare, rare, rare, successes + rare])
+    starts = range(0, len(table), _CHUNK)
+    generators = np.random.default_rng([seed, successes]).spawn(len(starts))
+
+    def of_chunk(start: int, generator: np.random.Generator) -> npt.NDArray[np.float64]:
+        part = table[start : start + _CHUNK]
+        drawn = draw_paired_recalls(part, prior, replicates, generator)
+        sums = []
+        for p, k in zip(drawn, (part[:, 2] + part[:, 3], part[:, 1] + part[:, 3]), strict=True):
+            values = transform(np.maximum(p, floor))
+            floored = np.where(k == 0, transform(floor), values)
+            sums.append([values.sum(axis=1), floored.sum(axis=1)])
+        return np.array(sums)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return np.sum(list(threads.map(of_chunk, starts, generators)), axis=0)

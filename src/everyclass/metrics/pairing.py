@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -110,13 +112,13 @@ def _plain(p: Predictions) -> Predictions:
     return Predictions(p.labels, predicted=p.top, ids=p.ids)
 
 
-def _renumbered(
-    p: Predictions, place: npt.NDArray[np.intp], names: tuple[str, ...]
-) -> Predictions:
+def _renumbered(p: Predictions, place: npt.NDArray[np.intp], names: tuple[str, ...]) -> Predictions:
     return Predictions(place[p.labels], predicted=place[p.top], class_names=names, ids=p.ids)
 
 
-def _matched(a: Predictions, b: Predictions, names: tuple[str, str]) -> tuple[npt.NDArray, ...]:
+def _matched(
+    a: Predictions, b: Predictions, names: tuple[str, str]
+) -> tuple[npt.NDArray[np.intp], Callable[[int], str]]:
     """Rows of B in A's order, and how to speak of a row."""
     if a.ids is None or b.ids is None:
         if len(a) != len(b):
@@ -144,7 +146,7 @@ def _matched(a: Predictions, b: Predictions, names: tuple[str, str]) -> tuple[np
     return order, lambda row: f"The image with id {ids_a[row].item()!r}"
 
 
-def _sorted_ids(ids: npt.NDArray, name: str) -> npt.NDArray[np.intp]:
+def _sorted_ids(ids: npt.NDArray[Any], name: str) -> npt.NDArray[np.intp]:
     order = np.argsort(ids, kind="stable")
     twice = np.flatnonzero(ids[order][1:] == ids[order][:-1])
     if twice.size:

@@ -54,7 +54,7 @@ def samples_needed(
         >>> samples_needed(recall=0.9, half_width=0.05)
         141
         >>> samples_needed(recall=0.5, lift=0.15, broken=0.05)
-        83
+        81
     """
     tail = checked_tail(confidence)
     if (half_width is None) == (lift is None):
@@ -110,7 +110,7 @@ def paired_power(n: int, fixed: float, broken: float, *, level: float = 0.05) ->
         level: of the test.
 
     Example:
-        >>> round(paired_power(83, 0.20, 0.05), 2)
+        >>> round(paired_power(81, 0.20, 0.05), 2)
         0.8
     """
     s = fixed + broken

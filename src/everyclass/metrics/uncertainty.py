@@ -53,7 +53,7 @@ def recall_uncertainty(
         >>> [round(limit, 2) for limit in found["balanced_accuracy"]]
         [0.33, 0.67]
     """
-    level = {"confidence": confidence}
+    level: dict[str, Any] = {"confidence": confidence}
     equal = np.ones(len(support))
     drawn = mean_recall_intervals(
         right, support, zero_floor=zero_floor, replicates=replicates, seed=seed, **level

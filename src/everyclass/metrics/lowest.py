@@ -196,7 +196,8 @@ def _highest_if_equal(n: npt.NDArray[np.int64], m: int, observed: float, tail: f
         mean = counts @ moments[0]
         variance = counts @ (moments[1] - moments[0] ** 2)
         third = counts @ (moments[2] - 3 * moments[0] * moments[1] + 2 * moments[0] ** 3)
-        needed = m * (t - observed)
+        # Sums go in steps of 1 / n, of which half belongs to what is seen.
+        needed = m * (t - observed) - 0.5 / sizes.max()
         if variance <= 0:
             return float(needed <= mean) - tail
         skewness = third / variance**1.5

@@ -94,7 +94,7 @@ def linear_difference(
     free = (w * w) @ (((only_a + only_b) / n - shares**2) / (n - (classes - 1) / classes))
     reach = z * float(np.sqrt(free + np.mean((w / n) ** 2)))
     low, high = max(-1.0, difference - reach), min(1.0, difference + reach)
-    if p_value > 1 - confidence:
+    if p_value > 2 * checked_tail(confidence):
         low, high = min(low, 0.0), max(high, 0.0)
     return PairedDifference(recall_a, recall_b, low, high, p_value)
 
@@ -147,6 +147,8 @@ def mean_differences(
         high = max(b - a, float(np.quantile(most, 1 - tail)))
         beyond = min(np.sum(least <= 0), np.sum(most >= 0))
         p_value = min(1.0, float(2 * (beyond + 1) / (replicates + 1)))
+        if p_value > 2 * tail:
+            low, high = min(low, 0.0), max(high, 0.0)
         found[name] = PairedDifference(a, b, low, high, p_value)
     return found
 

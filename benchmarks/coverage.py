@@ -3,8 +3,9 @@
     python benchmarks/coverage.py [--out benchmarks/results/coverage.json]
 
 Recalls are drawn from seven distributions, images from binomials; the intervals of `evaluate` are
-computed and compared with the true numbers. Intervals of one class are not simulated: their
-coverage is a sum over binomial probabilities. Three minutes on one thread.
+computed and compared with the true numbers. For the tests, two classifiers whose errors overlap are
+drawn that differ in every class and not in the number tested. What concerns one class is not
+simulated: it is a sum over binomial probabilities. Three minutes on one thread.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ import numpy as np
 from scipy import stats
 
 from everyclass import metrics
+from everyclass.metrics.paired_lowest import worst_difference
+from everyclass.metrics.paired_means import linear_difference, mean_differences
+from everyclass.metrics.pairing import Outcomes
 
-CLASSES = {10: 200, 100: 80, 1000: 24}  # and how many trials
+CLASSES = {10: 100, 100: 50, 1000: 14}  # and how many trials
+TESTED = {10: 300, 100: 100}
 IMAGES = (3, 10, 30, 100, 500, "3 to 500")
 NUMBERS = ("accuracy", "balanced_accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
 REPLICATES, FLOOR = 300, 1e-3
@@ -96,6 +101,79 @@ def of_one_class(images: int, method: str) -> dict[str, float]:
     return {"mean": float(covered.mean()), "lowest": float(covered.min())}
 
 
+def without_difference(
+    name: str, classes: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """True recalls of A and B, and the numbers that are the same for both."""
+    a = generator.beta(8, 3, classes)
+    if name == "permuted":
+        every = [*PAIRED, "lowest_recall", "worst 10 %"]
+        return a, generator.permutation(a), every
+    if name == "flat, same mean":
+        return np.full(classes, a.mean()), a, ["balanced_accuracy"]
+    if name == "flat, same geometric mean":
+        return np.full(classes, metrics.geometric_mean(a)), a, ["geometric_mean"]
+    if name == "flat, same harmonic mean":
+        return np.full(classes, metrics.harmonic_mean(a)), a, ["harmonic_mean"]
+    lowest = np.where(np.arange(classes) == 0, 0.5, 0.95)
+    return np.full(classes, 0.5), lowest, ["lowest_recall"]
+
+
+PAIRED = ("balanced_accuracy", "geometric_mean", "harmonic_mean")
+SAME = ("permuted", "flat, same mean", "flat, same geometric mean", "flat, same harmonic mean",
+        "flat, same lowest")  # fmt: skip
+
+
+def tested(name: str, classes: int, images: int, trials: int, seed: int) -> dict[str, float]:
+    """Shares of trials in which a 5 % test sees a difference that is not there."""
+    generator = np.random.default_rng([seed, classes, SAME.index(name), images])
+    seen: dict[str, int] = {}
+    for trial in range(trials):
+        a, b, numbers = without_difference(name, classes, generator)
+        overlap = generator.choice([0.0, 0.7])
+        both = (1 - overlap) * a * b + overlap * np.minimum(a, b)
+        shares = np.stack([1 - a - b + both, b - both, a - both, both], axis=1)
+        outcomes = Outcomes(generator.multinomial(images, np.clip(shares, 0, 1)), None)
+        found = {"balanced_accuracy": linear_difference(outcomes, np.ones(classes))}
+        if set(numbers) & {"geometric_mean", "harmonic_mean"}:
+            found |= mean_differences(outcomes, replicates=REPLICATES, seed=trial)
+        if "lowest_recall" in numbers:
+            found["lowest_recall"] = worst_difference(outcomes)
+            found["worst 10 %"] = worst_difference(outcomes, 10)
+        for key in numbers:
+            d = found[key]
+            wrong = not d.low <= 0 <= d.high if d.p_value is None else d.p_value <= 0.05
+            seen[key] = seen.get(key, 0) + wrong
+    return {key: value / trials for key, value in seen.items()}
+
+
+def mid_p_error() -> list[dict[str, float]]:
+    """Exact errors of the mid-p McNemar test at 5 %, by images and share that differ."""
+    found = []
+    for images in (10, 30, 100, 300):
+        for share in (0.02, 0.05, 0.1, 0.2, 0.4):
+            m = np.arange(images + 1)
+            error = 0.0
+            for total, chance in zip(m, stats.binom.pmf(m, images, share), strict=True):
+                a = np.arange(total + 1)
+                wrong = metrics.mid_p_mcnemar(a, total - a) <= 0.05
+                error += chance * stats.binom.pmf(a, total, 0.5)[wrong].sum()
+            found.append({"images": images, "differ": share, "error": error})
+    return found
+
+
+def tests_table(rows: list[dict[str, Any]]) -> str:
+    """Errors in percent, averaged over images and pairs, the largest cell beside."""
+    lines = ["| number | classes | error | largest cell |", "|---|---|---|---|"]
+    for key in (*PAIRED, "lowest_recall", "worst 10 %"):
+        for classes in TESTED:
+            cells = [r["errors"][key] for r in rows
+                     if r["classes"] == classes and key in r["errors"]]  # fmt: skip
+            mean, most = 100 * np.mean(cells), 100 * max(cells)
+            lines.append(f"| {key.replace('_', ' ')} | {classes} | {mean:.1f} | {most:.1f} |")
+    return "\n".join(lines)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Coverage in percent, averaged over the distributions of recall."""
     keys = [*NUMBERS, "worst 10 %"]
@@ -120,20 +198,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/coverage.json"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, nargs="*", help="these numbers of classes only")
     options = parser.parse_args()
-    start, rows = time.perf_counter(), []
+    start, rows, pairs = time.perf_counter(), [], []
     for classes, trials in CLASSES.items():
-        if options.only and classes not in options.only:
-            continue
         for images in IMAGES:
             for name in RECALLS:
                 found = simulated(name, classes, images, trials, options.seed)
-                rows.append(
-                    {"classes": classes, "images": images, "recalls": name, "trials": trials}
-                    | found
-                )
+                cell = {"classes": classes, "images": images, "recalls": name, "trials": trials}
+                rows.append(cell | found)
         print(f"{classes} classes: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    for classes, trials in TESTED.items():
+        for images in (5, 20, 100):
+            for name in SAME:
+                errors = tested(name, classes, images, trials, options.seed)
+                cell = {"classes": classes, "images": images, "pair": name, "trials": trials}
+                pairs.append(cell | {"errors": errors})
+    print(f"tests: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     one = {
         method: {str(n): of_one_class(n, method) for n in (2, 3, 10, 30, 100, 500)}
         for method in ("wilson", "exact")
@@ -142,7 +222,12 @@ def main() -> None:
     for method, by_images in one.items():
         for n, value in by_images.items():
             print(f"{method} {n} images: {100 * value['mean']:.1f} ({100 * value['lowest']:.1f})")
-    result = {"confidence": 0.95, "intervals": rows, "of_one_class": one}
+    mcnemar = mid_p_error()
+    errors = [cell["error"] for cell in mcnemar]
+    print(tests_table(pairs))
+    print(f"mid-p McNemar: {100 * np.mean(errors):.1f} ({100 * max(errors):.1f})")
+    result = {"confidence": 0.95, "intervals": rows, "of_one_class": one, "tests": pairs,
+              "mid_p_mcnemar": mcnemar}  # fmt: skip
     options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 

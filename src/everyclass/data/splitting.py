@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import as_array
+from everyclass.artifacts import as_array, as_ids
 from everyclass.errors import InputError
 
 __all__ = ["Split", "split"]
@@ -75,7 +75,7 @@ def split(
         >>> {name: counts.tolist() for name, counts in parts.counts.items()}
         {'train': [4, 1, 1], 'val': [2, 0, 0], 'test': [2, 0, 1]}
         >>> parts.missing("val")
-        (np.str_('fox'), np.str_('lynx'))
+        ('fox', 'lynx')
     """
     shares = _checked_shares(val, test)
     classes, label = _indices(labels, "labels")
@@ -117,6 +117,8 @@ def _indices(values: Any, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.i
         raise InputError(
             f"{name} must be whole numbers or text, without missing values; got {array.dtype}."
         )
+    if array.dtype.kind == "S":
+        array = np.asarray(as_ids(array, len(array)))
     unique, index = np.unique(array, return_inverse=True)
     return unique, index
 
@@ -168,22 +170,30 @@ def _together(
     rarest = np.minimum.reduceat(holders[of_class], starts[:-1])
     # Mixed groups first, since they fit worst; the rarest class first; then the largest.
     order = np.lexsort((generator.random(len(size)), -size, rarest, kinds == 1))
-    wanted = np.outer(list(shares.values()), np.bincount(label, minlength=classes))
-    given, left = np.zeros_like(wanted), holders.copy()
+    total = np.bincount(label, minlength=classes)
+    wanted = np.outer(list(shares.values()), total)
+    # Plain numbers from here on: hundreds of thousands of groups, two or three parts, few classes.
+    lacks: list[list[float]] = wanted.tolist()
+    given = [[0] * classes for _ in shares]
+    left, first = holders.tolist(), _served_first(shares)
+    classes_of, images_of, edges = of_class.tolist(), images.tolist(), starts.tolist()
+    weight = (1 / np.maximum(total, 1) ** 2).tolist()  # the rarest class has most to say
     part = np.empty(len(size), dtype=np.intp)
-    first = np.array(_served_first(shares))
-    for g in order:
-        here = slice(starts[g], starts[g + 1])
-        c, n = of_class[here], images[here]
-        # A part that lacks a class altogether comes before one that lacks some of it, as soon as
-        # there are no more groups of the class than such parts.
-        lacking = given[:, c] == 0
-        urgent = lacking & (left[c] <= lacking.sum(axis=0))
-        need = ((wanted - given)[:, c] * n).sum(axis=1) / wanted.sum(axis=0)[c].sum()
-        choices = urgent.sum(axis=1)
-        best = first[choices[first] == choices.max()]
-        few = (left[c] < lacking.sum(axis=0)).any() and choices.max() > 0
-        part[g] = best[0] if few else best[np.argmax(need[best])]
-        given[part[g], c] += n
-        left[c] -= 1
+    for g in order.tolist():
+        content = [(classes_of[i], images_of[i]) for i in range(edges[g], edges[g + 1])]
+        # A part that has nothing of a class comes first as soon as there are no more groups of the
+        # class than such parts; of too few groups, the parts are served in turn.
+        empty = {c: sum(not have[c] for have in given) for c, _ in content}
+        scarce = any(left[c] < empty[c] for c in empty)
+        scores = []
+        for p in first:
+            urgent = sum(not given[p][c] and left[c] <= empty[c] for c in empty)
+            need = sum(n * weight[c] * lacks[p][c] for c, n in content)
+            scores.append((urgent, 0.0 if urgent and scarce else need))
+        best = first[max(range(len(first)), key=scores.__getitem__)]
+        part[g] = best
+        for c, n in content:
+            given[best][c] += n
+            lacks[best][c] -= n
+            left[c] -= 1
     return part

@@ -1,6 +1,6 @@
 """How often the intervals hold the truth, and how often the tests see what is not there.
 
-    python benchmarks/coverage.py [--out benchmarks/results/coverage.json]
+    python benchmarks/coverage.py [--show] [--out benchmarks/results/coverage.json]
 
 Recalls are drawn from seven distributions, images from binomials; the intervals of `evaluate` are
 computed and compared with the true numbers. For the tests, two classifiers whose errors overlap are
@@ -25,11 +25,11 @@ from everyclass.metrics.paired_lowest import worst_difference
 from everyclass.metrics.paired_means import linear_difference, mean_differences
 from everyclass.metrics.pairing import Outcomes
 
-CLASSES = {10: 100, 100: 50, 1000: 14}  # and how many trials
-TESTED = {10: 300, 100: 100}
+CLASSES = {10: 80, 100: 40, 1000: 10}  # and how many trials
+TESTED = {10: 200, 100: 60}
 IMAGES = (3, 10, 30, 100, 500, "3 to 500")
 NUMBERS = ("accuracy", "balanced_accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
-REPLICATES, FLOOR = 300, 1e-3
+REPLICATES, FLOOR = 250, 1e-3
 
 
 def recalls(name: str, classes: int, generator: np.random.Generator) -> np.ndarray:
@@ -188,17 +188,31 @@ def table(rows: list[dict[str, Any]]) -> str:
             means = [f"{100 * np.mean([cells[k][i] for i in here]):.1f}" for k in keys]
             lines.append(f"| {classes:,} | {images} | " + " | ".join(means) + " |")
     means = [f"**{100 * np.mean(cells[key]):.1f}**" for key in keys]
-    lowest = [f"{100 * min(cells[key]):.0f}" for key in keys]
-    lines += ["| all | all | " + " | ".join(means) + " |"]
-    lines += ["| worst cell | | " + " | ".join(lowest) + " |"]
-    return "\n".join(lines)
+    return "\n".join([*lines, "| all | all | " + " | ".join(means) + " |"])
+
+
+def shown(result: dict[str, Any]) -> str:
+    """Every table of docs/intervals.md."""
+    lines = ["| images | " + " | ".join(next(iter(result["of_one_class"].values()))) + " |"]
+    lines.append("|---" * (lines[0].count("|") - 1) + "|")
+    for method, by_images in result["of_one_class"].items():
+        cells = [f"{100 * v['mean']:.1f} ({100 * v['lowest']:.1f})" for v in by_images.values()]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    errors = [100 * cell["error"] for cell in result["mid_p_mcnemar"]]
+    mcnemar = f"| a class, mid-p McNemar (exact) | 1 | {np.mean(errors):.1f} | {max(errors):.1f} |"
+    tests = tests_table(result["tests"]) + "\n" + mcnemar
+    return "\n\n".join([table(result["intervals"]), "\n".join(lines), tests])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/coverage.json"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--show", action="store_true", help="print what --out holds")
     options = parser.parse_args()
+    if options.show:
+        print(shown(json.loads(options.out.read_text())))
+        return
     start, rows, pairs = time.perf_counter(), [], []
     for classes, trials in CLASSES.items():
         for images in IMAGES:
@@ -218,17 +232,10 @@ def main() -> None:
         method: {str(n): of_one_class(n, method) for n in (2, 3, 10, 30, 100, 500)}
         for method in ("wilson", "exact")
     }
-    print(table(rows))
-    for method, by_images in one.items():
-        for n, value in by_images.items():
-            print(f"{method} {n} images: {100 * value['mean']:.1f} ({100 * value['lowest']:.1f})")
-    mcnemar = mid_p_error()
-    errors = [cell["error"] for cell in mcnemar]
-    print(tests_table(pairs))
-    print(f"mid-p McNemar: {100 * np.mean(errors):.1f} ({100 * max(errors):.1f})")
     result = {"confidence": 0.95, "intervals": rows, "of_one_class": one, "tests": pairs,
-              "mid_p_mcnemar": mcnemar}  # fmt: skip
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+              "mid_p_mcnemar": mid_p_error()}  # fmt: skip
+    options.out.write_text(json.dumps(result) + "\n")
+    print(shown(result))
 
 
 if __name__ == "__main__":

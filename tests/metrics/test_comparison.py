@@ -138,6 +138,14 @@ def test_the_denominator_is_the_same_for_both() -> None:
     assert value["a"] == value["b"] == 0.995
 
 
+def test_classes_that_nobody_has_stay_untestable() -> None:
+    a = Predictions(np.array([0, 1]), probs=np.eye(4)[:2])
+    for names in (None, tuple("abcd")):
+        b = Predictions(np.array([0, 1]), predicted=[0, 0], class_names=names)
+        found = compare(a, b)
+        assert (found.num_classes, found.untestable) == (4, (2, 3))
+
+
 def test_scores_and_predicted_classes_can_be_compared() -> None:
     scores = np.eye(4)[NEW.top] * 0.6 + 0.1
     b = Predictions(NEW.labels, probs=scores)

@@ -25,6 +25,8 @@ from everyclass.metrics.recall import number_of_worst
 
 __all__ = ["lowest_if_equal", "lowest_recall_interval", "worst_mean_interval"]
 
+_MOST_VALUES = 100_000
+
 
 def lowest_recall_interval(
     right: Any, support: Any, *, confidence: float = 0.95
@@ -129,17 +131,16 @@ def lowest_if_equal(
         with np.errstate(divide="ignore"):
             return np.exp(np.log(special.bdtrc(right, sizes, recall)) @ counts)
 
-    values = _recalls_possible(sizes)
+    if int((sizes + 1).sum()) * len(sizes) <= _MOST_VALUES:
+        values = np.unique(np.concatenate([np.arange(size + 1) / size for size in sizes]))
+    else:  # a grid where something happens, in place of every j / n
+        coarse = np.linspace(0, 1, 129)
+        moves = np.flatnonzero((above(coarse) < 1 - 1e-9) & (above(coarse) > 1e-9))
+        first, last = max(moves.min(initial=128) - 1, 0), min(moves.max(initial=0) + 1, 128)
+        values = np.union1d(coarse, np.linspace(coarse[first], coarse[last], 257))
     chance = above(values)  # falls from value to value, and stays between them
     low, high = (float(values[np.searchsorted(-chance, -p)]) for p in (1 - tail, tail))
     return float(chance[:-1] @ np.diff(values)), low, high
-
-
-def _recalls_possible(sizes: npt.NDArray[np.int64], most: int = 500_000) -> npt.NDArray[Any]:
-    """Every j / n, or a grid where there are too many of them."""
-    if int((sizes + 1).sum()) * len(sizes) <= most:
-        return np.unique(np.concatenate([np.arange(s + 1) / s for s in sizes]))
-    return np.linspace(0, 1, 1001)
 
 
 def _scored(right: Any, support: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

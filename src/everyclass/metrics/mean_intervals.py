@@ -15,7 +15,7 @@ from everyclass.metrics.recall import divide, geometric_mean, harmonic_mean
 
 __all__ = ["mean_recall_intervals"]
 
-_CHUNK = 1024  # classes; 8 MB of draws at 1,000 replicates
+_CHUNK = 256  # classes; draws that fit into a core's cache
 
 
 def mean_recall_intervals(
@@ -115,10 +115,14 @@ def _drawn_sums(
         # A Beta is a ratio of Gammas, and one success more is an exponential more.
         successes = generator.standard_gamma(k[here] + 1.0, size)
         errors = generator.standard_gamma(n[here] - k[here] + 1 / classes, size)
-        logs = np.log(np.maximum(successes / (successes + errors), floor))
+        drawn = successes + errors
+        np.divide(successes, drawn, out=drawn)
+        np.log(np.maximum(drawn, floor, out=drawn), out=drawn)
+        logs = drawn.sum(axis=1)
         successes += generator.standard_exponential(size)
-        inverses = np.minimum(1 + errors / successes, 1 / floor)
-        return np.stack([logs.sum(axis=1), inverses.sum(axis=1)])
+        np.divide(errors, successes, out=drawn)
+        np.minimum(drawn, 1 / floor - 1, out=drawn)  # 1 / p - 1
+        return np.stack([logs, drawn.sum(axis=1) + size[1]])
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy draws without the interpreter
         sums = list(threads.map(of_chunk, starts, generators))

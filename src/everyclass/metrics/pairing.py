@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,8 @@ def pair_outcomes(a: Predictions, b: Predictions, names: tuple[str, str] = ("A",
         if not isinstance(value, Predictions):
             raise InputTypeError(
                 f"{name} is a {type(value).__name__}; compare needs the Predictions of both, "
-                "because it looks at the same images twice."
+                "because it looks at the same images twice; a rescue gives them with "
+                "result.predict(test, 'old')."
             )
     a, b = _on_the_same_classes(a, b, names)
     order, where = _matched(a, b, names)
@@ -104,12 +105,11 @@ def _on_the_same_classes(
                 f"{name} has {classes} classes and {other} has {most}; compare classifiers of the "
                 "same classes, or give both class names."
             )
-    class_names = a.class_names or b.class_names
-    return replace(_plain(a), class_names=class_names), replace(_plain(b), class_names=class_names)
-
-
-def _plain(p: Predictions) -> Predictions:
-    return Predictions(p.labels, predicted=p.top, ids=p.ids)
+    names_known = a.class_names or b.class_names
+    if names_known is None:
+        return a, b
+    same = np.arange(most)
+    return _renumbered(a, same, names_known), _renumbered(b, same, names_known)
 
 
 def _renumbered(p: Predictions, place: npt.NDArray[np.intp], names: tuple[str, ...]) -> Predictions:

@@ -18,17 +18,26 @@ if TYPE_CHECKING:
     from everyclass.artifacts import (
         Adjustment,
         ClassCounts,
+        Comparison,
         Evaluation,
         Features,
         Head,
         Predictions,
         Run,
     )
-    from everyclass.data import DataConfig, load_dataset
+    from everyclass.data import DataConfig, load_dataset, split
     from everyclass.errors import EveryclassError, GateFailedError, InputError
     from everyclass.losses import BalancedSoftmaxLoss, GMLLoss
     from everyclass.methods import get_method
-    from everyclass.metrics import EvaluationState, evaluate, gate, state_of_files
+    from everyclass.metrics import (
+        EvaluationState,
+        compare,
+        compare_all,
+        evaluate,
+        gate,
+        samples_needed,
+        state_of_files,
+    )
     from everyclass.stages import (
         Ensemble,
         RescueResult,
@@ -46,6 +55,7 @@ _HOME = {
     "Adjustment": "artifacts",
     "BalancedSoftmaxLoss": "losses",
     "ClassCounts": "artifacts",
+    "Comparison": "artifacts",
     "DataConfig": "data",
     "Ensemble": "stages",
     "Evaluation": "artifacts",
@@ -62,6 +72,8 @@ _HOME = {
     "Run": "artifacts",
     "Verdict": "stages",
     "adjust": "adjustment",
+    "compare": "metrics",
+    "compare_all": "metrics",
     "evaluate": "metrics",
     "extract": "stages",
     "gate": "metrics",
@@ -70,6 +82,8 @@ _HOME = {
     "pretrain": "stages",
     "rescue": "stages",
     "rescue_run": "stages",
+    "samples_needed": "metrics",
+    "split": "data",
     "state_of_files": "metrics",
 }
 
@@ -77,6 +91,7 @@ __all__ = [
     "Adjustment",
     "BalancedSoftmaxLoss",
     "ClassCounts",
+    "Comparison",
     "DataConfig",
     "Ensemble",
     "Evaluation",
@@ -93,6 +108,8 @@ __all__ = [
     "Run",
     "Verdict",
     "adjust",
+    "compare",
+    "compare_all",
     "evaluate",
     "extract",
     "gate",
@@ -102,6 +119,8 @@ __all__ = [
     "pretrain",
     "rescue",
     "rescue_run",
+    "samples_needed",
+    "split",
     "state_of_files",
     "zoo",
 ]

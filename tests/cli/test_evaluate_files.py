@@ -262,7 +262,7 @@ HOSTILE: dict[str, tuple[Make, tuple[str, ...]]] = {
             write("b.csv", "labels,predicted\ncat,cat\ndog,<b>\n"),
             "--class-names",
             "names.txt",
-        ),  # fmt: skip
+        ),
         ("row 1 of 'predicted' is '<b>', which is no class; the classes are cat, dog, lynx",),
     ),
     "a bomb": (lambda: (bomb("b.npz"),), ("b.npz is damaged: 'labels.npy' claims 8,000,000,",)),

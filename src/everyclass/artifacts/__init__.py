@@ -24,9 +24,11 @@ from everyclass.artifacts._files import (
     read_json,
     write_json,
 )
+from everyclass.artifacts._folders import replaced_together
 from everyclass.artifacts._text import escaped, padded, printable, quoted, some
 from everyclass.artifacts.adjustment import Adjustment
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
+from everyclass.artifacts.comparison import Comparison
 from everyclass.artifacts.evaluation import Evaluation
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
@@ -45,6 +47,7 @@ __all__ = [
     "ONE_CLASS",
     "Adjustment",
     "ClassCounts",
+    "Comparison",
     "Evaluation",
     "Features",
     "Group",
@@ -75,6 +78,7 @@ __all__ = [
     "quoted",
     "read_json",
     "read_npz",
+    "replaced_together",
     "save_safetensors",
     "some",
     "stored_names",

@@ -18,6 +18,7 @@ import numpy as np
 from everyclass.errors import (
     EveryclassError,
     FileFormatError,
+    InputError,
     MissingFileError,
     OutputError,
     OutputExistsError,

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.artifacts._archives import read_npz, write_npz
 from everyclass.artifacts._checks import as_floats, as_names, stored_names
 from everyclass.artifacts._files import (
     first_line,
     plain_json,
     read_json,
-    read_npz,
     write_json,
-    write_npz,
 )
 from everyclass.artifacts.head import Head
 from everyclass.artifacts.predictions import Predictions

@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from everyclass.cli import adjust, bench, data, demo, evaluate, methods, pretrain, rescue, zoo
+from everyclass.cli import (
+    adjust,
+    bench,
+    compare,
+    data,
+    demo,
+    evaluate,
+    methods,
+    plan,
+    pretrain,
+    rescue,
+    split,
+    zoo,
+)
 
 __all__ = ["app"]
 
@@ -41,6 +54,9 @@ app.command("demo")(demo.demo)
 app.command("rescue")(rescue.rescue)
 app.command("adjust")(adjust.adjust)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("plan")(plan.plan)
+app.command("split")(split.split)
 app.command("pretrain")(pretrain.pretrain)
 app.add_typer(methods.app, name="methods")
 app.add_typer(data.app, name="data")

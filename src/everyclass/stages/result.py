@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -20,7 +16,7 @@ from everyclass.artifacts import (
     Head,
     Predictions,
     birth_certificate,
-    prepare_folder,
+    replaced_together,
     write_json,
 )
 from everyclass.metrics import evaluate
@@ -30,30 +26,9 @@ from everyclass.stages.deciding import ClassifierName, Verdict
 from everyclass.stages.ensembling import Ensemble
 from everyclass.stages.folding import fold_head
 
-__all__ = ["RescueResult", "replaced_together"]
+__all__ = ["RescueResult"]
 
 _NAMES: tuple[ClassifierName, ...] = get_args(ClassifierName)
-
-
-@contextmanager
-def replaced_together(folder: str | Path, *, stale: Iterable[str] = ()) -> Iterator[Path]:
-    """A hidden folder inside ``folder``; its files take their places only when all are written.
-
-    Args:
-        folder: made if it is not there; files of the same names are replaced.
-        stale: files of earlier results, removed where no new one takes their place.
-
-    Raises:
-        OutputError: the folder cannot be made or written.
-    """
-    folder = prepare_folder(folder, overwrite=True)
-    with tempfile.TemporaryDirectory(prefix=".results.tmp-", dir=folder) as hidden:
-        yield Path(hidden)
-        written = {file.name for file in Path(hidden).iterdir()}
-        for name in sorted(written):
-            os.replace(Path(hidden) / name, folder / name)
-        for name in set(stale) - written:
-            (folder / name).unlink(missing_ok=True)
 
 
 @dataclass

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from everyclass.artifacts import Run, prepare_folder
+from everyclass.artifacts import Run, prepare_folder, replaced_together
 from everyclass.errors import InputError
 from everyclass.progress import silent
 from everyclass.stages.missing_classes import MissingClasses
 from everyclass.stages.rescuing import rescue
-from everyclass.stages.result import RescueResult, replaced_together
+from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining
 from everyclass.stages.run_extraction import VIEWS, extract_run
 

@@ -138,10 +138,8 @@ class EvaluationState:
         if said is None:
             if labels is None:
                 raise InputError("update needs labels=, the true classes.")
-            logits, probs, predicted, names, counts = parts
-            said = Predictions(
-                labels, logits, probs, predicted, names, counts, first_row=self.num_samples
-            )
+            logits, probs, predicted = parts
+            said = Predictions(labels, logits, probs, predicted, first_row=self.num_samples)
         elif any(part is not None for part in (labels, *parts)):
             raise InputError("Give update either a Predictions or its parts by name, not both.")
         elif not isinstance(said, Predictions):

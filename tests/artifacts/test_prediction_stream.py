@@ -564,6 +564,17 @@ def test_other_endings(tmp_path: Path) -> None:
             read_all(tmp_path / name)
 
 
+def test_long_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{i:03}" + "x" * 10_000 for i in range(300)]  # a header of 3 MB
+    scores = np.random.default_rng(0).normal(size=(5, 300))
+    columns = {"labels": [names[0]] * 5, **dict(zip(names, scores.T, strict=True))}
+    path = table(tmp_path / "p.csv", columns)
+    np.testing.assert_array_equal(Predictions.load(path, scores="logits").logits, scores)
+    monkeypatch.setattr("everyclass.artifacts._tables._LONGEST_LINE", 1 << 20)
+    with pytest.raises(FileFormatError, match="is no table: a line has 1,048,576 bytes or more"):
+        read_all(path)
+
+
 def test_hostile_column_names_are_shown_harmlessly(tmp_path: Path) -> None:
     path = table(tmp_path / "p.csv", {"\x1b[31mred": [0], "x" * 10_000: [1], "<b>": [2]})
     with pytest.raises(

@@ -89,7 +89,7 @@ def test_columns_are_filled_by_width_not_by_length() -> None:
 
 
 def test_the_table_of_hostile_names_keeps_its_rows_and_columns() -> None:
-    names = tuple(HOSTILE.values())
+    names = tuple(name for key, name in HOSTILE.items() if key != "half")
     labels = np.arange(len(names)).repeat(2)
     table = evaluate(labels=labels, predicted=np.zeros_like(labels), class_names=names).table()
     lines = table.splitlines()
@@ -101,6 +101,11 @@ def test_the_table_of_hostile_names_keeps_its_rows_and_columns() -> None:
     assert max(map(cell_len, lines)) < 500
     for row in rows:
         assert row.count("%") == (2 if "\\x1b[31mred" in row else 1) or "99.9%" in row
+
+
+def test_half_a_character_is_no_name() -> None:
+    with pytest.raises(InputError, match=r"The class name '\\ud83d' is no text"):
+        evaluate(labels=[0, 1], predicted=[0, 0], class_names=("a", HOSTILE["half"]))
 
 
 def test_messages_about_hostile_names_are_short_and_harmless() -> None:

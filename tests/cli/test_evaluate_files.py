@@ -334,6 +334,10 @@ HOSTILE: dict[str, tuple[Make, tuple[str, ...]]] = {
         lambda: ("p.npz", "--class-names", write("b.txt", "käse\nbrot\n".encode("latin1"))),
         ("b.txt is no UTF-8 text",),
     ),
+    "a name that is no text": (
+        lambda: ("p.npz", "--class-names", write("b.json", '["cat", "\\ud83d", "dog"]')),
+        ("b.json: The class name '\\ud83d' is no text",),
+    ),
     "names that are numbers": (
         lambda: ("p.npz", "--class-names", write("b.json", "[1, 2, 3]")),
         ("b.json must hold a list of names",),

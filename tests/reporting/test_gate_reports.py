@@ -9,7 +9,7 @@ import pytest
 from everyclass.metrics import evaluate, judge_gates, read_gates
 from everyclass.reporting import gate_table, github_annotations, junit_xml
 
-HOSTILE = "<b>&\"'\x1b]]>\n::error::owned\x00%0A\u202e\ud83d"
+HOSTILE = "<b>&\"'\x1b]]>\n::error::owned\x00%0A\u202e"
 NAMES = ("cat", HOSTILE, "قطة")
 SAID = evaluate(labels=[0, 0, 1, 2], predicted=[0, 1, 1, 0], class_names=NAMES)
 
@@ -38,7 +38,7 @@ def test_the_table(results: tuple) -> None:
     assert lines[3].endswith("  0 (\u2068قطة\u2069)")
     assert len({line.index(value) for line, value in zip(lines[1:], ("0.5 (", "1 (", "0 ("),
                                                          strict=True)}) == 1  # fmt: skip
-    assert not {"\x1b", "\x00", "\u202e", "\ud83d"} & set("".join(lines))
+    assert not {"\x1b", "\x00", "\u202e"} & set("".join(lines))
 
 
 def test_junit_is_xml_with_a_case_a_gate(results: tuple) -> None:
@@ -70,7 +70,7 @@ def test_github_takes_each_failure_as_one_command(results: tuple) -> None:
     assert "50%25 is 1" in lines[0]
     assert lines[1].startswith("::error title=everyclass gate failed::lowest_recall < 0.1 is 0")
     assert lines[2] == "::notice title=everyclass::1 gate passed"
-    assert not {"\x1b", "\x00", "\u202e", "\ud83d"} & set("".join(lines))
+    assert not {"\x1b", "\x00", "\u202e"} & set("".join(lines))
 
 
 def test_nothing_to_say() -> None:

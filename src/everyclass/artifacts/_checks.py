@@ -133,7 +133,7 @@ def as_names(value: Sequence[str] | None, num_classes: int) -> tuple[str, ...] |
 
     Raises:
         InputTypeError: one string instead of a sequence of them.
-        InputError: a wrong number of names, or the same name twice.
+        InputError: a wrong number of names, the same name twice, or one that no file can hold.
     """
     if value is None:
         return None
@@ -145,6 +145,11 @@ def as_names(value: Sequence[str] | None, num_classes: int) -> tuple[str, ...] |
     if len(set(names)) != len(names):
         ((twice, _),) = Counter(names).most_common(1)
         raise InputError(f"The class name {quoted(twice)} stands twice.")
+    for name in names:
+        if not name.isascii() and any("\ud800" <= sign <= "\udfff" for sign in name):
+            raise InputError(
+                f"The class name {quoted(name)} is no text: it holds half a character."
+            )
     return names
 
 

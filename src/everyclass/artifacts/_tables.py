@@ -13,7 +13,9 @@ from everyclass.errors import FileFormatError
 
 __all__ = ["Table", "open_table"]
 
-_BLOCK = 1 << 24  # bytes of a CSV that are parsed at once; a line must fit
+# Bytes of a CSV that are parsed at once, at least: Arrow reads up to 32 such blocks ahead.
+_BLOCK = 1 << 20
+_LONGEST_LINE = 1 << 26
 _BUFFER = 1 << 20  # bytes of a parquet column that are read at once
 
 
@@ -91,8 +93,9 @@ class _Parquet:
     def batches(self, columns: Sequence[str], types: Mapping[str, Any], rows: int) -> Iterator[Any]:
         import pyarrow.parquet as pq
 
-        # With a buffer a column is read in passing; without, a whole row group of it at once.
-        with _readable(self.path), pq.ParquetFile(self.path, buffer_size=_BUFFER) as file:
+        # Otherwise whole row groups are read, and all of them ahead.
+        frugal = {"buffer_size": _BUFFER, "pre_buffer": False}
+        with _readable(self.path), pq.ParquetFile(self.path, **frugal) as file:
             for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
                 self.done += len(batch)
                 yield batch
@@ -105,6 +108,11 @@ class _Csv:
         self.path = path
         self.total = max(1, path.stat().st_size >> 20)
         self.done = 0
+        with open(path, "rb") as stream:
+            longest = max(len(stream.readline(_LONGEST_LINE)) for _ in ("header", "first row"))
+        if longest == _LONGEST_LINE:
+            raise FileFormatError(f"{path} is no table: a line has {longest:,} bytes or more.")
+        self._block = max(_BLOCK, 8 * longest)
         self.types = _types(path, self._open(None, {})[0].schema)
 
     def _open(self, columns: Sequence[str] | None, types: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -114,7 +122,7 @@ class _Csv:
         stream = pa.OSFile(str(self.path))
         return csv.open_csv(
             stream,
-            read_options=csv.ReadOptions(block_size=_BLOCK),
+            read_options=csv.ReadOptions(block_size=self._block),
             # Nothing but an empty cell is a missing one: "NA" and "nan" may be names.
             convert_options=csv.ConvertOptions(
                 include_columns=columns, column_types=dict(types), null_values=[""]

@@ -75,7 +75,7 @@ def open_arrays(path: Path, what: str) -> dict[str, StoredArray]:
 
         with _readable(path, what):
             file = safe_open(path, framework="numpy")
-            return {name: _Tensor(path, file, name) for name in list(file.keys())}  # type: ignore[no-untyped-call]  # noqa: SIM118
+            return {name: _Tensor(path, file, name) for name in list(file.keys())}  # type: ignore[no-untyped-call]
     with _readable(path, ".npz file"), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         arrays: dict[str, StoredArray] = {

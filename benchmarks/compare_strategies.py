@@ -1,7 +1,7 @@
 """Whether `rescue --strategy auto` finds what is best, and refuses where nothing helps.
 
     EVERYCLASS_DATA=… python benchmarks/compare_strategies.py --run RUN
-        [--only NAME,…] [--results FOLDER] [--docs docs/strategies.md]
+        [--only NAME,…] [--strategies NAME,…] [--results FOLDER] [--docs docs/strategies.md]
 
 On each problem (`problems.py`) every single strategy is used whatever its verdict says, and auto
 as its verdict says, with validation data and without. All are judged on the test set, which chooses
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.adjustment import ClassObjective, drawn_gains
+from everyclass.adjustment import ClassObjective, drawn_objectives
 from everyclass.artifacts import read_json, read_npz, write_json, write_npz
 from everyclass.metrics import harmonic_mean, per_class_recall
 from everyclass.progress import silent
@@ -82,10 +82,15 @@ def about(result: RescueResult, seconds: float) -> Row:
     }
 
 
-def run_problem(problem: Problem, folder: Path) -> list[Row]:
+def run_problem(
+    problem: Problem, folder: Path, old: list[Row], strategies: list[str] | None
+) -> list[Row]:
+    """Rows of a problem; those of strategies that are not asked for stay as they are."""
     name = problem.name
+    path = folder / f"strategies-{name}.npz"
     assert problem.train.head is not None
     said: dict[str, npt.NDArray[Any]] = {
+        **(read_npz(path) if path.is_file() else {}),
         "labels": problem.test.labels,
         "none": problem.test.head.logits(problem.test.views[0]).argmax(axis=1),  # type: ignore[union-attr]
     }
@@ -93,13 +98,15 @@ def run_problem(problem: Problem, folder: Path) -> list[Row]:
     counts = problem.train.class_counts.counts
     for val in ("given", "none"):
         for strategy in ("auto", *(SINGLE if val == "given" else WITHOUT)):
+            if strategies is not None and strategy not in strategies:
+                rows += [r for r in old if (r["validation"], r["strategy"]) == (val, strategy)]
+                continue
             predicted, row = judged(problem, strategy, val)
-            said[f"{val}/{strategy}"] = predicted
+            said[f"{val}.{strategy}"] = predicted
             rows.append({"data": name, "validation": val, "strategy": strategy, **row})
             h = harmonic_mean(per_class_recall(said["labels"], predicted, len(counts)))
             print(f"{name:<24} {val:<6} {strategy:<17} {row['chosen']:<17} H {h:6.2%}", flush=True)
-    arrays = {key.replace("/", "."): value.astype(np.uint8) for key, value in said.items()}
-    write_npz(folder / f"strategies-{name}.npz", arrays)
+    write_npz(path, {key: value.astype(np.uint8) for key, value in said.items()})
     about_data = {
         "data": name,
         "classes": len(counts),
@@ -134,9 +141,9 @@ def numbers(data: Row, rows: list[Row], said: dict[str, npt.NDArray[Any]], val: 
     }
     best = max((n for n in tested if n != "auto"), key=lambda n: tested[n]["harmonic_mean"])
     predicted = [said[keys[name]].astype(np.int64) for name in ("auto", best)]
-    drawn, gains = drawn_gains(labels, (predicted[0], predicted[1]), classes, ClassObjective())
+    drawn = drawn_objectives(labels, (predicted[0], predicted[1]), classes, ClassObjective())
     low, high = np.quantile(drawn[0], [0.025, 0.975])
-    behind = np.quantile(gains, [0.025, 0.975])
+    behind = np.quantile(drawn[1] - drawn[0], [0.025, 0.975])
     gap = tested[best]["harmonic_mean"] - tested["auto"]["harmonic_mean"]
     return {
         "data": data["data"],
@@ -198,17 +205,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, help="a run with features-{train,rest,test}.npz")
     parser.add_argument("--only", help="names of problems, with commas; or none")
+    parser.add_argument("--strategies", help="names of strategies to run again, with commas")
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--docs", type=Path, help="page whose table is written anew")
     options = parser.parse_args()
     path = options.results / "strategies.json"
     results = read_json(path) if path.is_file() else {"data": [], "rows": []}
     wanted = None if options.only is None else options.only.split(",")
+    again = None if options.strategies is None else options.strategies.split(",")
     order = list(makers(options.run))
     for name, make in makers(options.run).items():
         if wanted is not None and name not in wanted:
             continue
-        about_data, *rows = run_problem(make(), options.results)
+        old = [row for row in results["rows"] if row["data"] == name]
+        about_data, *rows = run_problem(make(), options.results, old, again)
         for key, new in (("data", [about_data]), ("rows", rows)):
             results[key] = [r for r in results[key] if r["data"] != about_data["data"]] + new
     results["data"].sort(key=lambda row: [*order, row["data"]].index(row["data"]))

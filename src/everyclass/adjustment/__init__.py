@@ -21,12 +21,11 @@ from everyclass.adjustment.objectives import (
     named_weights,
     smoothed_recall,
 )
-from everyclass.adjustment.pooling import LEVEL, drawn_gains
+from everyclass.adjustment.pooling import drawn_objectives, needed_certainty
 from everyclass.adjustment.prior_shift import as_shares, estimate_prior, fit_balanced, with_prior
 from everyclass.adjustment.temperature import fit_temperature, match_confidence, mean_confidence
 
 __all__ = [
-    "LEVEL",
     "METHODS",
     "ClassObjective",
     "CrossFitted",
@@ -39,7 +38,7 @@ __all__ = [
     "cross_fit",
     "deal",
     "describe",
-    "drawn_gains",
+    "drawn_objectives",
     "estimate_prior",
     "fit_balanced",
     "fit_temperature",
@@ -47,6 +46,7 @@ __all__ = [
     "mean_confidence",
     "methods_for",
     "named_weights",
+    "needed_certainty",
     "pick_by_fold",
     "score",
     "smoothed_recall",

@@ -20,7 +20,7 @@ from everyclass.adjustment.cross_fitting import cross_fit, deal, pick_by_fold, s
 from everyclass.adjustment.held_out import HeldOut
 from everyclass.adjustment.methods import Method
 from everyclass.adjustment.objectives import ClassObjective, ObjectiveName
-from everyclass.adjustment.pooling import LEVEL, drawn_gains
+from everyclass.adjustment.pooling import drawn_objectives, needed_certainty
 from everyclass.adjustment.prior_shift import estimate_prior, fit_balanced, with_prior
 from everyclass.artifacts import Adjustment, ClassCounts, Head, Predictions, as_floats
 from everyclass.errors import InputError
@@ -130,17 +130,11 @@ def adjust(
     pick = pick_by_fold(samples.labels, said, fold_of, samples.num_classes, goal)
     best = pick.best if method == "auto" else 1
     judged = pick.predicted if method == "auto" else found[0].predicted
-    _, gains = drawn_gains(
-        samples.labels,
-        (before, judged),
-        samples.num_classes,
-        goal,
-        folds=folds,
-        fitted=1.0,
-        seed=seed,
+    old, new = drawn_objectives(
+        samples.labels, (before, judged), samples.num_classes, goal, seed=seed
     )
-    certain = float((gains > 0).mean())
-    if best == 0 or (method == "auto" and certain < 1 - LEVEL):
+    certain = float((new > old).mean())
+    if best == 0 or (method == "auto" and certain < needed_certainty(folds, fitted=1.0)):
         chosen = Adjustment.nothing(samples.num_classes)
     else:
         chosen = found[best - 1].fit(samples, goal)

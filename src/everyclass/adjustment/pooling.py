@@ -14,10 +14,10 @@ from scipy import special
 
 from everyclass.adjustment.objectives import ClassObjective
 
-__all__ = ["LEVEL", "drawn_gains", "pooled_prior"]
+__all__ = ["drawn_objectives", "needed_certainty", "pooled_prior"]
 
-DRAWS = 2000
-LEVEL = 0.05  # a gain has to be positive in all but this share of the draws
+DRAWS = 4000
+LEVEL = 0.05
 # The logarithm of the prior's weight is normal around that of Jeffreys' prior for either recall,
 # which is 1. With few classes the likelihood alone would be too sure of it (docs/strategies.md).
 SPREAD = 0.5
@@ -51,33 +51,40 @@ def pooled_prior(table: Integers) -> npt.NDArray[np.float64]:
     return np.asarray(np.exp(found.x) * shares)
 
 
-def drawn_gains(
+def needed_certainty(folds: int, fitted: float) -> float:
+    """The share of draws that have to be a gain: 95 %, and more for what is fitted fold by fold.
+
+    Predictions of k folds that were fitted to each other's samples are no independent trials: their
+    mean varies 1 + k / (k − 1) times as much as it would if they were (Nadeau and Bengio 2003). So
+    the normal quantile of 95 % is stretched by the square root of that: 99.3 % for five folds.
+
+    Args:
+        folds: k.
+        fitted: the share of folds whose predictions come from a fit to the other folds.
+    """
+    stretch = np.sqrt(1 + fitted * folds / (folds - 1))
+    return float(special.ndtr(stretch * special.ndtri(1 - LEVEL)))
+
+
+def drawn_objectives(
     labels: Integers,
     said: tuple[Integers, Integers],
     num_classes: int,
     goal: ClassObjective,
     *,
-    folds: int = 5,
-    fitted: float = 0.0,
     seed: int = 0,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Draws from the posterior of an objective of recalls, and of what a change gains.
-
-    Predictions of k folds that were fitted to each other's samples are no independent trials: their
-    mean varies 1 + k / (k − 1) times as much as it would if they were (Nadeau and Bengio 2003), and
-    the gain's draws are spread out by the square root of that.
+) -> npt.NDArray[np.float64]:
+    """Draws from the posterior of an objective of two classifiers' recalls.
 
     Args:
         labels: (n,) true classes.
         said: (n,) predicted classes of the old and of the new classifier.
         num_classes: C.
         goal: the objective.
-        folds: k.
-        fitted: the share of folds whose predictions come from a fit to the other folds.
         seed: of the draws.
 
     Returns:
-        (2, DRAWS) of old and new, paired; and (DRAWS,) gains.
+        (2, DRAWS) of old and new, paired.
     """
     outcome = 2 * (said[0] == labels) + (said[1] == labels)
     table = np.bincount(labels * 4 + outcome, minlength=4 * num_classes).reshape(-1, 4)
@@ -87,7 +94,4 @@ def drawn_gains(
     drawn = generator.standard_gamma(table + pooled_prior(table), size=(DRAWS, *table.shape))
     _, only_new, only_old, both = np.moveaxis(drawn / drawn.sum(axis=-1, keepdims=True), -1, 0)
     goal = goal.for_classes(num_classes, there)
-    values = np.asarray(goal.value(np.stack([both + only_old, both + only_new])))
-    gains = values[1] - values[0]
-    middle = np.median(gains)
-    return values, middle + np.sqrt(1 + fitted * folds / (folds - 1)) * (gains - middle)
+    return np.asarray(goal.value(np.stack([both + only_old, both + only_new])))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.adjustment import LEVEL, drawn_gains, pick_by_fold, score
+from everyclass.adjustment import drawn_objectives, needed_certainty, pick_by_fold, score
 from everyclass.metrics import geometric_mean, harmonic_mean, per_class_recall
 from everyclass.stages.candidates import TITLES, Candidate
 from everyclass.stages.deciding import ClassifierName, Verdict
@@ -48,9 +48,9 @@ def choose(
 
     The best of many looks better than it is on the images that chose it. So each fold is judged by
     the candidate that is best on the other folds, and these answers, not the winner's own, are
-    tested against the old classifier's: the gain has to be positive in 95 % of the draws from its
-    posterior (see :mod:`everyclass.adjustment.pooling`). The recommendation is for the best on all
-    folds.
+    tested against the old classifier's: there has to be a gain in 95 % of the draws from the
+    posterior, or more where answers are fitted fold by fold (see
+    :mod:`everyclass.adjustment.pooling`). The recommendation is for the best on all folds.
 
     Args:
         candidates: "none" first, and at least one other.
@@ -64,25 +64,21 @@ def choose(
     pick = pick_by_fold(labels, said, fold_of, num_classes, HARMONIC_MEAN)
     chosen = candidates[1 + int(np.argmax(pick.scores[1:]))]
     by_fold = [candidates[c] for c in pick.by_fold]
-    (old, new), gains = drawn_gains(
-        labels,
-        (said[0], pick.predicted),
-        num_classes,
-        HARMONIC_MEAN,
-        folds=len(by_fold),
-        fitted=float(np.mean([candidate.fitted for candidate in by_fold])),
-        seed=seed,
+    old, new = drawn_objectives(
+        labels, (said[0], pick.predicted), num_classes, HARMONIC_MEAN, seed=seed
     )
+    fitted = float(np.mean([candidate.fitted for candidate in by_fold]))
+    needed = needed_certainty(len(by_fold), fitted)
     title = TITLES[chosen.name]
     numbers = f"estimated harmonic mean of recall {np.median(old):.1%} → {np.median(new):.1%}"
     use: ClassifierName = "old"
     if pick.best == 0:
         reason = f"nothing that was tried does better than the old head; the best was {title}"
-    elif float((gains > 0).mean()) < 1 - LEVEL:
+    elif float((new > old).mean()) < needed:
         reason = f"the gain is not certain enough ({title}: {numbers})"
     else:
         use = "ensemble" if chosen.name == "ensemble" else "retrained"
-        low, high = 100 * np.quantile(gains, [LEVEL, 1 - LEVEL])
+        low, high = 100 * np.quantile(new - old, [1 - needed, needed])
         reason = f"{title}: {numbers}, a gain of {low:.1f} to {high:.1f} points"
     chosen_by_fold = tuple(candidate.name for candidate in by_fold)
     return Choice(chosen, Verdict(use, reason, decided_on), chosen_by_fold)

@@ -106,11 +106,11 @@ def hue(image: Any, turn: float) -> Any:
     return Image.merge("HSV", (Image.fromarray(turned), s, v)).convert("RGB")
 
 
-def contrastive(image: Any) -> Any:
+def contrastive(image: Any, smallest: float = 0.2, blurred: float = 0.5) -> Any:
     from PIL import Image, ImageEnhance, ImageFilter
 
     while True:
-        area, ratio = random.uniform(0.2, 1) * 1024, math.exp(random.uniform(-1, 1) * 0.2877)
+        area, ratio = random.uniform(smallest, 1) * 1024, math.exp(random.uniform(-1, 1) * 0.2877)
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if w <= 32 and h <= 32:
             break
@@ -126,9 +126,13 @@ def contrastive(image: Any) -> Any:
                 image = getattr(ImageEnhance, step)(image).enhance(random.uniform(0.6, 1.4))
     if random.random() < 0.2:
         image = image.convert("L").convert("RGB")
-    if random.random() < 0.5:
+    if random.random() < blurred:
         image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.1, 2.0)))
     return image
+
+
+def contrastive_no_blur(image: Any) -> Any:
+    return contrastive(image, smallest=0.08, blurred=0.0)
 
 
 def pillow_view(name: str) -> Callable[[int], Any]:
@@ -136,7 +140,7 @@ def pillow_view(name: str) -> Callable[[int], Any]:
     import torch
     from PIL import Image
 
-    one: Callable[[Any], Any] = globals()[name]
+    one: Callable[[Any], Any] = globals()[name.replace("-", "_")]
     images = pictures()
     mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
 

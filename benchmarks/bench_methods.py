@@ -1,10 +1,11 @@
 """Training speed of whole methods: this library's loop against the usual way of writing them.
 
-    python benchmarks/bench_methods.py [--json]
+    python benchmarks/bench_methods.py [METHOD ...] [--json]
 
 The usual way is a DataLoader with one worker per core that makes each view with Pillow, and eager
-float32. Both train ResNet-32 on 1,024 images of 32 × 32, batch 128, in processes of their own that
-take turns. Images/s over whole epochs, after one that warms up.
+float32 with the images in torch's usual layout. Both train ResNet-32 by the method's own recipe on
+1,024 images of 32 × 32, in processes of their own that take turns. Images/s over whole epochs,
+after one that warms up.
 """
 
 from __future__ import annotations
@@ -21,43 +22,56 @@ from typing import Any
 
 from bench_augmentation import MEAN, STD, pictures, pillow_view
 
-BATCH, EPOCHS, ROUNDS, IMAGES = 128, 3, 3, 1024
-METHODS = {"ce": ("basic", False), "mixup": ("basic", True), "ce-modern": ("autoaugment", False)}
+EPOCHS, ROUNDS, IMAGES, CLASSES = 3, 3, 1024, 100
+METHODS = ("ce", "mixup", "ce-modern", "paco", "proco")
+
+
+def parts(method: str) -> tuple[Any, Any, Any]:
+    """Recipe, learner and labels of a method."""
+    import torch
+
+    from everyclass import ClassCounts, get_method
+    from everyclass.nn import build_classifier
+    from everyclass.training import Recipe
+
+    recipe = get_method(method)
+    assert isinstance(recipe, Recipe)
+    labels = torch.arange(IMAGES) % CLASSES
+    model = build_classifier("resnet32", CLASSES, seed=0)
+    given = {} if recipe.mixing is None else {"mixing": recipe.mixing}
+    loss = recipe.loss(ClassCounts.from_labels(labels))
+    return recipe, recipe.learner(model, loss, **given), labels
 
 
 def usual(method: str) -> list[float]:
     import torch
-    import torch.nn.functional as F
     from torch.utils.data import DataLoader, Dataset
 
-    from everyclass.nn import build_classifier
-
-    name, mixes = METHODS[method]
-    view, labels = pillow_view(name), torch.randint(0, 100, (IMAGES,))
+    recipe, learner, labels = parts(method)
+    views = [pillow_view(name) for name in (recipe.augmentation, *recipe.other_views)]
 
     class Views(Dataset[Any]):
         def __len__(self) -> int:
             return IMAGES
 
         def __getitem__(self, row: int) -> Any:
-            return view(row), labels[row]
+            return [view(row) for view in views], labels[row]
 
-    workers = os.cpu_count() or 1
-    loader = DataLoader(Views(), BATCH, shuffle=True, num_workers=workers, persistent_workers=True)
-    model = build_classifier("resnet32", 100, seed=0)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=2e-4)
+    loader = DataLoader(
+        Views(),
+        recipe.batch_size,
+        shuffle=True,
+        num_workers=os.cpu_count() or 1,
+        persistent_workers=True,
+    )
+    generator = torch.Generator()
+    trained = [p for p in learner.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, 0.01, momentum=0.9, weight_decay=recipe.weight_decay)
     rates = []
     for _ in range(EPOCHS):
         start = time.perf_counter()
         for images, target in loader:
-            if mixes:
-                weight = float(torch.distributions.Beta(1.0, 1.0).sample())
-                partner = torch.randperm(len(images))
-                logits = model(weight * images + (1 - weight) * images[partner])
-                loss = weight * F.cross_entropy(logits, target)
-                loss = loss + (1 - weight) * F.cross_entropy(logits, target[partner])
-            else:
-                loss = F.cross_entropy(model(images), target)
+            loss, _ = learner(images, target, generator)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -68,28 +82,30 @@ def usual(method: str) -> list[float]:
 def ours(method: str) -> list[float]:
     import torch
 
-    from everyclass.data import BatchAugmentation, Mixup, get_augmentation
-    from everyclass.nn import build_classifier
+    from everyclass.data import BatchAugmentation, get_augmentation
     from everyclass.training import Schedule, TrainingSettings, choose_precision, fit
 
-    name, mixes = METHODS[method]
+    recipe, learner, labels = parts(method)
     device = torch.device("cpu")
     images = BatchAugmentation(
-        torch.from_numpy(pictures()),
-        transforms=get_augmentation(name, crop_padding=4, flip=True),
-        mean=MEAN,
-        std=STD,
-        device=device,
+        torch.from_numpy(pictures()), transforms=(), mean=MEAN, std=STD, device=device
     )
+    names = (recipe.augmentation, *recipe.other_views)
     rates: list[float] = []
     fit(
-        build_classifier("resnet32", 100, seed=0),
-        torch.nn.CrossEntropyLoss(),
-        images,
-        torch.randint(0, 100, (IMAGES,)),
-        TrainingSettings(Schedule(epochs=EPOCHS), precision=choose_precision("auto", device)),
+        learner,
+        [
+            images.with_transforms(get_augmentation(name, crop_padding=4, flip=True))
+            for name in names
+        ],
+        labels,
+        TrainingSettings(
+            Schedule(epochs=EPOCHS, learning_rate=0.01),
+            batch_size=recipe.batch_size,
+            weight_decay=recipe.weight_decay,
+            precision=choose_precision("auto", device),
+        ),
         device=device,
-        mixing=Mixup() if mixes else None,
         on_epoch=lambda log: rates.append(IMAGES / log.seconds),
     )
     return rates[1:]
@@ -121,6 +137,7 @@ def compared(method: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("methods", nargs="*", default=METHODS, help="default: all")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -130,7 +147,7 @@ def main() -> None:
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(json.dumps({"rates": rates, "peak_mib": own / 1024}))
         return
-    rows = [compared(method) for method in METHODS]
+    rows = [compared(method) for method in options.methods]
     if options.json:
         print(json.dumps(rows, indent=2))
         return

@@ -49,7 +49,7 @@ def ours(compile_: bool, precision: str) -> list[float]:
 
     from everyclass.data import BatchAugmentation, get_augmentation
     from everyclass.nn import build_classifier
-    from everyclass.training import Schedule, TrainingSettings, choose_precision, fit
+    from everyclass.training import Schedule, Supervised, TrainingSettings, choose_precision, fit
 
     device = torch.device("cpu")
     count = STEPS * BATCH
@@ -62,9 +62,8 @@ def ours(compile_: bool, precision: str) -> list[float]:
     )
     rates: list[float] = []
     fit(
-        build_classifier("resnet32", 100, seed=0),
-        torch.nn.CrossEntropyLoss(),
-        images,
+        Supervised(build_classifier("resnet32", 100, seed=0), torch.nn.CrossEntropyLoss()),
+        [images],
         torch.randint(0, 100, (count,)),
         TrainingSettings(
             Schedule(epochs=3),

@@ -32,12 +32,13 @@ VIEWS = 10
 
 
 def cached_features(run: Run) -> tuple[Features, Features]:
-    paths = [run.folder / f"features-{part}.npz" for part in ("train", "rest")]
+    """Training and held-out features; those of the test set are kept for other scripts."""
+    paths = [run.folder / f"features-{part}.npz" for part in ("train", "rest", "test")]
     if not all(path.is_file() for path in paths):
-        train, rest, _ = extract_run(run, num_views=VIEWS, val="rest", show=progress)
-        assert rest is not None
-        train.save(paths[0])
-        rest.save(paths[1])
+        parts = extract_run(run, num_views=VIEWS, val="rest", show=progress)
+        for part, path in zip(parts, paths, strict=True):
+            assert part is not None
+            part.save(path)
     return Features.load(paths[0]), Features.load(paths[1])
 
 

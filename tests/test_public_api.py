@@ -37,14 +37,14 @@ def test_no_room_bears_the_name_of_a_function() -> None:
     """Importing it would put the room in the function's place."""
     rooms = {module.name for module in pkgutil.iter_modules(everyclass.__path__)}
     functions = {n for n in everyclass.__all__ if inspect.isfunction(getattr(everyclass, n))}
-    assert {"rescue", "extract", "evaluate", "pretrain"} <= functions
+    assert {"rescue", "extract", "evaluate", "pretrain", "adjust"} <= functions
     reserved = functions | {"compare", "report", "gate"}
     assert not rooms & reserved
 
 
 # Every room that a user may import: each name in its __all__ is there.
-ROOMS = ("artifacts", "bench", "data", "errors", "losses", "methods", "metrics", "nn", "progress",
-         "reporting", "stages", "training")  # fmt: skip
+ROOMS = ("adjustment", "artifacts", "bench", "data", "errors", "losses", "methods", "metrics",
+         "nn", "progress", "reporting", "stages", "training")  # fmt: skip
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -60,8 +60,10 @@ IMPORTS = """
 import ctypes, os, sys
 import everyclass
 from everyclass import ClassCounts, Evaluation, Features, Head, InputError, Predictions, evaluate
-import everyclass.artifacts, everyclass.bench, everyclass.errors, everyclass.metrics
+import everyclass.adjustment, everyclass.artifacts, everyclass.bench, everyclass.errors
+import everyclass.metrics
 evaluate(labels=[0, 1], predicted=[0, 0])
+everyclass.adjust(labels=[0, 1, 1] * 4, logits=[[1.0, 0.0], [0.5, 0.0], [0.0, 1.0]] * 4)
 assert "torch" not in sys.modules, "torch"
 assert "sklearn" not in sys.modules, "sklearn"
 

@@ -13,13 +13,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from everyclass import losses
-    from everyclass.artifacts import ClassCounts, Evaluation, Features, Head, Predictions, Run
-    from everyclass.data import DataConfig, load_dataset
+    from everyclass import losses, zoo
+    from everyclass.adjustment import adjust
+    from everyclass.artifacts import (
+        Adjustment,
+        ClassCounts,
+        Comparison,
+        Evaluation,
+        Features,
+        Head,
+        Predictions,
+        Run,
+    )
+    from everyclass.data import DataConfig, load_dataset, split
     from everyclass.errors import EveryclassError, GateFailedError, InputError
     from everyclass.losses import BalancedSoftmaxLoss, GMLLoss
     from everyclass.methods import get_method
-    from everyclass.metrics import EvaluationState, evaluate, gate, state_of_files
+    from everyclass.metrics import (
+        EvaluationState,
+        compare,
+        compare_all,
+        evaluate,
+        gate,
+        samples_needed,
+        state_of_files,
+    )
     from everyclass.stages import (
         Ensemble,
         RescueResult,
@@ -34,8 +52,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Adjustment": "artifacts",
     "BalancedSoftmaxLoss": "losses",
     "ClassCounts": "artifacts",
+    "Comparison": "artifacts",
     "DataConfig": "data",
     "Ensemble": "stages",
     "Evaluation": "artifacts",
@@ -51,6 +71,9 @@ _HOME = {
     "Retraining": "stages",
     "Run": "artifacts",
     "Verdict": "stages",
+    "adjust": "adjustment",
+    "compare": "metrics",
+    "compare_all": "metrics",
     "evaluate": "metrics",
     "extract": "stages",
     "gate": "metrics",
@@ -59,12 +82,16 @@ _HOME = {
     "pretrain": "stages",
     "rescue": "stages",
     "rescue_run": "stages",
+    "samples_needed": "metrics",
+    "split": "data",
     "state_of_files": "metrics",
 }
 
 __all__ = [
+    "Adjustment",
     "BalancedSoftmaxLoss",
     "ClassCounts",
+    "Comparison",
     "DataConfig",
     "Ensemble",
     "Evaluation",
@@ -80,6 +107,9 @@ __all__ = [
     "Retraining",
     "Run",
     "Verdict",
+    "adjust",
+    "compare",
+    "compare_all",
     "evaluate",
     "extract",
     "gate",
@@ -89,13 +119,16 @@ __all__ = [
     "pretrain",
     "rescue",
     "rescue_run",
+    "samples_needed",
+    "split",
     "state_of_files",
+    "zoo",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "losses":
-        return importlib.import_module("everyclass.losses")
+    if name in ("losses", "zoo"):
+        return importlib.import_module(f"everyclass.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'everyclass' has no attribute {name!r}")
     return getattr(importlib.import_module(f"everyclass.{_HOME[name]}"), name)

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everyclass.artifacts import (
+    Adjustment,
     ClassCounts,
     Evaluation,
     Features,
@@ -59,11 +60,20 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "names.txt": load_class_names,
     "names.json": load_class_names,
     "evaluation.json": Evaluation.load,
+    "adjustment.json": Adjustment.load,
+    "adjustment.npz": Adjustment.load,
     "run/config.json": lambda path: Run.open(path.parent),
 }
 # What is plain text may still say something when its end is missing.
-MAY_BE_CUT = {"predictions.csv", "stream.csv", "counts.csv", "names.txt", "evaluation.json",
-              "run/config.json"}  # fmt: skip
+MAY_BE_CUT = {
+    "predictions.csv",
+    "stream.csv",
+    "counts.csv",
+    "names.txt",
+    "evaluation.json",
+    "adjustment.json",
+    "run/config.json",
+}
 
 
 def beside(path: Path) -> Path:
@@ -108,6 +118,9 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "names.txt").write_text("\n".join(NAMES))
     (folder / "names.json").write_text(json.dumps(NAMES))
     evaluate(predictions).save(folder / "evaluation.json")
+    adjustment = Adjustment([1.0, 2.0, 1.0, 0.5], LOGITS[0], "bias", {"penalty": 1.0}, NAMES)
+    for ending in ("json", "npz"):
+        adjustment.save(folder / f"adjustment.{ending}")
     Run.start(folder / "run", {"method": "ce", "seed": 0})
     return folder
 

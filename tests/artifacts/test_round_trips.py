@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from everyclass.artifacts import (
+    Adjustment,
     ClassCounts,
     Evaluation,
     Features,
@@ -104,6 +105,25 @@ def test_features_in_an_npz(tmp_path: Path, features: Features) -> None:
 def test_heads_in_both_formats(tmp_path: Path, head: Head, name: str) -> None:
     head.save(tmp_path / name)
     assert_same(Head.load(tmp_path / name), head)
+
+
+@st.composite
+def adjustments(draw: st.DrawFn) -> Adjustment:
+    classes = draw(st.integers(1, 5))
+    values = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.floats(-1, 1), TEXT)
+    return Adjustment(
+        draw(arrays(np.float64, classes, elements=st.floats(1e-3, 1e3))),
+        draw(arrays(np.float64, classes, elements=st.floats(-1e3, 1e3))),
+        draw(st.sampled_from(["bias", "by hand", "τ"])),
+        draw(st.dictionaries(TEXT, st.one_of(values, st.lists(values, max_size=3)), max_size=3)),
+        draw(st.one_of(st.none(), names_of(classes))),
+    )
+
+
+@given(adjustments(), st.sampled_from(["a.json", "a.npz"]))
+def test_adjustments_in_both_formats(tmp_path: Path, adjustment: Adjustment, name: str) -> None:
+    adjustment.save(tmp_path / name)
+    assert_same(Adjustment.load(tmp_path / name), adjustment)
 
 
 def test_a_head_without_a_bias_gets_zeros(tmp_path: Path) -> None:

@@ -22,7 +22,11 @@ COMMANDS = (
     (),
     ("demo",),
     ("rescue",),
+    ("adjust",),
     ("evaluate",),
+    ("compare",),
+    ("plan",),
+    ("split",),
     ("pretrain",),
     ("methods",),
     ("methods", "list"),
@@ -78,7 +82,7 @@ def test_help_leads_with_what_it_is_for(command: tuple[str, ...], everyclass: Co
     assert f"Usage: everyclass {' '.join(command)} " in done.out
 
 
-@pytest.mark.parametrize("command", ["rescue", "evaluate", "pretrain"])
+@pytest.mark.parametrize("command", ["rescue", "evaluate", "compare", "plan", "split", "pretrain"])
 def test_help_gives_an_example(command: str, everyclass: Command) -> None:
     assert f"Example: everyclass {command} " in " ".join(everyclass(command, "--help").out.split())
 
@@ -130,7 +134,8 @@ def test_a_reader_that_leaves_early(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    assert process.stdout.readline() == "5,000 images, 5000 of 5000 classes scored\n"
+    first = process.stdout.readline()
+    assert first.startswith("5,000 images, 5000 of 5000 classes scored;")
     process.stdout.close()
     said = process.stderr.read()
     process.stderr.close()

@@ -250,9 +250,9 @@ def test_never_predicted_comes_before_predicted_but_never_right() -> None:
     assert rows_of_table(said.table(most=1)) == ["cat", "…"]
     assert said.table(most=0).splitlines()[-1] == "… and 4 classes with higher recall"
     bee = next(line for line in said.table().splitlines() if line.startswith("bee"))
-    assert bee.split() == ["bee", "0.0%", "0.0%", "1", "1", "1,200"]
+    assert bee.split() == ["bee", "0.0%", "too", "few", "to", "say", "0.0%", "1", "1", "1,200"]
     cat = next(line for line in said.table().splitlines() if line.startswith("cat"))
-    assert cat.split() == ["cat", "0.0%", "–", "1", "0", "3"]
+    assert cat.split() == ["cat", "0.0%", "too", "few", "to", "say", "–", "1", "0", "3"]
     assert "never predicted    1: cat" in said.table()
 
 

@@ -9,13 +9,10 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, logsumexp, softmax
 
 from everyclass import Ensemble, Head
+from everyclass.adjustment import match_confidence, mean_confidence
+from everyclass.adjustment.temperature import LARGEST_TEMPERATURE
 from everyclass.errors import InputError, InputTypeError
 from everyclass.stages import ensemble_log_probabilities, fit_temperature
-from everyclass.stages.calibration import (
-    LARGEST_TEMPERATURE,
-    match_confidence,
-    mean_confidence,
-)
 
 
 def calibrated(n: int = 8_000, classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,13 @@ from everyclass.losses import balanced_softmax_loss, gml_loss, label_aware_smoot
 from everyclass.stages import Objective
 from everyclass.stages.objectives import RunningMeans
 
-KINDS = [("gml", True), ("gml", False), ("balanced_softmax", True), ("cross_entropy", True)]
+KINDS = [
+    ("gml", True),
+    ("gml", False),
+    ("balanced_softmax", True),
+    ("cross_entropy", True),
+    ("class_weighted", True),
+]
 
 
 def slow_loss(name: str, reweight: bool, logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
@@ -29,6 +35,8 @@ def slow_loss(name: str, reweight: bool, logits: Tensor, labels: Tensor, counts:
     if name == "gml":
         means = [torch.stack(ps).mean() for ps in by_class.values()]
         return -torch.stack(means).log().mean()
+    if name == "class_weighted":
+        return -torch.stack([torch.stack(ps).log().mean() for ps in by_class.values()]).mean()
     return -torch.cat([torch.stack(ps) for ps in by_class.values()]).log().mean()
 
 

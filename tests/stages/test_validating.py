@@ -7,9 +7,10 @@ import pytest
 from gaussians import Gaussians, long_tail
 
 from everyclass import Retraining, rescue
+from everyclass.adjustment import score
 from everyclass.stages import retrain
 from everyclass.stages.retraining import CLASS_PENALTIES, WEAK_CLASS_PENALTIES
-from everyclass.stages.validating import _halves, smoothed_harmonic_mean, validate
+from everyclass.stages.validating import HARMONIC_MEAN, _halves, validate
 
 CLASSES = Gaussians(6, 12)
 COUNTS = long_tail(6, 150, 4)
@@ -32,7 +33,7 @@ def test_the_score_is_a_harmonic_mean_of_smoothed_recalls() -> None:
         predicted = generator.integers(0, 7, size=30)  # class 3 may be absent, 5 and 6 always are
         labels[labels == 3] = 2
         expected = slow_score(labels, predicted)
-        assert smoothed_harmonic_mean(labels, predicted, 7) == pytest.approx(expected)
+        assert score(labels, predicted, 7, HARMONIC_MEAN) == pytest.approx(expected)
 
 
 def test_the_best_penalty_on_validation_data_is_taken() -> None:

@@ -22,6 +22,7 @@ from everyclass.nn import build_classifier
 from everyclass.training import (
     EpochLog,
     Schedule,
+    Supervised,
     TrainingSettings,
     fit,
     keep_large_buffers,
@@ -80,7 +81,8 @@ def slow_training(images: Recorder, labels: Tensor, model: nn.Module) -> list[fl
 def run_fit(settings: TrainingSettings = SETTINGS, **options: Any) -> tuple[nn.Module, Recorder]:
     images, labels, model = a_problem()
     loss = options.pop("loss", nn.CrossEntropyLoss())
-    fit(model, loss, images, labels, settings, device=CPU, **options)  # type: ignore[arg-type]
+    learner = Supervised(model, loss, mixing=options.pop("mixing", None))  # type: ignore[arg-type]
+    fit(learner, [images], labels, settings, device=CPU, **options)  # type: ignore[list-item]
     return model, images
 
 
@@ -251,7 +253,7 @@ def test_where_there_is_a_compiler_the_network_is_compiled(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model, _ = run_fit(replace(SETTINGS, compile=True))
-    assert compiled[-1] is model
+    assert compiled[-1].__self__ is model
 
 
 @pytest.mark.slow
@@ -368,6 +370,7 @@ def test_a_few_epochs_learn_the_digits() -> None:
     settings = TrainingSettings(Schedule(epochs=12), batch_size=64)
     model = build_classifier("mlp", 10, seed=0)
     labels = torch.from_numpy(digits.train.labels)
-    fit(model, nn.CrossEntropyLoss(), images, labels, settings, device=CPU, on_epoch=logs.append)
+    learner = Supervised(model, nn.CrossEntropyLoss())
+    fit(learner, [images], labels, settings, device=CPU, on_epoch=logs.append)
     assert logs[-1].accuracy > 0.7
     assert logs[-1].loss < logs[0].loss / 2

@@ -18,10 +18,12 @@ from everyclass.errors import InputError, MissingFileError, OutputExistsError
 from everyclass.methods import copy_method, method_names, method_notes
 from everyclass.nn import HEADS
 from everyclass.stages import Retraining, load_network, rescue_run
-from everyclass.training import HeadRecipe, Recipe, load_checkpoint
+from everyclass.training import HeadRecipe, Recipe, Supervised, load_checkpoint
 
 METHODS = method_names()
 TRAINED = [name for name in METHODS if isinstance(get_method(name), Recipe)]
+LATER = {"other_views", "nesterov", "teacher"}  # are left out where they say nothing
+PLAIN = [name for name in METHODS if name not in {"paco", "gpaco", "proco"}]
 DIGITS = DataConfig("digits-lt", imbalance_ratio=20)
 
 
@@ -43,19 +45,23 @@ def test_a_recipe_says_what_it_is(name: str) -> None:
     assert len(method_notes(name)) > 100  # the lab note
 
 
-@pytest.mark.parametrize("name", [*METHODS, *(f"{name}-modern" for name in METHODS)])
+@pytest.mark.parametrize("name", [*METHODS, *(f"{name}-modern" for name in PLAIN)])
 def test_a_recipe_is_plain_json_and_says_every_constant(name: str) -> None:
     recipe = get_method(name)
     values = recipe.to_dict()
     assert json.loads(json.dumps(values)) == values
     if isinstance(recipe, Recipe):
-        assert set(values) == {f.name for f in fields(recipe)} - {"loss", "summary", "source"}
+        constants = {f.name for f in fields(recipe)} - {"loss", "learner", "summary", "source"}
+        assert constants - LATER <= set(values) <= constants
+        defaults = get_method("ce")
+        for name in constants - set(values):
+            assert getattr(recipe, name) == getattr(defaults, name)
         assert values["schedule"]["epochs"] == recipe.schedule.epochs
         assert recipe.augmentation in AUGMENTATIONS
     assert values["head"] in HEADS
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [n for n in TRAINED if get_method(n).learner is Supervised])
 def test_a_loss_takes_logits_and_labels(name: str) -> None:
     recipe = get_method(name)
     assert isinstance(recipe, Recipe)
@@ -72,24 +78,26 @@ def test_a_loss_takes_logits_and_labels(name: str) -> None:
 def starts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """A short run of each method that others begin with."""
     folder = tmp_path_factory.mktemp("starts")
-    recipes = {r.start.name: r.start for r in map(get_method, METHODS) if r.start is not None}
-    return {
-        name: pretrain(recipe, DIGITS, epochs=12, out=folder / name)
-        for name, recipe in recipes.items()
-    }
+    needed = [get_method(name).rests_on for name in METHODS]
+    recipes = {recipe.name: recipe for recipe in needed if recipe is not None}
+    made = {}
+    for name, recipe in recipes.items():
+        quick, epochs = in_seconds(recipe)
+        made[name] = pretrain(quick, DIGITS, epochs=epochs, out=folder / name)
+    return made
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_learns_resumes_predicts_and_is_rescued(
     name: str, starts: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = get_method(name)
-    options: dict[str, Any] = {"epochs": 12}
-    if recipe.start is not None:
-        options["start"] = starts[recipe.start.name].folder
+    recipe, epochs = in_seconds(get_method(name))
+    options: dict[str, Any] = {"epochs": epochs}
+    if recipe.rests_on is not None:
+        options["start"] = starts[recipe.rests_on.name].folder
     whole = pretrain(recipe, DIGITS, out=tmp_path / "whole", **options)
     assert whole.result is not None
-    assert whole.result["test"]["accuracy"] > 0.3  # chance: 0.1
+    assert whole.result["test"]["accuracy"] > 0.2  # chance: 0.1 ± 0.013
 
     with monkeypatch.context() as patch:
         patch.setattr(Run, "log", stopping_at(7))
@@ -97,7 +105,8 @@ def test_a_method_learns_resumes_predicts_and_is_rescued(
         with pytest.raises(KeyboardInterrupt):
             pretrain(recipe, DIGITS, out=tmp_path / "stopped", **options)
     resumed = pretrain(recipe, DIGITS, out=tmp_path / "stopped", **options)
-    states = [load_checkpoint(run.checkpoint)["model"] for run in (whole, resumed)]
+    states = [flat(load_checkpoint(run.checkpoint)) for run in (whole, resumed)]
+    assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
     said = Predictions.load(resumed.folder / "predictions.npz")
@@ -109,6 +118,25 @@ def test_a_method_learns_resumes_predicts_and_is_rescued(
 
     rescued = rescue_run(resumed, num_views=2, retraining=Retraining(penalty=1e-3))
     assert rescued.to_module(network)(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+
+
+def in_seconds(recipe: Recipe | HeadRecipe) -> tuple[Recipe | HeadRecipe, int]:
+    """What is slow to learn gets more epochs, and views that are made faster."""
+    if isinstance(recipe, HeadRecipe) or recipe.learner is Supervised:
+        return recipe, 12
+    views = ("basic",) * len(recipe.other_views)
+    return replace(recipe, augmentation="basic", other_views=views), 40
+
+
+def flat(state: dict[str, Any], place: str = "") -> dict[str, torch.Tensor]:
+    """Every tensor of a checkpoint: those of the network, the optimiser, and what else learns."""
+    tensors = {}
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor):
+            tensors[f"{place}/{name}"] = value
+        elif isinstance(value, dict):
+            tensors |= flat(value, f"{place}/{name}")
+    return tensors
 
 
 def stopping_at(epoch: int) -> Callable[[Run, dict[str, int]], None]:

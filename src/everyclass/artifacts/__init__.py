@@ -17,14 +17,18 @@ from everyclass.artifacts._checks import (
 from everyclass.artifacts._class_files import load_class_names
 from everyclass.artifacts._files import (
     atomic_write,
+    check_free,
     existing_file,
     plain_json,
     prepare_folder,
     read_json,
     write_json,
 )
+from everyclass.artifacts._folders import replaced_together
 from everyclass.artifacts._text import escaped, padded, printable, quoted, some
+from everyclass.artifacts.adjustment import Adjustment
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
+from everyclass.artifacts.comparison import Comparison
 from everyclass.artifacts.evaluation import Evaluation
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
@@ -41,7 +45,9 @@ from everyclass.artifacts.run import Run, birth_certificate
 __all__ = [
     "LOGITS_ARE_PROBS",
     "ONE_CLASS",
+    "Adjustment",
     "ClassCounts",
+    "Comparison",
     "Evaluation",
     "Features",
     "Group",
@@ -59,6 +65,7 @@ __all__ = [
     "as_names",
     "atomic_write",
     "birth_certificate",
+    "check_free",
     "escaped",
     "existing_file",
     "load_class_names",
@@ -71,6 +78,7 @@ __all__ = [
     "quoted",
     "read_json",
     "read_npz",
+    "replaced_together",
     "save_safetensors",
     "some",
     "stored_names",

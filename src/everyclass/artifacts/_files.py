@@ -9,7 +9,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from everyclass.errors import (
     EveryclassError,
     FileFormatError,
+    InputError,
     MissingFileError,
     OutputError,
     OutputExistsError,
@@ -25,6 +26,7 @@ from everyclass.errors import (
 
 __all__ = [
     "atomic_write",
+    "check_free",
     "existing_file",
     "first_line",
     "plain_json",
@@ -122,6 +124,28 @@ def prepare_folder(path: str | Path, *, overwrite: bool, flag: str = "--overwrit
     except OSError as error:
         raise OutputError(f"Cannot write into {path}: {_reason(error)}.") from error
     return path
+
+
+def check_free(paths: Iterable[Path], *, keep: Iterable[Path], overwrite: bool) -> None:
+    """Refuse to write files over what they are made from, or over earlier results.
+
+    Args:
+        paths: the files to be written.
+        keep: files that are read and must stay, whatever is said.
+        overwrite: whether earlier results may be replaced.
+
+    Raises:
+        InputError: two of the files are one, or one would replace what is read.
+        OutputExistsError: one is there already.
+    """
+    seen = {Path(path).resolve(): "is read and would be replaced" for path in keep}
+    for path in paths:
+        place = path.resolve()
+        if place in seen:
+            raise InputError(f"{path} {seen[place]}; name another file to write.")
+        seen[place] = "would be written twice"
+        if path.exists() and not overwrite:
+            raise OutputExistsError(f"{path} is there already; pass --overwrite to replace it.")
 
 
 def holds_something(folder: Path) -> bool:

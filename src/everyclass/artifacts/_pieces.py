@@ -75,10 +75,12 @@ def open_arrays(path: Path, what: str) -> dict[str, StoredArray]:
 
         with _readable(path, what):
             file = safe_open(path, framework="numpy")
-            return {name: _Tensor(path, file, name) for name in file.keys()}  # noqa: SIM118
+            return {name: _Tensor(path, file, name) for name in list(file.keys())}  # type: ignore[no-untyped-call]
     with _readable(path, ".npz file"), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        arrays = {m.filename.removesuffix(".npy"): _member(path, archive, m) for m in members}
+        arrays: dict[str, StoredArray] = {
+            m.filename.removesuffix(".npy"): _member(path, archive, m) for m in members
+        }
     unpacked = sum(array.nbytes for array in arrays.values() if isinstance(array, _Packed))
     if unpacked > (free := free_memory()):
         raise FileFormatError(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts._files import read_json, write_json
+from everyclass.artifacts._printing import TOO_FEW, percent, percent_range, too_wide
 from everyclass.artifacts._text import cells, padded, printable, some
 from everyclass.artifacts.class_counts import ClassCounts
 from everyclass.errors import EveryclassError, FileFormatError
@@ -57,6 +58,11 @@ class Evaluation:
         top5_accuracy, negative_log_likelihood, brier_score, calibration_error,
         classwise_calibration_error, geometric_mean_loss: with scores only, else None. The
             likelihood and the loss are infinite (null in files) where a true class got 0.
+        lowest_if_equal: the lowest recall to expect if every class truly had the mean recall.
+        intervals: ``[low, high]`` under the same names as the numbers that recalls give, nested as
+            those are; ``per_class_recall`` is a list in class order, None for a class without test
+            samples. None in files of older versions.
+        interval_settings: their confidence, replicates and seed.
     """
 
     num_samples: int
@@ -88,6 +94,9 @@ class Evaluation:
     calibration_error: float | None = None
     classwise_calibration_error: float | None = None
     geometric_mean_loss: float | None = None
+    lowest_if_equal: float | None = None
+    intervals: dict[str, Any] | None = None
+    interval_settings: dict[str, Any] | None = None
 
     def summary(self) -> dict[str, float]:
         """The five headline numbers, as fractions."""
@@ -119,6 +128,9 @@ class Evaluation:
         try:
             for name in _NUMBERS & set(values):
                 values[name] = float(values[name])
+            for name in ("intervals", "interval_settings"):
+                if not isinstance(values.get(name), dict | None):
+                    raise ValueError(f"{name} is no mapping")
             for name in _ARRAYS & set(values):
                 kind = np.int64 if name in ("support", "predicted_count") else np.float64
                 plain = [np.nan if v is None else v for v in values[name]]
@@ -174,16 +186,19 @@ class Evaluation:
         Args:
             most: how many classes to list; all if None.
         """
-        floor = f" ({self.zeros_replaced} zero recalls counted as {self.zero_floor:g})"
-        note = floor if self.zeros_replaced else ""
-        lowest = some([self.class_label(c) for c in self.lowest_classes], most=5)
+        floor = f"({self.zeros_replaced} zero recalls counted as {self.zero_floor:g})"
+        if self.intervals:  # which are far too wide for a mean of classes that are known
+            floor += "; dead or unlucky, the intervals of both means allow for either"
+        level = (self.interval_settings or {}).get("confidence")
+        brackets = f"; {100 * level:g} % intervals in brackets" if level else ""
         lines = [
-            f"{self.num_samples:,} images, {self.num_scored} of {self.num_classes} classes scored",
-            f"lowest recall      {_percent(self.lowest_recall)}  {lowest}",
-            f"harmonic mean      {_percent(self.harmonic_mean)}{note}",
-            f"geometric mean     {_percent(self.geometric_mean)}",
-            f"balanced accuracy  {_percent(self.balanced_accuracy)}",
-            f"accuracy           {_percent(self.accuracy)}",
+            f"{self.num_samples:,} images, {self.num_scored} of {self.num_classes} classes "
+            f"scored{brackets}",
+            self._headline("lowest_recall", self._lowest()),
+            self._headline("harmonic_mean", floor if self.zeros_replaced else ""),
+            self._headline("geometric_mean"),
+            self._headline("balanced_accuracy"),
+            self._headline("accuracy"),
         ]
         if self.never_predicted:
             never = [self.class_label(c) for c in self.never_predicted]
@@ -193,19 +208,34 @@ class Evaluation:
             lines.append(f"no test images     {len(names)}: {some(names, most=10)} (not scored)")
         order = self.worst_first()
         shown = order if most is None else order[:most]
+        return "\n".join([*lines, "", *self._rows(shown, len(order) - len(shown))])
+
+    def _headline(self, name: str, more: str = "") -> str:
+        limits = percent_range((self.intervals or {}).get(name))
+        line = f"{name.replace('_', ' '):<17}  {percent(getattr(self, name))}  {limits:<13}  {more}"
+        return line.rstrip()
+
+    def _lowest(self) -> str:
+        names = some([self.class_label(c) for c in self.lowest_classes], most=5)
+        if self.lowest_if_equal is None:
+            return names
+        return f"{names} ({100 * self.lowest_if_equal:.1f} % to expect if all were equally good)"
+
+    def _rows(self, shown: npt.NDArray[np.int64], left_out: int) -> list[str]:
         width = max([5, *(cells(self._shown(int(c))) for c in shown)])
-        lines += ["", f"{'class':<{width}}  recall  precision  images  given  trained on"]
+        limits = (self.intervals or {}).get("per_class_recall")
+        between = f"  {'interval':<{len(TOO_FEW)}}" if limits else ""
+        lines = [f"{'class':<{width}}  recall{between}  precision  images  given  trained on"]
         for c in shown:
             trained = f"{self.class_counts.counts[c]:>10,}" if self.class_counts else f"{'–':>10}"
+            if limits:
+                said = TOO_FEW if too_wide(limits[c]) else percent_range(limits[c])
+                between = f"  {said:<{len(TOO_FEW)}}"
             lines.append(
-                f"{padded(self._shown(int(c)), width)}  {_percent(self.per_class_recall[c])}"
-                f"     {_percent(self.per_class_precision[c])}  {self.support[c]:>6,}"
+                f"{padded(self._shown(int(c)), width)}  {percent(self.per_class_recall[c])}"
+                f"{between}     {percent(self.per_class_precision[c])}  {self.support[c]:>6,}"
                 f"  {self.predicted_count[c]:>5,}  {trained}"
             )
-        if len(shown) < len(order):
-            lines.append(f"… and {len(order) - len(shown)} classes with higher recall")
-        return "\n".join(lines)
-
-
-def _percent(value: float) -> str:
-    return "   –  " if np.isnan(value) else f"{100 * value:5.1f}%"
+        if left_out:
+            lines.append(f"… and {left_out} classes with higher recall")
+        return lines

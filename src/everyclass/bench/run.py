@@ -114,12 +114,12 @@ def _chosen(table: Table, methods: Sequence[str] | None) -> list[Row]:
 
 def _waves(work: list[_Job]) -> list[list[_Job]]:
     """First what trains from scratch, so that no two methods train the start that they share."""
-    first = {(j.method, j.seed): j for j in work if get_method(j.method).start is None}
+    first = {(j.method, j.seed): j for j in work if get_method(j.method).rests_on is None}
     second = [j for j in work if (j.method, j.seed) not in first]
     for job in second:
-        start = get_method(job.method).start
-        assert start is not None
-        first.setdefault((start.name, job.seed), replace(job, method=start.name, rows=()))
+        needed = get_method(job.method).rests_on
+        assert needed is not None
+        first.setdefault((needed.name, job.seed), replace(job, method=needed.name, rows=()))
     return [list(first.values()), second]
 
 

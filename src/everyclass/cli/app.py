@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from everyclass.cli import bench, data, demo, evaluate, methods, pretrain, rescue
+from everyclass.cli import (
+    adjust,
+    bench,
+    compare,
+    data,
+    demo,
+    evaluate,
+    methods,
+    plan,
+    pretrain,
+    rescue,
+    split,
+    zoo,
+)
 
 __all__ = ["app"]
 
@@ -39,11 +52,16 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("rescue")(rescue.rescue)
+app.command("adjust")(adjust.adjust)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("plan")(plan.plan)
+app.command("split")(split.split)
 app.command("pretrain")(pretrain.pretrain)
 app.add_typer(methods.app, name="methods")
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
+app.add_typer(zoo.app, name="zoo")
 
 
 def _version(show: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "Confidence",
     "DataRoot",
     "Device",
     "Json",
@@ -20,6 +21,7 @@ __all__ = [
     "shown",
 ]
 
+Confidence = Annotated[float, typer.Option(help="Of intervals and tests, such as 0.95.")]
 DataRoot = Annotated[
     Path | None,
     typer.Option(help="Folder to look for the data in, before EVERYCLASS_DATA and the cache."),

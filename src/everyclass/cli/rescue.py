@@ -19,6 +19,8 @@ from everyclass.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from everyclass.stages import RescueResult
 
 __all__ = ["print_rescue", "rescue"]
@@ -41,9 +43,18 @@ def rescue(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. [default for a run: RUN/rescue]")
     ] = None,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="gml; auto: the best of doing nothing, offsets, class weights, balanced softmax, "
+            "GML and the ensemble; offsets; or one of these by name."
+        ),
+    ] = "gml",
     objective: Annotated[
         str,
-        typer.Option(help="gml, balanced_softmax, cross_entropy; for MiSLAS gml_and_smoothing."),
+        typer.Option(
+            help="gml, balanced_softmax, class_weighted, cross_entropy, gml_and_smoothing."
+        ),
     ] = "gml",
     reweight: Annotated[
         bool, typer.Option(help="Re-weight by class counts (eq. 3); gml only.")
@@ -95,6 +106,7 @@ def rescue(
             out=folder,
             num_views=views,
             val=val,
+            strategy=strategy,
             retraining=retraining,
             missing_classes=missing_classes,  # type: ignore[arg-type]
             overwrite=overwrite,
@@ -118,6 +130,7 @@ def rescue(
         result = stages.rescue(
             train,
             val=held_out,
+            strategy=strategy,
             retraining=retraining,
             missing_classes=missing_classes,  # type: ignore[arg-type]
             seed=seed,
@@ -130,12 +143,31 @@ def rescue(
         print_rescue(result, folder)
 
 
+def _compared(result: RescueResult) -> Table:
+    """The candidates on the images that decided."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"on {result.verdict.decided_on}", overflow="fold")
+    numbers = ("harmonic_mean", "lowest_recall", "balanced_accuracy", "accuracy")
+    for name in numbers:
+        table.add_column(name.replace("_", " "), justify="right")
+    for each in result.candidates:
+        mark = " ←" if each["name"] == result.chosen else ""
+        table.add_row(f"{each['name']}{mark}", *[f"{each[name]:.1%}" for name in numbers])
+    return table
+
+
 def print_rescue(result: RescueResult, folder: Path) -> None:
     """Print verdict and before/after table of a rescue, and where its files are."""
     from rich.console import Console
     from rich.table import Table
 
     typer.echo(str(result.verdict))
+    if result.strategy != "gml":
+        Console().print(_compared(result))
+    if result.cost is not None:
+        typer.echo(f"Of {result.title}: {result.cost.sentence(result.class_counts)}.")
     if result.evaluations:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("test set")

@@ -21,6 +21,8 @@ from everyclass.data.samplers import (
     RowSampler,
     SquareRoot,
 )
+from everyclass.data.splitting import Split, split
+from everyclass.data.table_files import TableFile
 
 __all__ = [
     "AUGMENTATIONS",
@@ -38,10 +40,13 @@ __all__ = [
     "Profile",
     "ProgressivelyBalanced",
     "RowSampler",
+    "Split",
     "SquareRoot",
+    "TableFile",
     "Transform",
     "get_augmentation",
     "get_dataset",
     "load_dataset",
     "long_tailed_counts",
+    "split",
 ]

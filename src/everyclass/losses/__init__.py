@@ -8,6 +8,8 @@ from everyclass.losses.balanced_softmax import BalancedSoftmaxLoss, balanced_sof
 from everyclass.losses.class_balanced import ClassBalancedLoss, class_balanced_loss
 from everyclass.losses.class_weights import class_balanced_weights
 from everyclass.losses.deferred import DeferredLoss
+from everyclass.losses.distillation import distillation_loss
+from everyclass.losses.dive import DiVELoss, dive_loss
 from everyclass.losses.focal import FocalForm, FocalLoss, focal_loss
 from everyclass.losses.gml import Absent, GMLLoss, gml_loss
 from everyclass.losses.label_aware_smoothing import (
@@ -23,13 +25,17 @@ from everyclass.losses.logit_adjustment import (
     adjust_logits,
     logit_adjusted_loss,
 )
+from everyclass.losses.paco import PaCoLoss, paco_loss
+from everyclass.losses.ride import RIDELoss, ride_loss
 from everyclass.losses.smoothing import SmoothingProfile, smoothing_by_class
+from everyclass.losses.von_mises_fisher import log_bessel, von_mises_fisher_logits
 
 __all__ = [
     "Absent",
     "BalancedSoftmaxLoss",
     "ClassBalancedLoss",
     "DeferredLoss",
+    "DiVELoss",
     "FocalForm",
     "FocalLoss",
     "GMLLoss",
@@ -38,6 +44,8 @@ __all__ = [
     "LDAMLoss",
     "LabelAwareSmoothingLoss",
     "LogitAdjustedLoss",
+    "PaCoLoss",
+    "RIDELoss",
     "Reduction",
     "SmoothingProfile",
     "SmoothingShare",
@@ -45,12 +53,18 @@ __all__ = [
     "balanced_softmax_loss",
     "class_balanced_loss",
     "class_balanced_weights",
+    "distillation_loss",
+    "dive_loss",
     "focal_loss",
     "gml_loss",
     "label_aware_smoothing_loss",
     "lade_loss",
     "lade_regulariser",
     "ldam_loss",
+    "log_bessel",
     "logit_adjusted_loss",
+    "paco_loss",
+    "ride_loss",
     "smoothing_by_class",
+    "von_mises_fisher_logits",
 ]

@@ -1,8 +1,24 @@
-"""Per-class judgement: recall, its means, calibration; NumPy and SciPy only."""
+"""Per-class judgement: recall, its means, intervals, calibration; NumPy and SciPy only."""
 
+from everyclass.metrics.comparison import compare, compare_all
 from everyclass.metrics.evaluation import evaluate
 from everyclass.metrics.files import evaluation_of_file, state_of_files
 from everyclass.metrics.gates import GateResult, check_results, gate, judge_gates, read_gates
+from everyclass.metrics.intervals import recall_intervals, weighted_recall_interval
+from everyclass.metrics.lowest import (
+    lowest_if_equal,
+    lowest_recall_interval,
+    worst_mean_interval,
+)
+from everyclass.metrics.mcnemar import (
+    Correction,
+    adjust_p_values,
+    mid_p_mcnemar,
+    paired_difference_intervals,
+)
+from everyclass.metrics.mean_intervals import mean_recall_intervals
+from everyclass.metrics.paired_means import draw_paired_recalls
+from everyclass.metrics.power import images_to_decide, samples_needed
 from everyclass.metrics.recall import (
     geometric_mean,
     harmonic_mean,
@@ -12,21 +28,38 @@ from everyclass.metrics.recall import (
 from everyclass.metrics.scores import log_probabilities
 from everyclass.metrics.state import EvaluationState
 from everyclass.metrics.state_files import check_replaceable
+from everyclass.metrics.uncertainty import recall_uncertainty
 
 __all__ = [
+    "Correction",
     "EvaluationState",
     "GateResult",
+    "adjust_p_values",
     "check_replaceable",
     "check_results",
+    "compare",
+    "compare_all",
+    "draw_paired_recalls",
     "evaluate",
     "evaluation_of_file",
     "gate",
     "geometric_mean",
     "harmonic_mean",
+    "images_to_decide",
     "judge_gates",
     "log_probabilities",
+    "lowest_if_equal",
+    "lowest_recall_interval",
+    "mean_recall_intervals",
+    "mid_p_mcnemar",
+    "paired_difference_intervals",
     "per_class_recall",
     "read_gates",
+    "recall_intervals",
+    "recall_uncertainty",
+    "samples_needed",
     "state_of_files",
+    "weighted_recall_interval",
     "worst_mean",
+    "worst_mean_interval",
 ]

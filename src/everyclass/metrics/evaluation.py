@@ -23,6 +23,9 @@ def evaluate(
     class_counts: Any = None,
     class_names: Sequence[str] | None = None,
     zero_floor: float = 1e-3,
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
 ) -> Evaluation:
     """Judge a classifier class by class.
 
@@ -36,6 +39,9 @@ def evaluate(
         class_names: C names.
         zero_floor: what a recall of exactly zero is replaced by in the geometric and harmonic
             mean (the paper: 1e-3); the lowest recall is never replaced.
+        confidence: of the intervals (docs/intervals.md says which they are).
+        replicates: draws behind the intervals of the geometric and harmonic mean.
+        seed: of these draws.
 
     Returns:
         An :class:`Evaluation`; ``print`` it for a table that begins with the worst classes.
@@ -64,4 +70,6 @@ def evaluate(
         )
     state = EvaluationState()
     state.update(predictions)
-    return state.evaluation(zero_floor=zero_floor)
+    return state.evaluation(
+        zero_floor=zero_floor, confidence=confidence, replicates=replicates, seed=seed
+    )

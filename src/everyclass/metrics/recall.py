@@ -16,9 +16,12 @@ __all__ = [
     "count_outcomes",
     "geometric_mean",
     "harmonic_mean",
+    "number_of_worst",
     "per_class_recall",
     "worst_mean",
 ]
+
+WORST_PERCENT = (1, 5, 10)  # what is reported
 
 
 def count_outcomes(
@@ -110,6 +113,16 @@ def worst_mean(recall: Any, percent: float) -> float:
     recall = np.sort(recall[~np.isnan(recall)])
     if recall.size == 0:
         raise InputError("No class has a recall; a mean needs at least one.")
+    return float(recall[: number_of_worst(len(recall), percent)].mean())
+
+
+def number_of_worst(classes: int, percent: float) -> int:
+    """How many classes the worst ``percent`` % of them are, at least one.
+
+    Raises:
+        InputError: percent is not in 0..100.
+    """
+    if not 0 < percent <= 100:
+        raise InputError(f"percent must be more than 0 and at most 100; got {percent}.")
     # Rounded first: 0.05 · 60 is a hair above 3 in floating point.
-    k = max(1, math.ceil(round(len(recall) * percent / 100, 9)))
-    return float(recall[:k].mean())
+    return max(1, math.ceil(round(classes * percent / 100, 9)))

@@ -138,7 +138,8 @@ class EvaluationState:
         if said is None:
             if labels is None:
                 raise InputError("update needs labels=, the true classes.")
-            said = Predictions(labels, *parts, first_row=self.num_samples)
+            logits, probs, predicted = parts
+            said = Predictions(labels, logits, probs, predicted, first_row=self.num_samples)
         elif any(part is not None for part in (labels, *parts)):
             raise InputError("Give update either a Predictions or its parts by name, not both.")
         elif not isinstance(said, Predictions):
@@ -184,12 +185,20 @@ class EvaluationState:
         more = classes.count - self._outcomes.shape[1]
         self._outcomes = np.pad(self._outcomes, ((0, 0), (0, more)))
 
-    def evaluation(self, *, zero_floor: float = 1e-3) -> Evaluation:
+    def evaluation(
+        self,
+        *,
+        zero_floor: float = 1e-3,
+        confidence: float = 0.95,
+        replicates: int = 1000,
+        seed: int = 0,
+    ) -> Evaluation:
         """Every number, of all images so far: what ``evaluate`` says of them at once.
 
         Args:
             zero_floor: what a recall of exactly zero is replaced by in the geometric and harmonic
                 mean.
+            confidence, replicates, seed: of the intervals.
 
         Raises:
             InputError: no image, one class only, or "logits" that are probabilities.
@@ -204,6 +213,9 @@ class EvaluationState:
             class_names=self.class_names,
             class_counts=self.class_counts,
             zero_floor=zero_floor,
+            confidence=confidence,
+            replicates=replicates,
+            seed=seed,
         )
 
     def check(self) -> None:

@@ -9,12 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts, Evaluation, GroupRule
-from everyclass.metrics.recall import divide, geometric_mean, harmonic_mean, worst_mean
+from everyclass.metrics.lowest import lowest_if_equal
+from everyclass.metrics.recall import (
+    WORST_PERCENT,
+    divide,
+    geometric_mean,
+    harmonic_mean,
+    worst_mean,
+)
 from everyclass.metrics.scores import ScoreNumbers
+from everyclass.metrics.uncertainty import recall_uncertainty
 
 __all__ = ["summarise"]
 
-WORST_PERCENT = (1, 5, 10)
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
 Ints = npt.NDArray[np.int64]
@@ -29,6 +36,9 @@ def summarise(
     class_names: tuple[str, ...] | None,
     class_counts: ClassCounts | None,
     zero_floor: float,
+    confidence: float,
+    replicates: int,
+    seed: int,
 ) -> Evaluation:
     """Compute an evaluation.
 
@@ -38,17 +48,20 @@ def summarise(
         scores: numbers that need scores, where there are any.
         class_names, class_counts: where known.
         zero_floor: stands for a recall of zero in the geometric and harmonic mean.
+        confidence, replicates, seed: of the intervals.
     """
     recall = divide(right, support)
     scored = support > 0
     lowest = float(np.nanmin(recall))
+    mean = float(recall[scored].mean())
     total = int(support.sum())
+    settings = {"confidence": confidence, "replicates": replicates, "seed": seed}
     return Evaluation(
         num_samples=total,
         num_classes=len(support),
         num_scored=int(scored.sum()),
         accuracy=float(right.sum() / total),
-        balanced_accuracy=float(recall[scored].mean()),
+        balanced_accuracy=mean,
         geometric_mean=geometric_mean(recall, zero_floor=zero_floor),
         harmonic_mean=harmonic_mean(recall, zero_floor=zero_floor),
         zero_floor=zero_floor,
@@ -68,6 +81,15 @@ def summarise(
         per_class_f1=np.where(scored, divide(2 * right, support + given), np.nan),
         class_names=class_names,
         class_counts=class_counts,
+        lowest_if_equal=lowest_if_equal(support, mean, confidence=confidence)[0],
+        intervals=recall_uncertainty(
+            right,
+            support,
+            class_counts=class_counts,
+            zero_floor=zero_floor,
+            **settings,  # type: ignore[arg-type]
+        ),
+        interval_settings=settings,
         **({} if scores is None else asdict(scores)),
     )
 

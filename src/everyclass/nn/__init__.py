@@ -1,7 +1,10 @@
 """Backbones and heads."""
 
 from everyclass.nn.batch_norm_relu import BatchNormReLU
+from everyclass.nn.class_means import ClassMeans
 from everyclass.nn.classifier import BACKBONES, HEADS, Classifier, build_classifier
+from everyclass.nn.experts import ExpertBackbone, ExpertHead, RoutedExpertHead
+from everyclass.nn.feature_queue import FeatureQueue
 from everyclass.nn.heads import (
     CosineHead,
     EnsembleHead,
@@ -10,21 +13,29 @@ from everyclass.nn.heads import (
     head_of_module,
     module_of_head,
 )
-from everyclass.nn.resnet_cifar import ResNetCIFAR, resnet32, resnet32_wide
+from everyclass.nn.projector import Projector
+from everyclass.nn.resnet_cifar import ResNetCIFAR, resnet32, resnet32_experts, resnet32_wide
 
 __all__ = [
     "BACKBONES",
     "HEADS",
     "BatchNormReLU",
+    "ClassMeans",
     "Classifier",
     "CosineHead",
     "EnsembleHead",
+    "ExpertBackbone",
+    "ExpertHead",
+    "FeatureQueue",
     "NearestMeanHead",
+    "Projector",
     "ResNetCIFAR",
+    "RoutedExpertHead",
     "ScaledLinear",
     "build_classifier",
     "head_of_module",
     "module_of_head",
     "resnet32",
+    "resnet32_experts",
     "resnet32_wide",
 ]

@@ -154,6 +154,7 @@ static inline int64_t last_row(int64_t block, int64_t rows) {
 
 DEFINE(16)
 DEFINE(32)
+DEFINE(48)
 DEFINE(64)
 
 /* 0: done; 1: no memory; 2: no such number of channels. */
@@ -166,6 +167,7 @@ int batch_norm_relu_forward(const bf16 *x, const bf16 *shortcut, const float *we
                            threads);
     CALL(16)
     CALL(32)
+    CALL(48)
     CALL(64)
 #undef CALL
     return 2;
@@ -181,6 +183,7 @@ int batch_norm_relu_backward(const bf16 *dy, const bf16 *y, const bf16 *x, const
                             rows, threads);
     CALL(16)
     CALL(32)
+    CALL(48)
     CALL(64)
 #undef CALL
     return 2;

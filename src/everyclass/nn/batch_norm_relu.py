@@ -21,7 +21,7 @@ from everyclass.nn._kernels import compiled_kernel
 
 __all__ = ["BatchNormReLU"]
 
-CHANNELS = (16, 32, 64)
+CHANNELS = (16, 32, 48, 64)
 _SOURCE = Path(__file__).with_suffix(".c")
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from everyclass.errors import InputError
+from everyclass.nn.experts import ExpertHead, RoutedExpertHead
 from everyclass.nn.heads import CosineHead, NearestMeanHead, ScaledLinear
-from everyclass.nn.mlp import mlp
-from everyclass.nn.resnet_cifar import resnet32, resnet32_wide
+from everyclass.nn.mlp import mlp, mlp_experts
+from everyclass.nn.resnet_cifar import resnet32, resnet32_experts, resnet32_wide
 
 __all__ = ["BACKBONES", "HEADS", "Classifier", "build_classifier"]
 
@@ -22,16 +24,22 @@ def _linear(num_features: int, num_classes: int) -> nn.Linear:
     return head
 
 
+EXPERTS = (2, 3, 4, 6)
+
 BACKBONES: dict[str, Callable[[], nn.Module]] = {
     "resnet32": resnet32,
     "resnet32-wide": resnet32_wide,
+    **{f"resnet32-{n}-experts": partial(resnet32_experts, n) for n in EXPERTS},
     "mlp": mlp,
+    **{f"mlp-{n}-experts": partial(mlp_experts, n) for n in EXPERTS},
 }
 HEADS: dict[str, Callable[[int, int], nn.Module]] = {
     "linear": _linear,
     "cosine": CosineHead,
     "scaled": ScaledLinear,
     "nearest-mean": NearestMeanHead,
+    **{f"{n}-experts": partial(ExpertHead, n) for n in EXPERTS},
+    **{f"{n}-experts-routed": partial(RoutedExpertHead, n) for n in EXPERTS},
 }
 
 

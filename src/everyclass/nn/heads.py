@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from everyclass.artifacts import Head
 from everyclass.errors import InputError
+from everyclass.nn.experts import ExpertHead, RoutedExpertHead
 
 __all__ = [
     "CosineHead",
@@ -41,7 +42,11 @@ class CosineHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_classes, num_features).uniform_(-1, 1))
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.scale * F.linear(F.normalize(features), F.normalize(self.weight))
+        # Not in bfloat16, in which a cosine times 30 is known to an eighth only.
+        with torch.autocast(features.device.type, enabled=False):
+            return self.scale * F.linear(
+                F.normalize(features.to(self.weight.dtype)), F.normalize(self.weight)
+            )
 
 
 class ScaledLinear(nn.Linear):
@@ -128,11 +133,14 @@ class EnsembleHead(nn.Module):
 
 
 def head_of_module(module: nn.Module) -> Head | None:
-    """The weights of a linear, scaled linear or cosine layer, or None if it is none of these."""
+    """The weights of a last layer that is linear or cosine in some form; None if it is neither."""
     if isinstance(module, CosineHead):
         return Head(
             _numpy(module.weight), torch.zeros(len(module.weight)).numpy(), "cosine", module.scale
         )
+    if isinstance(module, ExpertHead) and not isinstance(module, RoutedExpertHead):
+        rows = module.scale / len(module.weight) * F.normalize(module.weight, dim=2)
+        return Head(_numpy(rows.transpose(0, 1).flatten(1)), torch.zeros(rows.shape[1]).numpy())
     if not isinstance(module, nn.Linear):
         return None
     bias = module.bias if module.bias is not None else torch.zeros(module.out_features)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-__all__ = ["MLP", "mlp"]
+from everyclass.nn.experts import ExpertBackbone
+
+__all__ = ["MLP", "mlp", "mlp_experts"]
 
 
 class MLP(nn.Module):
@@ -36,3 +38,17 @@ class MLP(nn.Module):
 def mlp() -> MLP:
     """A perceptron for 8 × 8 images of three channels: 64 hidden units twice, 64 features."""
     return MLP(in_features=3 * 8 * 8)
+
+
+def mlp_experts(num_experts: int) -> ExpertBackbone:
+    """The same with experts: one hidden layer of 64 units shared, one of 32 each.
+
+    Args:
+        num_experts: E.
+    """
+    trunk = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 64), nn.ReLU())
+    return ExpertBackbone(trunk, _expert, num_experts, width=32)
+
+
+def _expert() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(64, 32), nn.ReLU())

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everyclass.nn.batch_norm_relu import BatchNormReLU
+from everyclass.nn.experts import ExpertBackbone
 
-__all__ = ["ResNetCIFAR", "resnet32", "resnet32_wide"]
+__all__ = ["ResNetCIFAR", "resnet32", "resnet32_experts", "resnet32_wide"]
 
 
 class _Block(nn.Module):
@@ -50,13 +51,32 @@ class _Branches(nn.Module):
         return torch.cat([block(x) for block in self.blocks], dim=1)
 
 
+def _stage(in_channels: int, out_channels: int, blocks: int, stride: int) -> nn.Sequential:
+    first = _Block(in_channels, out_channels, stride)
+    return nn.Sequential(
+        first, *(_Block(out_channels, out_channels, stride=1) for _ in range(blocks - 1))
+    )
+
+
+def _initialise(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+
+
+class _Pooled(nn.Module):
+    """The mean over the places of a feature map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3))
+
+
 class ResNetCIFAR(nn.Module):
     """A residual network for 32 × 32 images that ends in its pooled features.
 
     Args:
         blocks_per_stage: residual blocks in each of the three stages; depth is 6 × this + 2.
         width: channels of the first stage; the next two have twice and four times as many.
-
         branches: copies of the last block, side by side.
 
     Shape:
@@ -68,21 +88,15 @@ class ResNetCIFAR(nn.Module):
         self.num_features = 4 * width * branches
         self.conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.bn = BatchNormReLU(width)
-        stages: list[nn.Sequential] = []
-        channels = width
-        for stage, out_channels in enumerate((width, 2 * width, 4 * width)):
-            blocks: list[nn.Module] = []
-            for index in range(blocks_per_stage):
-                stride = 2 if stage > 0 and index == 0 else 1
-                blocks.append(_Block(channels, out_channels, stride))
-                channels = out_channels
-            stages.append(nn.Sequential(*blocks))
+        stages = [
+            _stage(width, width, blocks_per_stage, stride=1),
+            _stage(width, 2 * width, blocks_per_stage, stride=2),
+            _stage(2 * width, 4 * width, blocks_per_stage, stride=2),
+        ]
         if branches > 1:
-            stages[-1][-1] = _Branches(channels, branches)
+            stages[-1][-1] = _Branches(4 * width, branches)
         self.stages = nn.Sequential(*stages)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
+        _initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn(self.conv(x))
@@ -107,3 +121,25 @@ def resnet32_wide() -> ResNetCIFAR:
         537488
     """
     return ResNetCIFAR(blocks_per_stage=5, width=16, branches=2)
+
+
+def resnet32_experts(num_experts: int) -> ExpertBackbone:
+    """RIDE's ResNet-32: the first stage shared, the others of each expert with 24 / 48 channels.
+
+    Args:
+        num_experts: E.
+
+    Example:
+        >>> sum(p.numel() for p in resnet32_experts(3).parameters())
+        769456
+    """
+    trunk = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1, bias=False), BatchNormReLU(16), _stage(16, 16, 5, stride=1)
+    )
+    backbone = ExpertBackbone(trunk, _expert, num_experts, width=48)
+    _initialise(backbone)
+    return backbone
+
+
+def _expert() -> nn.Sequential:
+    return nn.Sequential(_stage(16, 24, 5, stride=2), _stage(24, 48, 5, stride=2), _Pooled())

@@ -1,23 +1,28 @@
 """Extract, retrain, calibrate, ensemble, fold: functions from artifacts to artifacts."""
 
-from everyclass.stages.calibration import fit_temperature
+from everyclass.adjustment import fit_temperature
+from everyclass.stages.costs import Cost
 from everyclass.stages.crossfitting import CrossFit, cross_fit
 from everyclass.stages.deciding import ClassifierName, Verdict, decide
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.extraction import extract, extract_views
 from everyclass.stages.folding import fold_head
+from everyclass.stages.missing_classes import MissingClasses
 from everyclass.stages.objectives import Objective
 from everyclass.stages.pretraining import pretrain
-from everyclass.stages.rescuing import MissingClasses, rescue
+from everyclass.stages.rescuing import rescue
 from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining, Solver, retrain
 from everyclass.stages.run_extraction import extract_run
-from everyclass.stages.run_network import load_network
+from everyclass.stages.run_network import image_batches, load_network, predict_images
 from everyclass.stages.run_rescue import rescue_run
 from everyclass.stages.solvers import MinibatchSettings
+from everyclass.stages.strategies import STRATEGIES
 
 __all__ = [
+    "STRATEGIES",
     "ClassifierName",
+    "Cost",
     "CrossFit",
     "Ensemble",
     "MinibatchSettings",
@@ -35,7 +40,9 @@ __all__ = [
     "extract_views",
     "fit_temperature",
     "fold_head",
+    "image_batches",
     "load_network",
+    "predict_images",
     "pretrain",
     "rescue",
     "rescue_run",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from everyclass.adjustment import deal
 from everyclass.artifacts import Features
 from everyclass.errors import InputError
 from everyclass.metrics import log_probabilities
@@ -18,7 +19,14 @@ from everyclass.progress import silent
 from everyclass.stages.objectives import Objective
 from everyclass.stages.solvers import fit_exact, standardise
 
-__all__ = ["PENALTIES", "CrossFit", "balanced_log_loss", "cross_fit", "mean_log_probability"]
+__all__ = [
+    "MOST_VIEWS",
+    "PENALTIES",
+    "CrossFit",
+    "balanced_log_loss",
+    "cross_fit",
+    "mean_log_probability",
+]
 
 PENALTIES: tuple[float, ...] = tuple(10.0 ** (-k / 2) for k in range(2, 13))
 FOLDS = 5
@@ -95,7 +103,8 @@ def cross_fit(
         InputError: no class has two images.
     """
     penalties = sorted(penalties, reverse=True)
-    fold_of = _deal(train.labels, folds, seed)
+    fold_of = deal(train.labels, folds, seed)
+    fold_of[train.class_counts.counts[train.labels] == 1] = NEVER_HELD_OUT
     held_out = np.flatnonzero(fold_of != NEVER_HELD_OUT)
     if len(held_out) == 0:
         raise InputError(
@@ -131,14 +140,3 @@ def _counts(train: Features, rows: npt.NDArray[np.bool_]) -> torch.Tensor:
     return torch.from_numpy(
         np.bincount(train.labels[rows], minlength=train.num_classes).astype(np.float32)
     )
-
-
-def _deal(labels: npt.NDArray[np.int64], folds: int, seed: int) -> npt.NDArray[np.int64]:
-    """Deal each class's images to the folds in turn, beginning at a random fold."""
-    generator = np.random.default_rng(seed)
-    fold_of = np.full(len(labels), NEVER_HELD_OUT)
-    for c in np.unique(labels):
-        rows = generator.permutation(np.flatnonzero(labels == c))
-        if len(rows) > 1:
-            fold_of[rows] = (np.arange(len(rows)) + generator.integers(folds)) % folds
-    return fold_of

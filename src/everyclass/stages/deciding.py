@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from everyclass.metrics import harmonic_mean, per_class_recall
+from everyclass.metrics import draw_paired_recalls, harmonic_mean, per_class_recall
 
 __all__ = ["ClassifierName", "Verdict", "decide"]
 
@@ -93,11 +93,9 @@ def _drawn_differences(
     seed: int,
 ) -> npt.NDArray[np.float64]:
     """(DRAWS,) differences of harmonic means."""
-    generator = np.random.default_rng(seed)
     outcome = 2 * old_right + new_right
     table = np.bincount(labels * 4 + outcome, minlength=4 * num_classes).reshape(-1, 4)
     table = table[table.sum(axis=1) > 0]
-    drawn = generator.standard_gamma(table + PRIOR, size=(DRAWS, *table.shape))
-    _, only_new, only_old, both = np.moveaxis(drawn / drawn.sum(axis=-1, keepdims=True), -1, 0)
-    means = stats.hmean(np.stack([both + only_new, both + only_old]), axis=-1)
+    old, new = draw_paired_recalls(table, PRIOR, DRAWS, np.random.default_rng(seed))
+    means = stats.hmean(np.stack([new, old]), axis=-1)
     return np.asarray(means[0] - means[1])

@@ -19,7 +19,12 @@ from everyclass.losses import smoothing_by_class
 __all__ = ["Objective", "ObjectiveName", "RunningMeans"]
 
 ObjectiveName = Literal[
-    "gml", "cross_entropy", "balanced_softmax", "smoothing", "gml_and_smoothing"
+    "gml",
+    "cross_entropy",
+    "class_weighted",
+    "balanced_softmax",
+    "smoothing",
+    "gml_and_smoothing",
 ]
 
 
@@ -28,9 +33,11 @@ class Objective:
     """A loss on logits of cached features.
 
     Attributes:
-        name: "gml" (eqs. 1-3), "cross_entropy", "balanced_softmax", "smoothing" (label-aware, as
-            in MiSLAS, every class weighing alike as in its class-aware batches), or
-            "gml_and_smoothing", the sum that goes on top of MiSLAS (table 6).
+        name: "gml" (eqs. 1-3), "cross_entropy", "class_weighted" (cross entropy with weights
+            1 / N_c, which over all images at once is what class-balanced sampling gives),
+            "balanced_softmax", "smoothing" (label-aware, as in MiSLAS, every class weighing alike
+            as in its class-aware batches), or "gml_and_smoothing", the sum that goes on top of
+            MiSLAS (table 6).
         counts: (C,) training images per class, for the re-weighting of eq. 3 and the smoothing.
         reweight: whether "gml" uses eq. 3; without it the plain softmax (table 8, row 2).
         gml_weight: of GML in the sum.
@@ -69,6 +76,9 @@ class Objective:
         log_p = _softmax_in_place(logits, self.log_prior, labels)
         if self.name == "gml":
             value, weights = _gml_weights(log_p, labels, logits.shape[1])
+        elif self.name == "class_weighted":
+            weights = _class_weights(labels, logits.shape[1], logits.dtype)
+            value = -(weights * log_p).sum()
         else:
             value, weights = -log_p.mean(), torch.full_like(log_p, 1 / len(log_p))
         return value, _weighted_residual(logits, labels, weights)
@@ -136,13 +146,18 @@ def _smoothed(logits: Tensor, labels: Tensor, epsilon: Tensor) -> tuple[Tensor, 
     """Label-aware smoothing averaged class by class, and its gradient in place."""
     others = logits.mean(dim=1) - logits.gather(1, labels[:, None]).squeeze(1)
     log_p = _softmax_in_place(logits, None, labels)
-    sizes = torch.bincount(labels, minlength=logits.shape[1]).to(logits.dtype)
-    weights = 1 / (sizes[labels] * (sizes > 0).sum())
+    weights = _class_weights(labels, logits.shape[1], logits.dtype)
     value = -(weights * (log_p + epsilon * others)).sum()
     logits -= (epsilon / logits.shape[1])[:, None]
     logits *= weights[:, None]
     logits.scatter_add_(1, labels[:, None], (weights * (epsilon - 1))[:, None])
     return value, logits
+
+
+def _class_weights(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    """(n,) weights that sum to one, and to the same over every class that is there."""
+    sizes = torch.bincount(labels, minlength=classes).to(dtype)
+    return 1 / (sizes[labels] * (sizes > 0).sum())
 
 
 def _weighted_residual(softmax: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

@@ -13,13 +13,14 @@ from everyclass.artifacts import Predictions, Run, birth_certificate
 from everyclass.data import DataConfig, Dataset, load_dataset
 from everyclass.errors import InputError
 from everyclass.metrics import evaluate
-from everyclass.nn import Classifier, build_classifier
+from everyclass.nn import BACKBONES, Classifier, build_classifier
 from everyclass.progress import silent
 from everyclass.stages.run_extraction import extract_run
 from everyclass.stages.run_network import image_batches, load_network, predict_images
 from everyclass.training import (
     EpochLog,
     HeadRecipe,
+    Learner,
     Precision,
     Recipe,
     TrainingSettings,
@@ -50,8 +51,8 @@ def pretrain(
 ) -> Run:
     """Train a network, or go on with the training that ``out`` holds; evaluate the last epoch.
 
-    A method that begins with another's network trains that first, in a folder of its own beside
-    ``out``, or takes the run that is there.
+    A method that begins with another's network, or learns from it, trains that first, in a folder
+    of its own beside ``out``, or takes the run that is there.
 
     Args:
         recipe: the method.
@@ -63,7 +64,7 @@ def pretrain(
         compile: compile the network with ``torch.compile``.
         out: the run's folder; default ``runs/<data>-<method>-s<seed>``.
         start: folder of a finished run on the same data that a method in two stages begins with,
-            instead of the one that it would train.
+            or that a student learns from, instead of the one that it would train.
         data_root: folder to look for the data in.
         show: how progress is shown.
 
@@ -82,23 +83,25 @@ def pretrain(
     chosen = choose_precision(precision, where)
     dataset = load_dataset(data, root=data_root)
     folder = Path(out or Path("runs") / f"{data.name}-{recipe.name}-s{seed}")
+    rests_on = recipe.rests_on
     begun = None
     if start is not None:
         begun = _finished(start, recipe, data)
-    elif recipe.start is not None:
+    elif rests_on is not None:
         begun = pretrain(
-            recipe.start,
+            rests_on,
             data,
             seed=seed,
             epochs=epochs,
             precision=precision,
             device=device,
             compile=compile,
-            out=_beside(folder, recipe.name, recipe.start.name),
+            out=_beside(folder, recipe.name, rests_on.name),
             data_root=data_root,
             show=show,
         )
-    backbone = begun.config["backbone"] if begun else _backbone(recipe, data)
+    goes_on = begun is not None and recipe.start is not None
+    backbone = begun.config["backbone"] if begun and goes_on else _backbone(recipe, data)
     config = {
         "method": recipe.name,
         "data": data.to_dict(),
@@ -120,17 +123,18 @@ def pretrain(
         save_checkpoint(run.checkpoint, {"model": model.state_dict()})
     else:
         model = build_classifier(backbone, dataset.num_classes, seed=seed, head=recipe.head)
-        if begun is not None:
-            _begin_with(model, load_network(begun, dataset.num_classes), recipe)
         fit(
-            model,
-            recipe.loss(dataset.class_counts),
-            image_batches(dataset, dataset.train, where, recipe.augmentation),
+            _learner(model, recipe, dataset, begun, seed),
+            [
+                image_batches(dataset, dataset.train, where, augmentation)
+                for augmentation in (recipe.augmentation, *recipe.other_views)
+            ],
             torch.from_numpy(dataset.train.labels),
             TrainingSettings(
                 schedule=recipe.schedule,
                 batch_size=recipe.batch_size,
                 momentum=recipe.momentum,
+                nesterov=recipe.nesterov,
                 weight_decay=recipe.weight_decay,
                 trained=recipe.trained,
                 precision=chosen,
@@ -139,7 +143,6 @@ def pretrain(
             ),
             device=where,
             sampler=recipe.sampler(dataset.train.labels),
-            mixing=recipe.mixing,
             checkpoint=run.checkpoint,
             on_epoch=lambda log: run.log(_rounded(log)),
             show=show,
@@ -174,7 +177,7 @@ def _beside(folder: Path, method: str, start: str) -> Path:
 
 def _finished(start: str | Path, recipe: Recipe | HeadRecipe, data: DataConfig) -> Run:
     """The run to begin with, after all checks."""
-    if recipe.start is None:
+    if recipe.rests_on is None:
         raise InputError(f"{recipe.name} trains from scratch; leave out --start.")
     run = Run.open(start)
     if run.result is None:
@@ -188,8 +191,27 @@ def _finished(start: str | Path, recipe: Recipe | HeadRecipe, data: DataConfig) 
 
 
 def _backbone(recipe: Recipe | HeadRecipe, data: DataConfig) -> str:
-    named = recipe.backbone if isinstance(recipe, Recipe) else None
-    return BACKBONE_OF.get(data.name) or named or "resnet32"
+    """The recipe's backbone, in the kind of network that the data set is for."""
+    named = (recipe.backbone if isinstance(recipe, Recipe) else None) or "resnet32"
+    kind = BACKBONE_OF.get(data.name, "resnet32")
+    likewise = named.replace("resnet32", kind)
+    return likewise if likewise in BACKBONES else kind
+
+
+def _learner(
+    model: Classifier, recipe: Recipe, dataset: Dataset, begun: Run | None, seed: int
+) -> Learner:
+    """The network and what it learns by, before the first step."""
+    given: dict[str, Any] = {} if recipe.mixing is None else {"mixing": recipe.mixing}
+    if begun is not None:
+        finished = load_network(begun, dataset.num_classes)
+        if recipe.start is not None:
+            _begin_with(model, finished, recipe)
+        else:
+            given["teacher"] = finished
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return recipe.learner(model, recipe.loss(dataset.class_counts), **given)
 
 
 def _begin_with(model: Classifier, finished: Classifier, recipe: Recipe) -> None:

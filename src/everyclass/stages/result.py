@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -20,38 +16,19 @@ from everyclass.artifacts import (
     Head,
     Predictions,
     birth_certificate,
-    prepare_folder,
+    replaced_together,
     write_json,
 )
 from everyclass.metrics import evaluate
+from everyclass.stages.candidates import TITLES
+from everyclass.stages.costs import Cost
 from everyclass.stages.deciding import ClassifierName, Verdict
 from everyclass.stages.ensembling import Ensemble
 from everyclass.stages.folding import fold_head
 
-__all__ = ["RescueResult", "replaced_together"]
+__all__ = ["RescueResult"]
 
 _NAMES: tuple[ClassifierName, ...] = get_args(ClassifierName)
-
-
-@contextmanager
-def replaced_together(folder: str | Path, *, stale: Iterable[str] = ()) -> Iterator[Path]:
-    """A hidden folder inside ``folder``; its files take their places only when all are written.
-
-    Args:
-        folder: made if it is not there; files of the same names are replaced.
-        stale: files of earlier results, removed where no new one takes their place.
-
-    Raises:
-        OutputError: the folder cannot be made or written.
-    """
-    folder = prepare_folder(folder, overwrite=True)
-    with tempfile.TemporaryDirectory(prefix=".results.tmp-", dir=folder) as hidden:
-        yield Path(hidden)
-        written = {file.name for file in Path(hidden).iterdir()}
-        for name in sorted(written):
-            os.replace(Path(hidden) / name, folder / name)
-        for name in set(stale) - written:
-            (folder / name).unlink(missing_ok=True)
 
 
 @dataclass
@@ -64,6 +41,12 @@ class RescueResult:
         ensemble: both with their temperatures.
         class_counts: training images per class.
         settings: how it was made, as plain values.
+        strategy: the one that was asked for.
+        best: the candidate that ``retrained``, or the ensemble, comes from; chosen or not.
+        by_fold: for each fifth of the deciding images, what the other four chose.
+        candidates: what was compared, "none" first, with numbers on the deciding images; what is
+            chosen for one of them, such as a penalty, is chosen on other parts of those.
+        cost: of the best candidate, on the deciding images.
         evaluations: of the last test set given to :meth:`evaluate`, by classifier.
     """
 
@@ -73,7 +56,22 @@ class RescueResult:
     ensemble: Ensemble
     class_counts: ClassCounts
     settings: dict[str, Any]
+    strategy: str = "gml"
+    best: str = "gml"
+    by_fold: tuple[str, ...] = ()
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+    cost: Cost | None = None
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> str:
+        """The candidate that the verdict recommends: "none", or the best one."""
+        return "none" if self.verdict.use == "old" else self.best
+
+    @property
+    def title(self) -> str:
+        """The best candidate in words."""
+        return TITLES.get(self.best, f"a head retrained with {self.best.replace('_', ' ')}")
 
     def classifier(self, which: ClassifierName | None = None) -> Head | Ensemble:
         """One of the three classifiers; default the one that the verdict recommends."""
@@ -169,10 +167,19 @@ class RescueResult:
             self.report(new / "report.html")
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of ``evaluation.json``: verdict, temperatures, and each evaluation."""
+        """The content of ``evaluation.json``: verdict, what it rests on, and each evaluation."""
+        chosen = self.chosen
         return {
             "format": 1,
             "verdict": self.verdict.to_dict(),
+            "strategy": {
+                "asked": self.strategy,
+                "best": self.best,
+                "chosen": chosen,
+                "by_fold": list(self.by_fold),
+            },
+            "candidates": [{**each, "chosen": each["name"] == chosen} for each in self.candidates],
+            "cost": None if self.cost is None else self.cost.to_dict(),
             "temperatures": {"old": self.ensemble.t_old, "retrained": self.ensemble.t_new},
             **{name: evaluation.to_dict() for name, evaluation in self.evaluations.items()},
         }

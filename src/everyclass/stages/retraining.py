@@ -41,8 +41,8 @@ class Retraining:
     """How a head is retrained.
 
     Attributes:
-        objective: "gml", "balanced_softmax", "cross_entropy", or for MiSLAS "smoothing" and
-            "gml_and_smoothing"; see :class:`Objective`.
+        objective: "gml", "balanced_softmax", "class_weighted", "cross_entropy", or for MiSLAS
+            "smoothing" and "gml_and_smoothing"; see :class:`Objective`.
         gml_weight: of GML in "gml_and_smoothing".
         reweight: whether "gml" uses eq. 3 (table 8 turns it off).
         resample: draw classes alike instead of images alike; mini-batches only (table 8).

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from everyclass.artifacts import Run, prepare_folder
+from everyclass.artifacts import Run, prepare_folder, replaced_together
 from everyclass.errors import InputError
 from everyclass.progress import silent
-from everyclass.stages.rescuing import MissingClasses, rescue
-from everyclass.stages.result import RescueResult, replaced_together
+from everyclass.stages.missing_classes import MissingClasses
+from everyclass.stages.rescuing import rescue
+from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining
 from everyclass.stages.run_extraction import VIEWS, extract_run
 
@@ -22,6 +23,7 @@ def rescue_run(
     out: str | Path | None = None,
     num_views: int = VIEWS,
     val: str | None = None,
+    strategy: str = "gml",
     retraining: Retraining | None = None,
     missing_classes: MissingClasses = "error",
     overwrite: bool = False,
@@ -37,7 +39,7 @@ def rescue_run(
         out: another folder for the results.
         num_views: of the training images.
         val: "rest" or "none"; default what the run was configured with.
-        retraining: see :func:`everyclass.rescue`.
+        strategy, retraining: see :func:`everyclass.rescue`.
         missing_classes: see :func:`everyclass.rescue`.
         overwrite: replace the results of an earlier rescue.
         device, data_root, seed, show: see :func:`extract_run`.
@@ -62,6 +64,7 @@ def rescue_run(
     result = rescue(
         train,
         val=held_out,
+        strategy=strategy,
         retraining=retraining,
         missing_classes=missing_classes,
         seed=seed,

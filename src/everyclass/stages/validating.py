@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
+from everyclass.adjustment import ClassObjective, score
 from everyclass.artifacts import Features, Head
 from everyclass.progress import silent
 from everyclass.stages.retraining import Retraining, penalties_to_try, retrain
 
-__all__ = ["Validated", "smoothed_harmonic_mean", "validate"]
+__all__ = ["HARMONIC_MEAN", "Validated", "validate"]
+
+HARMONIC_MEAN = ClassObjective("harmonic_mean")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +34,6 @@ class Validated:
     penalty: float
     scores: dict[float, float]
     logits: npt.NDArray[np.floating[Any]]
-
-
-def smoothed_harmonic_mean(
-    labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.integer[Any]], num_classes: int
-) -> float:
-    """Harmonic mean of (right + ½) / (samples + 1) over the classes with samples.
-
-    Jeffreys' estimate of each recall: one class of three samples, none of them right, does not
-    decide alone.
-    """
-    support = np.bincount(labels, minlength=num_classes)
-    right = np.bincount(labels[predicted == labels], minlength=num_classes)
-    there = support > 0
-    return float(stats.hmean((right[there] + 0.5) / (support[there] + 1)))
 
 
 def validate(
@@ -73,7 +61,7 @@ def validate(
     def scores(rows: npt.NDArray[np.bool_]) -> dict[float, float]:
         labels = val.labels[rows]
         return {
-            p: smoothed_harmonic_mean(labels, out[rows].argmax(axis=1), train.num_classes)
+            p: score(labels, out[rows].argmax(axis=1), train.num_classes, HARMONIC_MEAN)
             for p, out in logits.items()
         }
 

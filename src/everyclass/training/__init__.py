@@ -3,6 +3,7 @@
 from everyclass.training.allocator import keep_large_buffers
 from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
 from everyclass.training.devices import Precision, autocast, choose_device, choose_precision
+from everyclass.training.learner import Learner, Outcome, Supervised
 from everyclass.training.loop import EpochLog, TrainingSettings, fit
 from everyclass.training.recipe import HeadRecipe, Recipe, modern
 from everyclass.training.schedules import Schedule, build_scheduler
@@ -10,9 +11,12 @@ from everyclass.training.schedules import Schedule, build_scheduler
 __all__ = [
     "EpochLog",
     "HeadRecipe",
+    "Learner",
+    "Outcome",
     "Precision",
     "Recipe",
     "Schedule",
+    "Supervised",
     "TrainingSettings",
     "autocast",
     "build_scheduler",

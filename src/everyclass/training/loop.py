@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from everyclass.data import BatchAugmentation, CutMix, InstanceBalanced, Mixup, RowSampler
+from everyclass.data import BatchAugmentation, InstanceBalanced, RowSampler
 from everyclass.errors import FileFormatError, RunFailedError
-from everyclass.losses import DeferredLoss
 from everyclass.progress import silent
 from everyclass.training.allocator import keep_large_buffers
 from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
 from everyclass.training.devices import autocast
+from everyclass.training.learner import Learner
 from everyclass.training.schedules import Schedule, build_scheduler
 
 __all__ = ["EpochLog", "TrainingSettings", "fit"]
@@ -31,7 +32,8 @@ class TrainingSettings:
     Attributes:
         schedule: epochs and learning rate.
         batch_size: images per step; the last, smaller batch of an epoch is used too.
-        momentum, weight_decay: of SGD, on every parameter trained, as in the published recipes.
+        momentum, nesterov, weight_decay: of SGD, on every parameter trained, as in the published
+            recipes.
         trained: beginnings of parameter names and the factor of their learning rate; what begins
             with none of them is frozen, and the longest that fits counts.
         precision: what the network computes in; weights and losses stay float32.
@@ -43,6 +45,7 @@ class TrainingSettings:
     schedule: Schedule
     batch_size: int = 128
     momentum: float = 0.9
+    nesterov: bool = False
     weight_decay: float = 2e-4
     trained: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -71,61 +74,64 @@ class EpochLog:
 
 
 def fit(
-    model: nn.Module,
-    loss: nn.Module,
-    images: BatchAugmentation,
+    learner: Learner,
+    views: Sequence[BatchAugmentation],
     labels: Tensor,
     settings: TrainingSettings,
     *,
     device: torch.device,
     sampler: RowSampler | None = None,
-    mixing: Mixup | CutMix | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochLog], None] = lambda log: None,
     show: Any = silent,
 ) -> nn.Module:
-    """Train ``model`` in place; go on from ``checkpoint`` if one is there.
+    """Train the network of ``learner`` in place; go on from ``checkpoint`` if one is there.
 
     A run that was stopped at any moment and started again ends with the same weights, bit for
-    bit, as one left alone on the same machine: the checkpoint holds the optimiser, the schedule
-    and the generator that orders and augments the images.
+    bit, as one left alone on the same machine: the checkpoint holds what the learner carries, the
+    optimiser, the schedule and the generator that orders and augments the images.
 
     Args:
-        model: from (b, 3, h, w) float images to (b, C) logits.
-        loss: (logits, labels) → scalar; a :class:`DeferredLoss` is told each epoch.
-        images: the training images on the device.
+        learner: the network and what it learns by.
+        views: the training images on the device, once for each view that the learner takes.
         labels: (n,) int64.
         settings: see :class:`TrainingSettings`.
         device: where to train.
         sampler: which images an epoch shows; default each one once.
-        mixing: of every batch's images and labels, or None.
         checkpoint: file to write after every few epochs, and to resume from.
         on_epoch: called after every epoch.
         show: how progress is shown.
+
+    Returns:
+        The network, in eval mode.
 
     Raises:
         FileFormatError: the checkpoint is damaged or of another training.
         RunFailedError: the loss became NaN or infinite.
     """
     keep_large_buffers()
-    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loss.to(device)
+    learner.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner.autocast = partial(autocast, device, settings.precision)
     sampler = sampler or InstanceBalanced(labels)
     labels = labels.to(device)
     optimizer = torch.optim.SGD(
-        _parameter_groups(model, settings),
+        _parameter_groups(learner, settings),
         lr=settings.schedule.learning_rate,
         momentum=settings.momentum,
+        nesterov=settings.nesterov,
         weight_decay=settings.weight_decay,
     )
     scheduler = build_scheduler(optimizer, settings.schedule)
     generator = torch.Generator().manual_seed(settings.seed)
-    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+    parts: dict[str, Any] = {"model": learner.model}
+    parts |= {name: getattr(learner, name) for name in learner.carried}
+    parts |= {"optimizer": optimizer, "scheduler": scheduler}
     done_epochs = 0
     if checkpoint is not None and checkpoint.exists():
         done_epochs = _resume(checkpoint, parts, generator)
 
-    network = _compiled(model, device) if settings.compile else model
+    if settings.compile:
+        _compile(learner.model, device)
     epochs = settings.schedule.epochs
     size = sampler.num_samples
     done = done_epochs * size
@@ -133,22 +139,18 @@ def fit(
         for epoch in range(done_epochs + 1, epochs + 1):
             start = time.perf_counter()
             learning_rate = max(group["lr"] for group in optimizer.param_groups)
-            if isinstance(loss, DeferredLoss):
-                loss.begin_epoch(epoch, epochs)
-            model.train()
+            learner.begin_epoch(epoch, epochs)
+            learner.train()
             total = torch.zeros((), device=device)
             correct = torch.zeros((), device=device)
-            drawn = sampler.draw(generator, epoch, epochs)
-            for rows in drawn.split(settings.batch_size):
-                batch, target = images.augmented(rows, generator), labels[rows.to(device)]
-                mixed = None if mixing is None else mixing(batch, target, generator)
-                with autocast(device, settings.precision):
-                    logits = network(batch if mixed is None else mixed.images).float()
-                value = loss(logits, target) if mixed is None else mixed.loss(loss, logits)
+            for rows in _batches(sampler.draw(generator, epoch, epochs), settings.batch_size):
+                target = labels[rows.to(device)]
+                batch = [images.augmented(rows, generator) for images in views]
+                loss, logits = learner(batch, target, generator)
                 optimizer.zero_grad(set_to_none=True)
-                value.backward()
+                loss.backward()
                 optimizer.step()
-                total += value.detach() * len(rows)
+                total += loss.detach() * len(rows)
                 correct += (logits.detach().argmax(dim=1) == target).sum()
                 task.advance(len(rows), f"epoch {epoch}/{epochs}")
             scheduler.step()
@@ -172,7 +174,15 @@ def fit(
                 state = {name: part.state_dict() for name, part in parts.items()}
                 state |= {"epoch": epoch, "generator": generator.get_state()}
                 save_checkpoint(checkpoint, state)
-    return model.eval()
+    return learner.model.eval()
+
+
+def _batches(rows: Tensor, size: int) -> list[Tensor]:
+    """Rows in batches; one row left over joins the batch before, as batch norm needs two."""
+    batches = list(rows.split(size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
 def _resume(checkpoint: Path, parts: dict[str, Any], generator: torch.Generator) -> int:
@@ -189,21 +199,24 @@ def _resume(checkpoint: Path, parts: dict[str, Any], generator: torch.Generator)
         ) from error
 
 
-def _parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """The trained parameters, grouped by learning rate; the others are frozen."""
+def _parameter_groups(learner: Learner, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """The trained parameters, grouped by learning rate; the network's others are frozen."""
     groups: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in learner.model.named_parameters():
         fitting = [beginning for beginning in settings.trained if name.startswith(beginning)]
         parameter.requires_grad_(bool(fitting))
         if fitting:
             factor = settings.trained[max(fitting, key=len)]
             groups.setdefault(factor, []).append(parameter)
+    for part in learner.carried:
+        own = [p for p in getattr(learner, part).parameters() if p.requires_grad]
+        groups.setdefault(1.0, []).extend(own)
     rate = settings.schedule.learning_rate
-    return [{"params": group, "lr": factor * rate} for factor, group in groups.items()]
+    return [{"params": group, "lr": factor * rate} for factor, group in groups.items() if group]
 
 
-def _compiled(model: nn.Module, device: torch.device) -> Any:
-    """The compiled network, or with a notice the network as it is where nothing can compile it."""
+def _compile(model: nn.Module, device: torch.device) -> None:
+    """Compile the network, or leave it as it is with a notice where nothing can compile it."""
     try:
         torch.compile(torch.square)(torch.ones(2, device=device))
     except Exception as error:  # of whatever kind the backend that torch has chosen raises
@@ -213,5 +226,5 @@ def _compiled(model: nn.Module, device: torch.device) -> Any:
             "install a C++ compiler, such as g++, to have it.",
             stacklevel=3,
         )
-        return model
-    return torch.compile(model)
+        return
+    model.compile()

@@ -10,9 +10,13 @@ from torch import nn
 
 from everyclass.artifacts import ClassCounts, Features
 from everyclass.data import CutMix, InstanceBalanced, Mixup, RowSampler
+from everyclass.errors import InputError
+from everyclass.training.learner import Learner, Supervised
 from everyclass.training.schedules import Schedule
 
 __all__ = ["HeadRecipe", "Recipe", "modern"]
+
+_STRONG = "autoaugment"
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,10 @@ class Recipe:
         summary: one line.
         source: where the method and its constants come from.
         loss: from the training counts to the loss module.
+        learner: what a step does with a batch; called with the network, the loss, and
+            ``teacher=`` and ``mixing=`` where the recipe has them.
         start: the recipe whose finished network this one goes on from; None: from scratch.
+        teacher: the recipe whose finished network this one learns from, or None.
         backbone: one of ``everyclass.nn.BACKBONES``; None: what the data set usually has.
         head: one of ``everyclass.nn.HEADS``.
         keep_head: begin with the head of ``start`` instead of a fresh one.
@@ -33,16 +40,19 @@ class Recipe:
         shift_batch_norm: let the statistics of a frozen backbone follow the batches.
         sampler: which images an epoch shows.
         augmentation: one of ``everyclass.data.AUGMENTATIONS``.
+        other_views: the augmentations of further views of the same images.
         mixing: ``Mixup`` or ``CutMix``, or None.
         schedule: epochs and learning rate.
-        batch_size, momentum, weight_decay: of SGD.
+        batch_size, momentum, nesterov, weight_decay: of SGD.
     """
 
     name: str
     summary: str
     source: str
     loss: Callable[[ClassCounts], nn.Module]
+    learner: Callable[..., Learner] = Supervised
     start: Recipe | None = None
+    teacher: Recipe | None = None
     backbone: str | None = None
     head: str = "linear"
     keep_head: bool = False
@@ -50,11 +60,22 @@ class Recipe:
     shift_batch_norm: bool = False
     sampler: type[RowSampler] = InstanceBalanced
     augmentation: str = "basic"
+    other_views: tuple[str, ...] = ()
     mixing: Mixup | CutMix | None = None
     schedule: Schedule = field(default_factory=Schedule)
     batch_size: int = 128
     momentum: float = 0.9
+    nesterov: bool = False
     weight_decay: float = 2e-4
+
+    def __post_init__(self) -> None:
+        if self.start is not None and self.teacher is not None:
+            raise InputError(f"{self.name} has a start and a teacher; a recipe rests on one run.")
+
+    @property
+    def rests_on(self) -> Recipe | None:
+        """The recipe whose finished run is needed first, to go on from or to learn from."""
+        return self.start or self.teacher
 
     @property
     def trains_backbone(self) -> bool:
@@ -62,15 +83,25 @@ class Recipe:
         return any(p == "" or p.startswith("backbone") for p in self.trained)
 
     def to_dict(self) -> dict[str, Any]:
-        """The constants as plain values, for ``config.json``."""
-        values = asdict(replace(self, start=None))
-        for words in ("loss", "summary", "source"):
+        """The constants as plain values, for ``config.json``.
+
+        Those that recipes did not always have are there only where they say something, so that
+        earlier runs can be gone on with.
+        """
+        values = asdict(replace(self, start=None, teacher=None))
+        for words in ("loss", "learner", "summary", "source", "teacher"):
             del values[words]
         values["start"] = None if self.start is None else self.start.name
+        if self.teacher is not None:
+            values["teacher"] = self.teacher.name
         values["sampler"] = self.sampler.__name__
         if self.mixing is not None:
             values["mixing"] = {type(self.mixing).__name__: self.mixing.alpha}
         values["schedule"]["milestones"] = list(self.schedule.milestones)
+        values["other_views"] = list(self.other_views)
+        for later in ("other_views", "nesterov"):
+            if not values[later]:
+                del values[later]
         return values
 
 
@@ -94,6 +125,11 @@ class HeadRecipe:
     head: str
     fit: Callable[[Features], nn.Module]
 
+    @property
+    def rests_on(self) -> Recipe:
+        """The recipe whose finished run is needed first."""
+        return self.start
+
     def to_dict(self) -> dict[str, Any]:
         """The constants as plain values, for ``config.json``."""
         return {"name": self.name, "head": self.head, "start": self.start.name}
@@ -104,13 +140,16 @@ def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:
 
     AutoAugment and Cutout, twice the epochs, cosine decay, weight decay 5e-4: the usual recipe of
     papers after 2020, so that what augmentation gives is never taken for what a method gives. Of a
-    method in two stages it changes the first one only.
+    method in two stages it changes the first one only, and of one with a teacher both.
 
     Args:
         recipe: a paper's recipe.
 
     Returns:
         The recipe with ``-modern`` after its name.
+
+    Raises:
+        InputError: the recipe has strong augmentation already.
     """
     name = f"{recipe.name}-modern"
     if recipe.start is not None:
@@ -118,10 +157,17 @@ def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:
         assert isinstance(start, Recipe)
         return replace(recipe, name=name, start=start)
     assert isinstance(recipe, Recipe)
+    if recipe.augmentation == _STRONG:
+        raise InputError(
+            f"{recipe.name} is trained under strong augmentation as it is; there is no {name}."
+        )
+    teacher = None if recipe.teacher is None else modern(recipe.teacher)
+    assert not isinstance(teacher, HeadRecipe)
     return replace(
         recipe,
         name=name,
-        augmentation="autoaugment",
+        teacher=teacher,
+        augmentation=_STRONG,
         schedule=replace(recipe.schedule, epochs=2 * recipe.schedule.epochs, decay="cosine"),
         weight_decay=5e-4,
     )

@@ -16,6 +16,8 @@ from everyclass.data.augmentation.rotation import Rotation
 
 __all__ = ["AUGMENTATIONS", "get_augmentation"]
 
+Pipeline = Callable[[int, bool], tuple[Transform, ...]]
+
 
 def _none(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
     return ()
@@ -37,23 +39,28 @@ def _randaugment(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
     return (CropAndFlip(crop_padding, flip), RandAugment())
 
 
-def _contrastive(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
-    return (
-        RandomResizedCrop(),
-        CropAndFlip(0, flip),
-        ColorJitter(),
-        Grayscale(),
-        GaussianBlur(),
-    )
+def _contrastive(smallest: float, blurred: float) -> Pipeline:
+    def transforms(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+        return (
+            RandomResizedCrop((smallest, 1.0)),
+            CropAndFlip(0, flip),
+            ColorJitter(),
+            Grayscale(),
+            *([GaussianBlur(p=blurred)] if blurred else []),
+        )
+
+    return transforms
 
 
-AUGMENTATIONS: dict[str, Callable[[int, bool], tuple[Transform, ...]]] = {
+AUGMENTATIONS: dict[str, Pipeline] = {
     "none": _none,
     "basic": _basic,  # LDAM, BOT, LADE, MiSLAS
     "rotation": _rotation,  # RIDE
     "autoaugment": _autoaugment,  # BALMS; PaCo's query
     "randaugment": _randaugment,
-    "contrastive": _contrastive,  # PaCo's key
+    "contrastive": _contrastive(smallest=0.2, blurred=0.5),  # PaCo's key
+    "contrastive-less-blur": _contrastive(smallest=0.2, blurred=0.2),  # GPaCo's second view
+    "contrastive-no-blur": _contrastive(smallest=0.08, blurred=0.0),  # ProCo
 }
 """Transforms by name, from a data set's crop padding and whether its images may be mirrored."""
 

@@ -1,4 +1,4 @@
-"""Temperatures: eqs. 12 and 13."""
+"""Temperatures: eqs. 12 and 13, one scale for all classes."""
 
 from __future__ import annotations
 

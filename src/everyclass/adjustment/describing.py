@@ -1,0 +1,53 @@
+"""What an adjustment does, for a person."""
+
+from __future__ import annotations
+
+from everyclass.artifacts import Adjustment
+
+__all__ = ["describe"]
+
+MOST = 10
+
+
+def describe(adjustment: Adjustment) -> str:
+    """Say in a few lines how an adjustment was found, what it gives and what it left alone.
+
+    Args:
+        adjustment: as :func:`everyclass.adjust` returns it.
+
+    Example:
+        >>> print(describe(Adjustment([1.0, 1.0], [0.0, 0.5])))
+        A scale and a bias for each of 2 classes, found by hand.
+    """
+    notes = adjustment.notes
+    if adjustment.method == "prior":
+        shares = notes.get("prior", "balanced")
+        of = "a uniform prior" if shares == "balanced" else "the prior that was given"
+        if notes.get("estimated"):
+            of = "a prior estimated from the samples to adjust"
+        return f"Calibrated probabilities under {of}; temperature {notes['temperature']:.2f}."
+    if "tried" not in notes:
+        return (
+            f"A scale and a bias for each of {adjustment.num_classes} classes, found "
+            f"{adjustment.method}."
+        )
+    objective = notes["objective"].replace("_", " ")
+    numbers = f"{objective} {notes['before']:.1%} → {notes['after']:.1%}"
+    judged = (
+        f"on {notes['samples']:,} validation samples, each judged by what was chosen without it"
+    )
+    if adjustment.method == "none":
+        lines = [f"No adjustment: nothing that was tried does better for certain ({judged})."]
+    else:
+        lines = [f"{adjustment.method}: {numbers}, {judged}; certain to {notes['certain']:.0%}."]
+    tried = [f"{name} {value:.1%}" for name, value in notes["tried"].items()]
+    lines.append(f"Tried: {', '.join(tried)}.")
+    if notes["left_alone"]:
+        names = adjustment.class_names
+        alone = [names[c] if names else str(c) for c in notes["left_alone"][:MOST]]
+        more = len(notes["left_alone"]) - MOST
+        lines.append(
+            f"Too few validation samples for a bias of their own ({len(notes['left_alone'])}): "
+            f"{', '.join(alone)}{f' and {more} more' if more > 0 else ''}."
+        )
+    return "\n".join(lines)

@@ -1,0 +1,97 @@
+"""How sure one may be of a gain where many classes have a handful of samples.
+
+A class none of whose three samples is right may have any recall. Under Jeffreys' prior it is as
+good as zero in many draws, and decides every harmonic mean alone. What the other classes are like
+says more: here the prior is learned from all classes (a Dirichlet-multinomial one).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import scipy.optimize
+from scipy import special
+
+from everyclass.adjustment.objectives import ClassObjective
+
+__all__ = ["drawn_objectives", "needed_certainty", "pooled_prior"]
+
+DRAWS = 4000
+LEVEL = 0.05
+# The logarithm of the prior's weight is normal around that of Jeffreys' prior for either recall,
+# which is 1. With few classes the likelihood alone would be too sure of it (docs/strategies.md).
+SPREAD = 0.5
+LARGEST_WEIGHT = 200.0
+Integers = npt.NDArray[np.int64]
+
+
+def pooled_prior(table: Integers) -> npt.NDArray[np.float64]:
+    """Dirichlet weights of the four outcomes that make all classes' outcomes likely.
+
+    Args:
+        table: (C, 4) images of each class that neither, only the new, only the old, or both
+            classifiers get right; no empty row.
+
+    Returns:
+        (4,) positive weights; their sum is how many images the other classes are worth to one.
+    """
+    images = table.sum(axis=1)
+    shares = (table / images[:, None]).mean(axis=0) + 1e-3
+    shares /= shares.sum()
+
+    def loss(log_weight: float) -> float:
+        prior = np.exp(log_weight) * shares
+        weight = prior.sum()
+        of_images = special.gammaln(weight) - special.gammaln(weight + images)
+        of_outcomes = (special.gammaln(prior + table) - special.gammaln(prior)).sum(axis=1)
+        return float(0.5 * (log_weight / SPREAD) ** 2 - (of_images + of_outcomes).sum())
+
+    bound = np.log(LARGEST_WEIGHT)
+    found = scipy.optimize.minimize_scalar(loss, bounds=(-bound, bound), method="bounded")
+    return np.asarray(np.exp(found.x) * shares)
+
+
+def needed_certainty(folds: int, fitted: float) -> float:
+    """The share of draws that have to be a gain: 95 %, and more for what is fitted fold by fold.
+
+    Predictions of k folds that were fitted to each other's samples are no independent trials: their
+    mean varies 1 + k / (k − 1) times as much as it would if they were (Nadeau and Bengio 2003). So
+    the normal quantile of 95 % is stretched by the square root of that: 99.3 % for five folds.
+
+    Args:
+        folds: k.
+        fitted: the share of folds whose predictions come from a fit to the other folds.
+    """
+    stretch = np.sqrt(1 + fitted * folds / (folds - 1))
+    return float(special.ndtr(stretch * special.ndtri(1 - LEVEL)))
+
+
+def drawn_objectives(
+    labels: Integers,
+    said: tuple[Integers, Integers],
+    num_classes: int,
+    goal: ClassObjective,
+    *,
+    seed: int = 0,
+) -> npt.NDArray[np.float64]:
+    """Draws from the posterior of an objective of two classifiers' recalls.
+
+    Args:
+        labels: (n,) true classes.
+        said: (n,) predicted classes of the old and of the new classifier.
+        num_classes: C.
+        goal: the objective.
+        seed: of the draws.
+
+    Returns:
+        (2, DRAWS) of old and new, paired.
+    """
+    outcome = 2 * (said[0] == labels) + (said[1] == labels)
+    table = np.bincount(labels * 4 + outcome, minlength=4 * num_classes).reshape(-1, 4)
+    there = table.sum(axis=1) > 0
+    table = table[there]
+    generator = np.random.default_rng(seed)
+    drawn = generator.standard_gamma(table + pooled_prior(table), size=(DRAWS, *table.shape))
+    _, only_new, only_old, both = np.moveaxis(drawn / drawn.sum(axis=-1, keepdims=True), -1, 0)
+    goal = goal.for_classes(num_classes, there)
+    return np.asarray(goal.value(np.stack([both + only_old, both + only_new])))

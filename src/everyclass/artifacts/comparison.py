@@ -1,0 +1,203 @@
+"""Two classifiers on the same images: who rose, who paid, who is undecided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts._files import read_json, write_json
+from everyclass.artifacts._printing import percent, points, points_range
+from everyclass.artifacts._text import some
+from everyclass.errors import FileFormatError
+
+__all__ = ["Comparison"]
+
+_COUNTS = {"support", "both_right", "only_a", "only_b"}
+_FLOATS = {"difference", "p_value", "adjusted_p_value", "images_needed"}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What changes from A to B, in fractions; every difference is B − A.
+
+    The classes are those that the labels hold; classes without images are in ``untestable``.
+
+    Attributes:
+        names: what A and B are called.
+        num_samples, num_classes, num_scored: images; classes; classes with at least one image.
+        numbers: by name (``accuracy``, …, ``worst_10``) a mapping with ``a``, ``b``,
+            ``difference``, ``interval`` and ``p_value`` (None where the interval is the test).
+        rose, paid: classes whose change is significant after correction, largest change first.
+        untestable: classes without test images.
+        support, both_right, only_a, only_b: (C,) images; those that both, only A, only B get right.
+        difference: (C,) of recall, NaN for a class without images.
+        interval: (C, 2) its limits, each class for itself.
+        p_value, adjusted_p_value: (C,) mid-p McNemar; corrected for the number of classes.
+        images_needed: (C,) more test images that would decide an undecided class if its difference
+            is what it seems; infinite without a difference, NaN where decided.
+        settings: confidence, correction, power, replicates, seed, and tests corrected for.
+        class_names: where known.
+    """
+
+    names: tuple[str, str]
+    num_samples: int
+    num_classes: int
+    num_scored: int
+    numbers: dict[str, dict[str, Any]]
+    rose: tuple[int, ...]
+    paid: tuple[int, ...]
+    untestable: tuple[int, ...]
+    support: npt.NDArray[np.int64]
+    both_right: npt.NDArray[np.int64]
+    only_a: npt.NDArray[np.int64]
+    only_b: npt.NDArray[np.int64]
+    difference: npt.NDArray[np.float64]
+    interval: npt.NDArray[np.float64]
+    p_value: npt.NDArray[np.float64]
+    adjusted_p_value: npt.NDArray[np.float64]
+    images_needed: npt.NDArray[np.float64]
+    settings: dict[str, Any]
+    class_names: tuple[str, ...] | None = None
+
+    @property
+    def undecided(self) -> tuple[int, ...]:
+        """Classes with images that neither rose nor paid, the lowest difference first."""
+        order = np.argsort(self.difference, kind="stable")
+        decided = {*self.rose, *self.paid, *self.untestable}
+        return tuple(c for c in order.tolist() if c not in decided)
+
+    def class_label(self, index: int) -> str:
+        """A class's name, or its number where names are not known."""
+        return self.class_names[index] if self.class_names else str(index)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values for JSON; NaN and infinity become null when written."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str = "the comparison") -> Comparison:
+        """Rebuild from :meth:`to_dict`'s values; unknown keys of newer versions are passed over.
+
+        Raises:
+            FileFormatError: a needed key is missing, or holds something else.
+        """
+        known = {f.name for f in fields(cls)}
+        values = {key: value for key, value in values.items() if key in known}
+        try:
+            classes = values["num_classes"]
+            for name in _COUNTS | _FLOATS | {"interval"}:
+                kind = np.int64 if name in _COUNTS else np.float64
+                shape = (classes, 2) if name == "interval" else (classes,)
+                values[name] = np.array(values[name], dtype=kind).reshape(shape)
+            for name in ("names", "rose", "paid", "untestable", "class_names"):
+                if values.get(name) is not None:
+                    values[name] = tuple(values[name])
+            # Null stands for both: a class without a difference would need infinitely many.
+            undecided = np.isnan(values["images_needed"]) & (values["difference"] == 0)
+            values["images_needed"][undecided] = np.inf
+            return cls(**values)
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise FileFormatError(f"{where} is damaged or incomplete: {error}.") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON, atomically."""
+        write_json(path, {"format": 1, **self.to_dict()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Comparison:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            MissingFileError: nothing is there.
+            FileFormatError: not a comparison.
+        """
+        return cls.from_dict(read_json(path, "comparison"), str(path))
+
+    def __str__(self) -> str:
+        return self.table(most=20)
+
+    def table(self, most: int | None = None) -> str:
+        """A plain-text table: who paid first, then who rose, then who is undecided.
+
+        Args:
+            most: how many classes to list; all if None.
+        """
+        a, b = self.names
+        level = self.settings["confidence"]
+        lines = [
+            f"A  {a}",
+            f"B  {b}",
+            f"{self.num_samples:,} images, {self.num_scored} of {self.num_classes} classes; "
+            f"{100 * level:g} % intervals of B − A in points",
+            "",
+            f"{'':<17}       A       B   B − A  {'interval':<15}      p",
+            *(self._number(name, value) for name, value in self.numbers.items()),
+            "",
+            f"{len(self.paid)} paid, {len(self.rose)} rose, {len(self.undecided)} undecided "
+            f"({self._rule()})",
+        ]
+        if self.untestable:
+            names = [self.class_label(c) for c in self.untestable]
+            lines.append(f"no test images: {some(names, most=10)}")
+        lines += ["", self._header()]
+        room = self.num_classes if most is None else most
+        for kind, classes, share in (
+            ("paid", self.paid, 0.5),
+            ("rose", self.rose, 0.5),
+            ("undecided", self.undecided, 1.0),
+        ):
+            shown = classes[: room if most is None else min(room, round(share * most))]
+            room -= len(shown)
+            lines += [self._row(c, kind) for c in shown]
+            if len(shown) < len(classes):
+                lines.append(
+                    f"… and {len(classes) - len(shown)} more that "
+                    f"{'are undecided' if kind == 'undecided' else kind}"
+                )
+        return "\n".join(lines)
+
+    def _rule(self) -> str:
+        level = f"{100 * (1 - self.settings['confidence']):g} %"
+        return {
+            "holm": f"Holm: the chance that any of them is named wrongly is at most {level}",
+            "bh": f"Benjamini-Hochberg: at most {level} of those named are wrong on average",
+            "none": f"not corrected: {level} of unchanged classes are named wrongly",
+        }[self.settings["correction"]]
+
+    def _number(self, name: str, value: dict[str, Any]) -> str:
+        p = value["p_value"]
+        return (
+            f"{name.replace('_', ' ') + (' %' if name.startswith('worst') else ''):<17}  "
+            f"{percent(value['a'])}  {percent(value['b'])}  {points(value['difference'])}  "
+            f"{points_range(value['interval']):<15}  {'–' if p is None else _p(p):>5}"
+        )
+
+    @property
+    def _width(self) -> int:
+        return max([5, *(len(name) for name in self.class_names or ())])
+
+    def _header(self) -> str:
+        return (
+            f"{'class':<{self._width}}  {'':<9}       A       B   B − A  {'interval':<15}      p"
+            "  images  broken  fixed  more images"
+        )
+
+    def _row(self, c: int, kind: str) -> str:
+        n, both = self.support[c], self.both_right[c]
+        recalls = percent((both + self.only_a[c]) / n), percent((both + self.only_b[c]) / n)
+        needed = self.images_needed[c]
+        more = "" if np.isnan(needed) else "–" if np.isinf(needed) else f"about {needed:,.0f}"
+        return (
+            f"{self.class_label(c):<{self._width}}  {kind:<9}  {recalls[0]}  {recalls[1]}  "
+            f"{points(self.difference[c])}  {points_range(self.interval[c]):<15}  "
+            f"{_p(self.adjusted_p_value[c]):>5}  {n:>6,}  {self.only_a[c]:>6,}  "
+            f"{self.only_b[c]:>5,}  {more}"
+        ).rstrip()
+
+
+def _p(value: float) -> str:
+    return "<.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,106 @@
+"""`everyclass adjust`: post-hoc rescue from predictions alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everyclass.cli.options import Json, Quiet, Seed, print_json, shown
+
+__all__ = ["adjust"]
+
+
+def adjust(
+    validation: Annotated[
+        Path, typer.Argument(help="Labelled predictions with logits, of images that did not train.")
+    ],
+    predictions: Annotated[Path, typer.Argument(help="The predictions to adjust, with logits.")],
+    out: Annotated[Path, typer.Option(help="The .npz file for the adjusted predictions.")],
+    adjustment: Annotated[
+        Path | None,
+        typer.Option(
+            help="The .json or .npz file for the adjustment. [default: beside OUT, "
+            "NAME.adjustment.json]"
+        ),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="auto, additive, multiplicative, tau_norm, bias, drops, linear_ascent; or prior: "
+            "calibrated probabilities."
+        ),
+    ] = "auto",
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="harmonic_mean, geometric_mean, lowest_recall, worst_mean, weighted_mean. "
+            "[default: harmonic_mean]"
+        ),
+    ] = None,
+    worst_percent: Annotated[float, typer.Option(help="Of worst_mean, and linear_ascent.")] = 10.0,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=WEIGHT: what recall of a class is worth; others 1. Repeatable."),
+    ] = None,
+    counts: Annotated[
+        Path | None, typer.Option(help="Training images per class: a CSV with class,count.")
+    ] = None,
+    head: Annotated[
+        Path | None, typer.Option(help="The last layer that made the logits, for tau_norm.")
+    ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            help="With --method prior: a CSV with class,count of where it is used, or estimated. "
+            "[default: uniform]"
+        ),
+    ] = None,
+    min_samples: Annotated[
+        int, typer.Option(help="Classes with fewer validation images are left alone.")
+    ] = 3,
+    folds: Annotated[int, typer.Option(help="Of the cross-validation.")] = 5,
+    seed: Seed = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Give every class a bias that lifts the worst ones, chosen on validation predictions.
+
+    Example: everyclass adjust val.npz test.npz --counts counts.csv --out adjusted.npz
+    """
+    from everyclass import adjustment as room
+    from everyclass.artifacts import ClassCounts, Head, Predictions, check_free
+
+    place = adjustment or out.with_name(f"{out.stem}.adjustment.json")
+    check_free([out, place], keep=[validation, predictions], overwrite=overwrite)
+    known = Predictions.load(validation)
+    said = Predictions.load(predictions)
+    names = known.class_names or said.class_names
+    estimated = prior == "estimated"
+    shares = prior if prior is None or estimated else ClassCounts.load(prior, names=names)
+    found = room.adjust(
+        known,
+        class_counts=None if counts is None else ClassCounts.load(counts, names=names),
+        head=None if head is None else Head.load(head),
+        method=method,
+        objective=objective,  # type: ignore[arg-type]
+        worst_percent=worst_percent,
+        class_weights=room.named_weights(weight, names, known.num_classes) if weight else None,
+        prior=shares,
+        unlabelled=said.logits if estimated else None,
+        min_samples=min_samples,
+        folds=folds,
+        seed=seed,
+        show=shown(quiet),
+    )
+    found.adjust(said).save(out)
+    found.save(place)
+    if json:
+        print_json({"out": str(out), "adjustment": str(place), **found.notes})
+        return
+    typer.echo(room.describe(found))
+    typer.echo(f"Adjusted predictions: {out}")
+    typer.echo(f"Adjustment: {place}")
+    typer.echo(f"Next: everyclass evaluate {out}")

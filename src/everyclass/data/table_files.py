@@ -1,0 +1,150 @@
+"""Tables on disk that can be cut into parts, row by row, without changing what a row says."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts import as_array, existing_file, read_npz
+from everyclass.errors import FileFormatError
+
+__all__ = ["TableFile"]
+
+# Arrays that describe classes and not rows, whatever their length happens to be.
+_OF_CLASSES = {"class_names", "class_counts", "weight", "bias", "scale", "kind"}
+
+
+@dataclass(frozen=True, eq=False)
+class TableFile:
+    """A ``.csv``, ``.parquet`` or ``.npz`` file.
+
+    A CSV file stays text, so that ``007`` is not made 7. Of an ``.npz`` file, the arrays with one
+    entry per label are cut, and ``features`` of several views along their second axis.
+
+    Attributes:
+        path: where it is.
+        columns: names of columns or arrays.
+        content: rows of text, a pyarrow table, or arrays.
+    """
+
+    path: Path
+    columns: list[str]
+    content: Any
+
+    @classmethod
+    def load(cls, path: str | Path) -> TableFile:
+        """Read a table.
+
+        Raises:
+            MissingFileError: nothing is there.
+            FileFormatError: not such a table.
+        """
+        path = existing_file(path, "table")
+        ending = path.suffix.lower()
+        if ending == ".npz":
+            arrays = read_npz(path, "table")
+            return cls(path, list(arrays), arrays)
+        if ending not in (".csv", ".parquet"):
+            raise FileFormatError(f"{path} is no table; a .csv, .parquet or .npz file is needed.")
+        table = cls(path, *(_read_csv(path) if ending == ".csv" else _read_parquet(path)))
+        if len(set(table.columns)) != len(table.columns):
+            raise FileFormatError(f"{path} has two columns of the same name.")
+        return table
+
+    def column(self, name: str, flag: str) -> npt.NDArray[Any]:
+        """The values of a column.
+
+        Args:
+            name: of the column or array.
+            flag: the option that names it, for messages.
+
+        Raises:
+            FileFormatError: there is no such column, or a value is missing.
+        """
+        if name not in self.columns:
+            raise FileFormatError(
+                f"{self.path} has no column {name!r}; it has {', '.join(self.columns[:10])}. Name "
+                f"it with {flag}."
+            )
+        if isinstance(self.content, dict):
+            return np.asarray(self.content[name])
+        if isinstance(self.content, list):
+            place = self.columns.index(name)
+            values: list[Any] = [row[place] for row in self.content]
+        else:
+            values = self.content[name].to_pylist()
+        for row, value in enumerate(values):
+            if value is None or value == "":
+                raise FileFormatError(f"{self.path}: column {name!r} is empty in row {row}.")
+        return as_array(values)
+
+    def part(self, rows: npt.NDArray[np.intp], total: int) -> bytes:
+        """The file with these rows only.
+
+        Args:
+            rows: to keep, in order.
+            total: how many rows there are, by the labels.
+
+        Raises:
+            FileFormatError: an array of an ``.npz`` file has another number of rows.
+        """
+        stream = io.BytesIO()
+        if isinstance(self.content, dict):
+            np.savez(stream, **{name: self._cut(name, rows, total) for name in self.columns})  # type: ignore[arg-type]
+        elif isinstance(self.content, list):
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(self.columns)
+            writer.writerows(self.content[row] for row in rows)
+            stream.write(text.getvalue().encode())
+        else:
+            import pyarrow.parquet
+
+            pyarrow.parquet.write_table(self.content.take(rows), stream)
+        return stream.getvalue()
+
+    def _cut(self, name: str, rows: npt.NDArray[np.intp], total: int) -> npt.NDArray[Any]:
+        array = self.content[name]
+        if name in _OF_CLASSES or array.ndim == 0:
+            return array
+        axis = 1 if name == "features" and array.ndim == 3 else 0
+        if array.shape[axis] != total:
+            raise FileFormatError(
+                f"{self.path}: {name!r} has shape {array.shape} and there are {total} labels; "
+                "every array needs one entry per label."
+            )
+        return np.take(array, rows, axis=axis)
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except (ValueError, csv.Error) as error:
+        raise FileFormatError(f"{path} is not a readable csv file: {error}.") from error
+    rows = [row for row in rows if row]
+    if len(rows) < 2:
+        raise FileFormatError(f"{path} has no rows below its header.")
+    for number, row in enumerate(rows[1:]):
+        if len(row) != len(rows[0]):
+            raise FileFormatError(
+                f"{path}: row {number} has {len(row)} values and the header has {len(rows[0])}."
+            )
+    return rows[0], rows[1:]
+
+
+def _read_parquet(path: Path) -> tuple[list[str], Any]:
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+        return table.column_names, table
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FileFormatError(f"{path} is not a readable parquet file: {reason}") from error

@@ -1,0 +1,237 @@
+"""A scikit-learn classifier in which every class counts, and scores of the worst classes."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.metrics import make_scorer
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from everyclass.artifacts import Features, Head
+from everyclass.errors import InputError
+from everyclass.metrics import geometric_mean, harmonic_mean, log_probabilities, per_class_recall
+from everyclass.stages import RescueResult, Retraining, ensemble_log_probabilities, rescue
+
+__all__ = [
+    "RescueClassifier",
+    "geometric_mean_score",
+    "geometric_mean_scorer",
+    "harmonic_mean_score",
+    "harmonic_mean_scorer",
+    "lowest_recall_score",
+    "lowest_recall_scorer",
+]
+
+Use = Literal["verdict", "old", "retrained", "ensemble"]
+FOLDS = 5
+SMALLEST_PROBABILITY = 1e-6
+
+
+class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A linear classifier, or one on top of another classifier, retrained with GML.
+
+    Without ``estimator`` it is a last layer on the features themselves: a softmax classifier is the
+    old one, a head fitted to the geometric mean loss the retrained one. With ``estimator`` that one
+    is the old classifier, and the new head works on its log-probabilities, taken from images that
+    each copy was not fitted to. Either way ``use`` says which of old, retrained and ensemble
+    predicts; by default the verdict of the rescue does, which may be the old one.
+
+    The exact objective is minimised, so a fit is deterministic and depends on no learning rate.
+
+    Args:
+        estimator: any classifier with ``predict_proba``, or None.
+        use: "verdict", "old", "retrained" or "ensemble".
+        penalty: on the squared weights of the new head; None chooses it by cross-fitting.
+        random_state: whole number; seed of the folds.
+
+    Attributes:
+        classes_: (C,) the classes as they were given, sorted.
+        result_: everything that the rescue found: heads, temperatures, ``result_.verdict``.
+        used_: which classifier predicts.
+        estimator_: the base classifier fitted to all samples, where there is one.
+        n_features_in_, feature_names_in_: of the samples, as in scikit-learn.
+
+    Example:
+        >>> import numpy as np
+        >>> generator = np.random.default_rng(0)
+        >>> y = np.repeat(["cat", "dog", "lynx"], [200, 50, 10])
+        >>> X = generator.normal(size=(260, 5))
+        >>> X[:, 0] += 3 * (y == "cat") - 3 * (y == "lynx")
+        >>> classifier = RescueClassifier().fit(X, y)
+        >>> classifier.predict(X[:1]).tolist()
+        ['cat']
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        use: Use = "verdict",
+        penalty: float | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.use = use
+        self.penalty = penalty
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> RescueClassifier:  # noqa: N803
+        """Fit both classifiers and decide which one predicts.
+
+        Args:
+            X: (n, d) finite numbers.
+            y: (n,) classes: numbers or strings.
+
+        Raises:
+            InputError: one class only, or an unknown ``use``.
+        """
+        if self.use not in get_args(Use):
+            raise InputError(
+                f"use must be one of {', '.join(map(repr, get_args(Use)))}; got {self.use!r}."
+            )
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError("The samples are all of one class; a classifier needs two.")
+        head = None
+        if self.estimator is None:
+            inputs = X
+        else:
+            inputs = self._out_of_fold(X, labels)
+            self.estimator_ = clone(self.estimator).fit(X, labels)
+            identity = np.eye(len(self.classes_), dtype=np.float32)
+            head = Head(identity, np.zeros_like(identity[0]))
+        names = tuple(map(str, self.classes_))
+        self.result_: RescueResult = rescue(
+            Features(inputs, labels, head, names if len(set(names)) == len(names) else None),
+            retraining=Retraining(penalty=self._penalty(labels)),
+            seed=self.random_state,
+        )
+        self.used_ = self.result_.verdict.use if self.use == "verdict" else self.use
+        return self
+
+    def decision_function(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+        """Logits: (n, C), or for two classes (n,), the second one's less the first one's."""
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+        """Probabilities: (n, C)."""
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+        """Logarithms of the probabilities: (n, C)."""
+        return log_probabilities(self._logits(X), are_logits=True)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
+        """The most probable class of each sample: (n,)."""
+        best = self._logits(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def _penalty(self, labels: npt.NDArray[np.intp]) -> float | None:
+        """The one asked for; 1 / C where no sample can be held out to choose it by."""
+        counts = np.bincount(labels)
+        return 1 / len(counts) if self.penalty is None and counts.max() < 2 else self.penalty
+
+    def _out_of_fold(
+        self,
+        X: npt.NDArray[np.float64],  # noqa: N803
+        labels: npt.NDArray[np.intp],
+    ) -> npt.NDArray[np.float64]:
+        """Log-probabilities of each sample from a copy that was fitted to others."""
+        folds = max(2, min(FOLDS, int(np.bincount(labels).max())))
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
+        with warnings.catch_warnings():
+            # A class smaller than the folds, or missing from one: both are what rescues are for.
+            warnings.filterwarnings("ignore", message="The least populated class")
+            warnings.filterwarnings("ignore", message="Number of classes in training fold")
+            said = cross_val_predict(
+                clone(self.estimator), X, labels, cv=splitter, method="predict_proba"
+            )
+        return _log(said)
+
+    def _logits(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+        check_is_fitted(self)
+        inputs = validate_data(self, X, dtype=np.float64, reset=False)
+        if self.estimator is not None:
+            inputs = _log(self.estimator_.predict_proba(inputs))
+        found = self.result_
+        if self.used_ == "old":
+            return _product(found.old, inputs)
+        new = _product(found.retrained, inputs)
+        if self.used_ == "retrained":
+            return new
+        both = found.ensemble
+        return ensemble_log_probabilities(_product(found.old, inputs), new, both.t_old, both.t_new)
+
+
+def _product(head: Head, inputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Logits in float64, so that a sample's do not depend on the others in its batch."""
+    return inputs @ head.weight.astype(np.float64).T + head.bias
+
+
+def _log(probabilities: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1))
+
+
+def _recalls(y_true: Any, y_pred: Any) -> npt.NDArray[np.float64]:
+    """Recall of each class of ``y_true``."""
+    classes, both = np.unique(
+        np.concatenate([np.asarray(y_true), np.asarray(y_pred)]), return_inverse=True
+    )
+    recalls = per_class_recall(both[: len(y_true)], both[len(y_true) :], len(classes))
+    return recalls[~np.isnan(recalls)]
+
+
+def harmonic_mean_score(y_true: Any, y_pred: Any) -> float:
+    """Harmonic mean of the recall of each class; a recall of zero counts as 0.001.
+
+    Args:
+        y_true, y_pred: (n,) classes: numbers or strings.
+
+    Example:
+        >>> round(harmonic_mean_score(["a", "a", "b"], ["a", "b", "b"]), 3)
+        0.667
+    """
+    return harmonic_mean(_recalls(y_true, y_pred))
+
+
+def geometric_mean_score(y_true: Any, y_pred: Any) -> float:
+    """Geometric mean of the recall of each class; a recall of zero counts as 0.001.
+
+    Args:
+        y_true, y_pred: (n,) classes: numbers or strings.
+
+    Example:
+        >>> round(geometric_mean_score(["a", "a", "b"], ["a", "b", "b"]), 3)
+        0.707
+    """
+    return geometric_mean(_recalls(y_true, y_pred))
+
+
+def lowest_recall_score(y_true: Any, y_pred: Any) -> float:
+    """Recall of the worst class.
+
+    Args:
+        y_true, y_pred: (n,) classes: numbers or strings.
+
+    Example:
+        >>> lowest_recall_score(["a", "a", "b"], ["a", "b", "b"])
+        0.5
+    """
+    return float(_recalls(y_true, y_pred).min())
+
+
+harmonic_mean_scorer = make_scorer(harmonic_mean_score)
+"""For ``scoring=`` of ``cross_val_score`` and ``GridSearchCV``."""
+geometric_mean_scorer = make_scorer(geometric_mean_score)
+"""For ``scoring=`` of ``cross_val_score`` and ``GridSearchCV``."""
+lowest_recall_scorer = make_scorer(lowest_recall_score)
+"""For ``scoring=`` of ``cross_val_score`` and ``GridSearchCV``."""

@@ -1,0 +1,52 @@
+"""Distillation (Hinton et al. 2015): a student follows the probabilities of a teacher."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from everyclass.errors import InputError
+from everyclass.losses._inputs import loss_dtype
+from everyclass.losses._options import check_number
+
+__all__ = ["distillation_loss"]
+
+
+def distillation_loss(
+    logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0, power: float = 1.0
+) -> Tensor:
+    """Divergence of a student's softened probabilities from a teacher's.
+
+    L = T² · (1/n) Σ_i KL( q_i ‖ softmax(s_i / T) ),  q_i ∝ softmax(t_i / T)^p
+
+    T² keeps the size of the gradient as T grows. The power flattens (p < 1) the teacher only; it
+    equals a temperature of T / p for the teacher.
+
+    Args:
+        logits: s, (n, C) floating point, n ≥ 1, of the student.
+        teacher_logits: t, of the same shape; no gradient goes there.
+        temperature: T > 0.
+        power: p > 0.
+
+    Returns:
+        Scalar, float32, or float64 for float64 logits.
+
+    Raises:
+        InputError: two shapes, an empty batch, a temperature or power that is not above 0.
+
+    Example:
+        >>> import torch
+        >>> distillation_loss(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]))
+        tensor(0.4338)
+    """
+    for name, value in (("temperature", temperature), ("power", power)):
+        check_number(name, value, 1e-6)
+    if logits.ndim != 2 or logits.shape != teacher_logits.shape or len(logits) == 0:
+        raise InputError(
+            "logits and teacher_logits must both be (n, C), n ≥ 1; got shapes "
+            f"{tuple(logits.shape)} and {tuple(teacher_logits.shape)}."
+        )
+    dtype = loss_dtype(logits)
+    followed = (teacher_logits.detach().to(dtype) * (power / temperature)).softmax(dim=1)
+    own = (logits.to(dtype) / temperature).log_softmax(dim=1)
+    return temperature**2 * F.kl_div(own, followed, reduction="batchmean")

@@ -1,0 +1,136 @@
+"""RIDE (Wang et al., ICLR 2021): experts that each fit the labels and differ from each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from everyclass.errors import InputError
+from everyclass.losses._inputs import count_tensor, loss_dtype
+from everyclass.losses._options import check_number
+from everyclass.losses._weighted import LossModule
+from everyclass.losses.class_weights import class_balanced_weights
+from everyclass.losses.ldam import ldam_loss
+
+__all__ = ["RIDELoss", "ride_loss"]
+
+
+def ride_loss(
+    expert_logits: Tensor,
+    labels: Tensor,
+    class_counts: Any,
+    *,
+    diversity: float = 0.45,
+    max_margin: float = 0.5,
+    scale: float = 30.0,
+    reweight: bool = False,
+    flattening: float = 0.05,
+) -> Tensor:
+    """A loss of its own for each expert, less what tells it from the mean of all.
+
+    L = Σ_i [ LDAM(z_i, y; w) − λ T̄² KL( softmax(z̄ / T_c) ‖ softmax(z_i / T_c) ) ],  z̄ = mean of z_i
+    T_c = v_c / max_k v_k,  v_c = C π_c r + 1 − r,  T̄ = mean of T_c
+
+    The mean z̄ has no gradient in the divergence. This is the published code; the paper compares
+    each pair of experts. Without re-weighting all T_c are 1 and all weights w alike; with it T_c is
+    as above, lower for rare classes, and w are class-balanced weights (β = 0.9999), as the code has
+    it in the last fifth of the training.
+
+    Args:
+        expert_logits: z, (E, n, C) floating point, n ≥ 1: cosines times ``scale``.
+        labels: y, (n,) integers in 0..C−1.
+        class_counts: training images per class, in any form that ClassCounts.of takes.
+        diversity: λ ≥ 0; 0.45 for CIFAR, 0.2 for ImageNet.
+        max_margin, scale: see :func:`ldam_loss`.
+        reweight: whether weights and temperatures know the class counts.
+        flattening: r in 0..1; 0.05 for CIFAR, 0.02 for ImageNet.
+
+    Returns:
+        Scalar, float32, or float64 for float64 logits.
+
+    Raises:
+        InputError: logits that are not (E, n, C); as ldam_loss.
+        InputTypeError: as ldam_loss.
+
+    Example:
+        >>> cosines = torch.tensor([[[0.9, 0.1]], [[0.4, 0.3]]])
+        >>> ride_loss(30 * cosines, torch.tensor([0]), [90, 10])
+        tensor(5.6419)
+    """
+    check_number("diversity", diversity)
+    check_number("flattening", flattening, 0.0, 1.0)
+    if expert_logits.ndim != 3:
+        raise InputError(
+            f"expert_logits must be (experts, n, C); got shape {tuple(expert_logits.shape)}."
+        )
+    counts = count_tensor(class_counts)
+    logits = expert_logits.to(loss_dtype(expert_logits))
+    weight = temperatures = None
+    if reweight:
+        weight = class_balanced_weights(counts, dtype=logits.dtype).to(logits.device)
+        temperatures = _temperatures(counts.values.to(logits), flattening)
+    margins: dict[str, Any] = {"max_margin": max_margin, "scale": scale, "weight": weight}
+    individual = torch.stack([ldam_loss(z, labels, counts, **margins) for z in logits]).sum()
+    return individual - diversity * _divergence(logits, temperatures)
+
+
+class RIDELoss(LossModule):
+    """RIDE as a module; see :func:`ride_loss` for the equation and errors.
+
+    ``DeferredLoss(RIDELoss(counts), RIDELoss(counts, reweight=True), start=0.8)`` is the published
+    one.
+
+    Args:
+        class_counts: training images per class; kept as the int64 buffer ``class_counts``.
+        diversity, max_margin, scale, reweight, flattening: see :func:`ride_loss`.
+
+    Shape:
+        expert_logits (E, n, C) and labels (n,) → scalar.
+
+    Example:
+        >>> loss_fn = RIDELoss([90, 10])
+        >>> loss_fn(30 * torch.tensor([[[0.9, 0.1]], [[0.4, 0.3]]]), torch.tensor([0]))
+        tensor(5.6419)
+    """
+
+    _shown = ("diversity", "max_margin", "scale", "reweight", "flattening")
+
+    def __init__(
+        self,
+        class_counts: Any,
+        *,
+        diversity: float = 0.45,
+        max_margin: float = 0.5,
+        scale: float = 30.0,
+        reweight: bool = False,
+        flattening: float = 0.05,
+    ) -> None:
+        super().__init__()
+        check_number("diversity", diversity)
+        check_number("flattening", flattening, 0.0, 1.0)
+        self.diversity, self.max_margin, self.scale = diversity, max_margin, scale
+        self.reweight, self.flattening = reweight, flattening
+        self._keep_counts(class_counts)
+
+    def forward(self, expert_logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+        options: dict[str, Any] = {name: getattr(self, name) for name in self._shown}
+        return ride_loss(expert_logits, labels, self._counts, **options)
+
+
+def _temperatures(counts: Tensor, flattening: float) -> Tensor:
+    share = counts / counts.mean() * flattening + 1 - flattening
+    return share / share.max()
+
+
+def _divergence(logits: Tensor, temperatures: Tensor | None) -> Tensor:
+    """Σ_i T̄² KL(mean of the experts ‖ expert i), (E, n, C) logits, a mean over n."""
+    factor: Tensor | float = 1.0
+    if temperatures is not None:
+        logits = logits / temperatures
+        factor = temperatures.mean() ** 2
+    together = logits.detach().mean(dim=0).softmax(dim=1).expand_as(logits)
+    return factor * F.kl_div(logits.log_softmax(dim=2), together, reduction="sum") / logits.shape[1]

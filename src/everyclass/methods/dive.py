@@ -1,0 +1,43 @@
+"""DiVE: a balanced-softmax teacher's soft labels as virtual examples of the rare classes.
+
+He et al. 2021. The teacher is the same network trained with balanced softmax, at its last epoch; it
+sees the very batch that the student sees and is not trained on. Constants of the published CIFAR
+configuration: temperature 2 where the paper says 3, power ½, half of the loss each. Schedule of
+BBN: × 0.01 after epochs 120 and 160; the published warm-up starts at a third of the rate, ours at a
+fifth.
+
+What distillation cannot do: a class to which the teacher is blind stays lost.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from everyclass.losses import DiVELoss
+from everyclass.methods.bsce import RECIPE as BSCE
+from everyclass.training import Learner, Outcome, Recipe, Schedule
+
+
+class DiVE(Learner):
+    """The student's logits beside the teacher's, of the same images."""
+
+    def forward(
+        self, views: Sequence[Tensor], labels: Tensor, generator: torch.Generator
+    ) -> Outcome:
+        """The loss of one batch."""
+        (images,) = views
+        with self.autocast():
+            logits = self.model(images).float()
+        return Outcome(self.loss(logits, labels, self.taught(images)), logits)
+
+
+RECIPE = Recipe(
+    name="dive",
+    summary="distillation from a flattened balanced-softmax teacher",
+    source="He et al. 2021",
+    loss=DiVELoss,
+    learner=DiVE,
+    teacher=BSCE,
+    schedule=Schedule(milestones=(0.6, 0.8)),
+)

@@ -1,0 +1,76 @@
+"""PaCo: class centres and other images as contrasts in one softmax, under strong augmentation.
+
+Cui et al. 2021. The query view goes through the network; the key view through a momentum copy of
+it, in training mode, that is moved before each step; 1,024 earlier keys wait in a queue. The class
+logits carry log π, so at test time the plain classifier is balanced already.
+
+Decisions where published code and sense differ: the queue starts empty (the code fills it with
+noise, along the wrong axis, and random labels); the last, smaller batch of an epoch is used (the
+code drops it, as its queue needs equal batches); the warm-up ends at the full rate (the code
+overshoots by a tenth in one epoch); the copy has no classifier, which never entered the loss; the
+last epoch is kept, not the best on the test set.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from everyclass.losses import PaCoLoss
+from everyclass.nn import Classifier, FeatureQueue, Projector
+from everyclass.training import Learner, Outcome, Recipe, Schedule
+
+WIDTH = 32
+QUEUE = 1024
+MOMENTUM = 0.999
+
+
+class PaCo(Learner):
+    """A query view with its logits, contrasted with keys that a momentum copy makes."""
+
+    carried = ("projector", "key_encoder", "queue")
+
+    def __init__(self, model: Classifier, loss: nn.Module) -> None:
+        super().__init__(model, loss)
+        width = int(model.backbone.num_features)  # type: ignore[arg-type]
+        self.projector = Projector((width, width, WIDTH))
+        self.key_encoder = AveragedModel(
+            self._encoder, multi_avg_fn=get_ema_multi_avg_fn(MOMENTUM)
+        ).requires_grad_(False)
+        self.queue = FeatureQueue(QUEUE, WIDTH)
+
+    @property
+    def _encoder(self) -> nn.Sequential:
+        return nn.Sequential(self.model.backbone, self.projector)
+
+    def forward(
+        self, views: Sequence[Tensor], labels: Tensor, generator: torch.Generator
+    ) -> Outcome:
+        """The loss of one batch."""
+        query, key = views
+        self.key_encoder.update_parameters(self._encoder)
+        with self.autocast():
+            features = self.model.backbone(query)
+            logits = self.model.head(features).float()
+            anchors = self.projector(features)
+            with torch.no_grad():
+                keys = self.key_encoder(key)
+        others = torch.cat([keys, self.queue.features])
+        other_labels = torch.cat([labels, self.queue.labels])
+        loss = self.loss(logits, labels, anchors=anchors, others=others, other_labels=other_labels)
+        self.queue.push(keys, labels)
+        return Outcome(loss, logits)
+
+
+RECIPE = Recipe(
+    name="paco",
+    summary="class centres and images as contrasts",
+    source="Cui et al. 2021",
+    loss=PaCoLoss,
+    learner=PaCo,
+    augmentation="autoaugment",
+    other_views=("contrastive",),
+    schedule=Schedule(epochs=400, learning_rate=0.05, warmup_epochs=10, step_factor=0.1),
+    weight_decay=5e-4,
+)

@@ -1,0 +1,63 @@
+"""RIDE: three experts over a shared first stage, each fitting the labels in its own way.
+
+Wang et al. 2021. Every expert has an LDAM loss of its own and is rewarded for differing from the
+mean of all; in the last fifth rare classes weigh more. As in the published code: the divergence is
+from the mean (the paper compares each pair), the margins and the deferral are LDAM's, the weights
+those of Cui et al., SGD with Nesterov's momentum, × 0.01 after epochs 160 and 180, rotation by up
+to 15°. The network answers with the mean of the experts' logits.
+
+Published defects, not copied: the best epoch on the test set is kept; without the diversity term
+the code silently gives every expert the mean logits.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from everyclass.artifacts import ClassCounts
+from everyclass.losses import DeferredLoss, RIDELoss, distillation_loss
+from everyclass.nn import ExpertHead
+from everyclass.training import Learner, Outcome, Recipe
+
+DISTILLATION_TEMPERATURE = 1.5
+
+
+class Experts(Learner):
+    """The logits of each expert; with a teacher also its word on their mean."""
+
+    def forward(
+        self, views: Sequence[Tensor], labels: Tensor, generator: torch.Generator
+    ) -> Outcome:
+        """The loss of one batch."""
+        (images,) = views
+        head = self.model.head
+        assert isinstance(head, ExpertHead)
+        with self.autocast():
+            features = self.model.backbone(images)
+        expert_logits = head.expert_logits(features)
+        logits = expert_logits.mean(dim=0)
+        loss = self.loss(expert_logits, labels)
+        if self.teacher is not None:
+            taught = self.taught(images)
+            loss = loss + distillation_loss(logits, taught, temperature=DISTILLATION_TEMPERATURE)
+        return Outcome(loss, logits)
+
+
+def ride_loss(counts: ClassCounts) -> DeferredLoss:
+    """RIDE's loss, re-weighted in the last fifth of the training."""
+    return DeferredLoss(RIDELoss(counts), RIDELoss(counts, reweight=True), start=0.8)
+
+
+RECIPE = Recipe(
+    name="ride",
+    summary="three experts that differ from each other",
+    source="Wang et al. 2021",
+    loss=ride_loss,
+    learner=Experts,
+    backbone="resnet32-3-experts",
+    head="3-experts",
+    augmentation="rotation",
+    nesterov=True,
+    weight_decay=5e-4,
+)

@@ -1,0 +1,17 @@
+"""RIDE with four experts.
+
+Everything else is as with three: the shared first stage, the narrower experts, loss and schedule;
+see ride.
+"""
+
+from dataclasses import replace
+
+from everyclass.methods.ride import RECIPE as RIDE
+
+RECIPE = replace(
+    RIDE,
+    name="ride-4",
+    summary="four experts that differ from each other",
+    backbone="resnet32-4-experts",
+    head="4-experts",
+)

@@ -1,0 +1,223 @@
+"""Honest intervals of the lowest recall and of the mean of the worst k %.
+
+The lowest of many observed recalls is too low, because the unlucky class is taken for the bad one,
+and resampling the images is unlucky a second time: a bootstrap of a minimum never covers. Here both
+limits are tests turned round, which assume nothing about how recalls are distributed:
+
+- *lower*: to say that the lowest recall is above θ, every class has to be above θ. If each class is
+  tested at α/2, the one that truly is the lowest is wrongly passed with probability α/2 at most, so
+  no correction for the number of classes is needed.
+- *upper*: to say that it is below θ, some class has to be below θ. That is looked for in C places,
+  so each is tested at 1 − (1 − α/2)^(1/C) (Šidák), which is exact if all classes are equally good.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special, stats
+
+from everyclass.errors import InputError
+from everyclass.metrics.intervals import checked_counts, checked_tail, exact_lower, exact_upper
+from everyclass.metrics.recall import number_of_worst
+
+__all__ = ["lowest_if_equal", "lowest_recall_interval", "worst_mean_interval"]
+
+_MOST_VALUES = 100_000
+
+
+def lowest_recall_interval(
+    right: Any, support: Any, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of the lowest true recall; covers it with ``confidence`` at least, always.
+
+    Args:
+        right: (C,) images of each class that were given to it.
+        support: (C,) images of each class; those without are left out.
+        confidence: between 0 and 1.
+
+    Returns:
+        The lowest of the classes' lower Clopper-Pearson limits at α/2, and the lowest of their
+        upper ones at the Šidák level.
+
+    Raises:
+        InputError: no class has an image, or counts that do not fit together.
+
+    Example:
+        >>> low, high = lowest_recall_interval([3, 80, 90], [100, 100, 100])
+        >>> round(low, 3), round(high, 3)
+        (0.006, 0.099)
+    """
+    k, n = _scored(right, support)
+    tail = checked_tail(confidence)
+    return (
+        float(exact_lower(k, n, tail).min()),
+        float(exact_upper(k, n, sidak(tail, len(k))).min()),
+    )
+
+
+def worst_mean_interval(
+    right: Any, support: Any, percent: float, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    r"""Interval of the mean true recall of the worst ``percent`` % of classes.
+
+    *Lower*: whichever m classes are truly the worst, their mean recall has the lower limit
+    :math:`\bar r - \frac1m \sqrt{\sum_c (r_c - l_c)^2}` with Clopper-Pearson limits l (square and
+    add); the lowest such limit over all sets of m classes. *Upper*: the highest recall θ at which,
+    were all classes equally good, the worst m would still look this bad with probability α/2. All
+    classes equal is the case in which they look worst, so this is never too low and, where the bad
+    classes stand apart, higher than it need be. Of one class it is
+    :func:`lowest_recall_interval`.
+
+    Args:
+        right: (C,) images of each class that were given to it.
+        support: (C,) images of each class; those without are left out.
+        percent: of the classes, more than 0; at least one class is meant.
+        confidence: between 0 and 1.
+
+    Raises:
+        InputError: no class has an image, or values out of range.
+
+    Example:
+        >>> low, high = worst_mean_interval([30, 40] + [80] * 18, [100] * 20, percent=10)
+        >>> round(low, 2), round(high, 2)
+        (0.28, 0.49)
+    """
+    k, n = _scored(right, support)
+    tail = checked_tail(confidence)
+    m = number_of_worst(len(k), percent)
+    if m == 1:
+        return lowest_recall_interval(k, n, confidence=confidence)
+    recall = k / n
+    below = (recall - exact_lower(k, n, tail)) ** 2
+    observed = float(np.sort(recall)[:m].mean())
+    return max(0.0, lowest_of_sets(recall, below, m)), _highest_if_equal(n, m, observed, tail)
+
+
+def lowest_if_equal(
+    support: Any, recall: float, *, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    r"""The lowest recall that one would see if every class truly had this one.
+
+    Exact, from :math:`P(\min > x) = \prod_c P(k_c > n_c x)` with binomial k.
+
+    Args:
+        support: (C,) images of each class; those without are left out.
+        recall: of every class.
+        confidence: of the range.
+
+    Returns:
+        Its expectation, and the range it falls into with this confidence.
+
+    Raises:
+        InputError: no class has an image, or a recall outside 0..1.
+
+    Example:
+        >>> expected, low, high = lowest_if_equal([50] * 1000, 0.8)
+        >>> round(expected, 2), round(low, 2), round(high, 2)
+        (0.6, 0.54, 0.64)
+    """
+    _, n = _scored(np.zeros_like(support), support)
+    tail = checked_tail(confidence)
+    if not 0 <= recall <= 1:
+        raise InputError(f"recall must lie between 0 and 1; got {recall}.")
+    sizes, counts = np.unique(n, return_counts=True)
+
+    def above(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        # floor(n x), where x is a j / n: rounding must not lose the last image.
+        right = np.floor(x[:, None] * sizes + 1e-9)
+        with np.errstate(divide="ignore"):
+            return np.exp(np.log(special.bdtrc(right, sizes, recall)) @ counts)
+
+    if int((sizes + 1).sum()) * len(sizes) <= _MOST_VALUES:
+        values = np.unique(np.concatenate([np.arange(size + 1) / size for size in sizes]))
+    else:  # a grid where something happens, in place of every j / n
+        coarse = np.linspace(0, 1, 129)
+        moves = np.flatnonzero((above(coarse) < 1 - 1e-9) & (above(coarse) > 1e-9))
+        first, last = max(moves.min(initial=128) - 1, 0), min(moves.max(initial=0) + 1, 128)
+        values = np.union1d(coarse, np.linspace(coarse[first], coarse[last], 257))
+    chance = above(values)  # falls from value to value, and stays between them
+    low, high = (float(values[np.searchsorted(-chance, -p)]) for p in (1 - tail, tail))
+    return float(chance[:-1] @ np.diff(values)), low, high
+
+
+def _scored(right: Any, support: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    k, n = checked_counts(right, support)
+    if not n.any():
+        raise InputError("No class has a recall; an interval needs at least one.")
+    return k[n > 0], n[n > 0]
+
+
+def sidak(tail: float, tests: int) -> float:
+    """The level of each of so many independent tests that together have the level ``tail``."""
+    return float(-np.expm1(np.log1p(-tail) / tests))
+
+
+def lowest_of_sets(
+    centre: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], m: int
+) -> float:
+    """The minimum over sets of m of mean(centre) − √(Σ squares) / m, or less by a hair.
+
+    √v is the least of v / 2t + t / 2 over t, so every t bounds all sets from below at once by the m
+    smallest of centre − squares / 2t; the t of the set so found bounds it better.
+    """
+    best, t = -1.0, float(np.sqrt(np.sort(squares)[-m:].sum()))
+    for _ in range(50):
+        if t == 0:
+            return max(best, float(np.sort(centre)[:m].mean()))
+        cost = centre - squares / (2 * t)
+        worst = np.argpartition(cost, m - 1)[:m]
+        best = max(best, float(cost[worst].sum() - t / 2) / m)
+        t, before = float(np.sqrt(squares[worst].sum())), t
+        if abs(t - before) < 1e-12:
+            break
+    return best
+
+
+def _highest_if_equal(n: npt.NDArray[np.int64], m: int, observed: float, tail: float) -> float:
+    r"""The θ at which the mean of the worst m is ``observed`` or less with probability ``tail``.
+
+    That mean is :math:`\max_t\; t - \frac1m \sum_c (t - r_c)_+` (Rockafellar and Uryasev 2000), so
+    at the t below which m classes are expected it is bounded by a sum over all classes, whose
+    distribution is Pearson's type III with the exact mean, variance and skewness.
+    """
+    digits = 10 ** np.maximum(np.floor(np.log10(n)).astype(np.int64) - 1, 0)
+    # Two digits of n are kept: fewer images are less certain, so this is on the safe side.
+    sizes, counts = np.unique(n // digits * digits, return_counts=True)
+
+    def excess(recall: float) -> float:
+        size, values, chance = _binomials(sizes, recall)
+        order = np.argsort(values)
+        expected = np.cumsum((chance * counts[size])[order])
+        t = values[order][min(int(np.searchsorted(expected, m)), len(order) - 1)]
+        short = np.maximum(t - values, 0)
+        moments = [np.bincount(size, chance * short**i, len(sizes)) for i in (1, 2, 3)]
+        mean = counts @ moments[0]
+        variance = counts @ (moments[1] - moments[0] ** 2)
+        third = counts @ (moments[2] - 3 * moments[0] * moments[1] + 2 * moments[0] ** 3)
+        # Sums go in steps of 1 / n, of which half belongs to what is seen.
+        needed = m * (t - observed) - 0.5 / sizes.max()
+        if variance <= 0:
+            return float(needed <= mean) - tail
+        skewness = third / variance**1.5
+        return float(stats.pearson3.sf(needed, skewness, mean, np.sqrt(variance))) - tail
+
+    low, high = max(observed, 1e-9), 1 - 1e-9
+    if excess(high) > 0:
+        return 1.0
+    return float(optimize.brentq(excess, low, high, xtol=1e-5)) if excess(low) > 0 else low
+
+
+def _binomials(
+    sizes: npt.NDArray[np.int64], recall: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Every j / n within nine standard deviations: index of n, value, probability."""
+    reach = 9 * np.sqrt(sizes * recall * (1 - recall)) + 9
+    first = np.maximum(np.floor(sizes * recall - reach), 0).astype(np.int64)
+    last = np.minimum(np.ceil(sizes * recall + reach), sizes).astype(np.int64)
+    lengths = last - first + 1
+    size = np.repeat(np.arange(len(sizes)), lengths)
+    j = np.arange(len(size)) - np.repeat(np.cumsum(lengths) - lengths - first, lengths)
+    return size, j / sizes[size], stats.binom.pmf(j, sizes[size], recall)

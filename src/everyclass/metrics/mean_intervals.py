@@ -1,0 +1,129 @@
+"""Intervals of the geometric and harmonic mean of recall, from draws of each class's recall."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.errors import InputError
+from everyclass.metrics.intervals import checked_counts, checked_tail
+from everyclass.metrics.recall import divide, geometric_mean, harmonic_mean
+
+__all__ = ["mean_recall_intervals"]
+
+_CHUNK = 256  # classes; draws that fit into a core's cache
+
+
+def mean_recall_intervals(
+    right: Any,
+    support: Any,
+    *,
+    zero_floor: float = 1e-3,
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    r"""Intervals of the geometric and harmonic mean of the true recalls, none below the floor.
+
+    A bootstrap of the images is off by many standard errors here: log k/n and n/k are biased by
+    1 / n in *every* class, and a mean over many classes sharpens the error but keeps the bias. So
+    the recall of each class is drawn instead, from the distribution that is right on average:
+
+    .. math:: p^* \sim \mathrm{Beta}(k + 1,\, n - k + 1/C), \qquad
+              E \log p^* \approx \log\frac{k + 1/2}{n + 1/2}
+
+    for the geometric mean, and Beta(k + 2, n − k + 1/C), whose :math:`E\,1/p^*` is
+    (n + 1) / (k + 1), for the harmonic mean; over the images that may be seen, these have the means
+    log p and 1 / p, but for terms of order n⁻² and (1 − p)ⁿ⁺¹. The one pseudo-error shared by all
+    classes keeps a set without errors from being taken for perfect. A class that is never right may
+    be dead or unlucky: it counts as the floor in the lower limit and is drawn in the upper one. The
+    limits always hold the mean itself.
+
+    Args:
+        right: (C,) images of each class that were given to it.
+        support: (C,) images of each class; those without are left out.
+        zero_floor: what no recall counts less than.
+        confidence: between 0 and 1.
+        replicates: draws of each recall.
+        seed: of the draws.
+
+    Returns:
+        "geometric_mean" and "harmonic_mean", each with its lower and upper limit.
+
+    Raises:
+        InputError: no class has an image, or a value out of range.
+
+    Example:
+        >>> found = mean_recall_intervals([90, 2], [100, 100])
+        >>> low, high = found["harmonic_mean"]
+        >>> low < harmonic_mean([0.9, 0.02]) < high
+        True
+    """
+    k, n = checked_counts(right, support)
+    tail = checked_tail(confidence)
+    if replicates < 100:
+        raise InputError(f"replicates must be 100 at least for an interval; got {replicates}.")
+    recall = divide(k, n)
+    means = {
+        "geometric_mean": geometric_mean(recall, zero_floor=zero_floor),
+        "harmonic_mean": harmonic_mean(recall, zero_floor=zero_floor),
+    }
+    k, n = k[n > 0], n[n > 0]
+    classes, zeros = len(k), k == 0
+    # Sums over the classes that were right at least once, and over those that never were.
+    some, none = (
+        _drawn_sums(
+            k[of], n[of], classes, floor=zero_floor, replicates=replicates, seed=[seed, stream]
+        )
+        for stream, of in enumerate((~zeros, zeros))
+    )
+    floored = zeros.sum() * np.array([np.log(zero_floor), 1 / zero_floor])[:, None]
+    lowest, highest = (some + floored) / classes, (some + none) / classes
+    limits = {
+        "geometric_mean": (np.exp(lowest[0]), np.exp(highest[0])),
+        "harmonic_mean": (1 / lowest[1], 1 / highest[1]),
+    }
+    return {
+        name: (
+            min(mean, float(np.quantile(limits[name][0], tail))),
+            max(mean, float(np.quantile(limits[name][1], 1 - tail))),
+        )
+        for name, mean in means.items()
+    }
+
+
+def _drawn_sums(
+    k: npt.NDArray[np.int64],
+    n: npt.NDArray[np.int64],
+    classes: int,
+    *,
+    floor: float,
+    replicates: int,
+    seed: list[int],
+) -> npt.NDArray[np.float64]:
+    """(2, replicates): Σ log p* and Σ 1/p*, in chunks of classes that have their own generator."""
+    starts = range(0, len(k), _CHUNK)
+    generators = np.random.default_rng(seed).spawn(len(starts))
+
+    def of_chunk(start: int, generator: np.random.Generator) -> npt.NDArray[np.float64]:
+        here = slice(start, start + _CHUNK)
+        size = (replicates, len(k[here]))
+        # A Beta is a ratio of Gammas, and one success more is an exponential more.
+        successes = generator.standard_gamma(k[here] + 1.0, size)
+        errors = generator.standard_gamma(n[here] - k[here] + 1 / classes, size)
+        drawn = successes + errors
+        np.divide(successes, drawn, out=drawn)
+        np.log(np.maximum(drawn, floor, out=drawn), out=drawn)
+        logs = drawn.sum(axis=1)
+        successes += generator.standard_exponential(size)
+        np.divide(errors, successes, out=drawn)
+        np.minimum(drawn, 1 / floor - 1, out=drawn)  # 1 / p - 1
+        return np.stack([logs, drawn.sum(axis=1) + size[1]])
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy draws without the interpreter
+        sums = list(threads.map(of_chunk, starts, generators))
+    return np.sum(sums, axis=0) if sums else np.zeros((2, replicates))

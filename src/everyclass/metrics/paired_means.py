@@ -1,0 +1,182 @@
+"""Differences between two classifiers' means of recall, from their outcomes on the same images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from everyclass.metrics.intervals import checked_tail
+from everyclass.metrics.pairing import Outcomes
+from everyclass.metrics.recall import divide, geometric_mean, harmonic_mean
+
+__all__ = ["PairedDifference", "draw_paired_recalls", "linear_difference", "mean_differences"]
+
+_CHUNK = 512  # classes
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """One number of A and of B, and what the images say about its difference.
+
+    Attributes:
+        a, b: the number of each.
+        low, high: limits of B − A.
+        p_value: two-sided, of no difference; None where the interval alone is the test.
+    """
+
+    a: float
+    b: float
+    low: float
+    high: float
+    p_value: float | None = None
+
+
+def draw_paired_recalls(
+    table: npt.NDArray[np.int64],
+    prior: float | npt.NDArray[np.float64],
+    replicates: int,
+    generator: np.random.Generator,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Draw both classifiers' recalls from the posterior of their outcomes on the same images.
+
+    Each class's shares of images that neither, only B, only A, or both get right are drawn from the
+    Dirichlet distribution with the images counted so far and ``prior``.
+
+    Args:
+        table: (C, 4) images of these four kinds.
+        prior: images of each kind before any was seen.
+        replicates: how many draws.
+        generator: of the draws.
+
+    Returns:
+        Recalls of A and of B, (replicates, C) each.
+    """
+    drawn = generator.standard_gamma(table + prior, size=(replicates, *table.shape))
+    _, only_b, only_a, both = np.moveaxis(drawn / drawn.sum(axis=-1, keepdims=True), -1, 0)
+    return both + only_a, both + only_b
+
+
+def linear_difference(
+    outcomes: Outcomes, weights: npt.NDArray[np.float64], *, confidence: float = 0.95
+) -> PairedDifference:
+    r"""Test and interval of :math:`\Delta = \sum_c w_c (b_c - a_c) / n_c`, images only B, only A.
+
+    The test is McNemar's with weights, :math:`z = \Delta / \sqrt{\sum w_c^2 (a_c + b_c) / n_c^2}`;
+    the interval has the variance without the assumption of no difference, and one image more that
+    differs. Where the test sees nothing the interval is widened to zero.
+
+    Args:
+        outcomes: of both.
+        weights: (C,) 1 for balanced accuracy, images per class for accuracy.
+        confidence: between 0 and 1.
+    """
+    z = float(stats.norm.isf(checked_tail(confidence)))
+    scored = outcomes.support > 0
+    table, w = outcomes.table[scored], weights[scored] / weights[scored].sum()
+    recall_a, recall_b = (float(w @ (k[scored] / table.sum(axis=1))) for k in outcomes.right)
+    single = table.sum(axis=1) == 1
+    if single.sum() > 1:  # one image says nothing about its own variance; see weighted_recall_…
+        table = np.vstack([table[~single], table[single].sum(axis=0)])
+        w = np.append(w[~single], w[single].sum())
+    n, classes = table.sum(axis=1), len(table)
+    only_b, only_a = table[:, 1], table[:, 2]
+    difference = recall_b - recall_a
+    null = float(np.sqrt((w / n) ** 2 @ (only_a + only_b)))
+    p_value = float(2 * stats.norm.sf(abs(difference) / null)) if null > 0 else 1.0
+    shares = (only_b - only_a) / n
+    free = (w * w) @ (((only_a + only_b) / n - shares**2) / (n - (classes - 1) / classes))
+    reach = z * float(np.sqrt(free + np.mean((w / n) ** 2)))
+    low, high = max(-1.0, difference - reach), min(1.0, difference + reach)
+    if p_value > 2 * checked_tail(confidence):
+        low, high = min(low, 0.0), max(high, 0.0)
+    return PairedDifference(recall_a, recall_b, low, high, p_value)
+
+
+def mean_differences(
+    outcomes: Outcomes,
+    *,
+    zero_floor: float = 1e-3,
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict[str, PairedDifference]:
+    """Tests and intervals of the differences of geometric and harmonic mean.
+
+    Shares are drawn as in :func:`draw_paired_recalls`, with the pseudo-images that make log p and
+    1 / p right on average (:func:`~everyclass.metrics.mean_recall_intervals`): one or two that both
+    get right in every class, and one of each other kind shared by all classes. A class that one of
+    the two never gets right counts as the floor where that widens the interval.
+
+    Args:
+        outcomes: of both.
+        zero_floor: what no recall counts less than.
+        confidence: between 0 and 1.
+        replicates: draws.
+        seed: of the draws.
+
+    Returns:
+        "geometric_mean" and "harmonic_mean".
+    """
+    tail = checked_tail(confidence)
+    table = outcomes.table[outcomes.support > 0]
+    recalls = [divide(k, outcomes.support) for k in outcomes.right]
+    found = {}
+    for name, mean, transform, inverse, successes in (
+        ("geometric_mean", geometric_mean, np.log, np.exp, 1),
+        ("harmonic_mean", harmonic_mean, np.reciprocal, np.reciprocal, 2),
+    ):
+        sums = _drawn_sums(
+            table,
+            transform,
+            successes=successes,
+            floor=zero_floor,
+            replicates=replicates,
+            seed=seed,
+        )
+        (drawn_a, low_a), (drawn_b, low_b) = inverse(sums / len(table))
+        least, most = low_b - drawn_a, drawn_b - low_a
+        a, b = (mean(r, zero_floor=zero_floor) for r in recalls)
+        low = min(b - a, float(np.quantile(least, tail)))
+        high = max(b - a, float(np.quantile(most, 1 - tail)))
+        beyond = min(np.sum(least <= 0), np.sum(most >= 0))
+        p_value = min(1.0, float(2 * (beyond + 1) / (replicates + 1)))
+        if p_value > 2 * tail:
+            low, high = min(low, 0.0), max(high, 0.0)
+        found[name] = PairedDifference(a, b, low, high, p_value)
+    return found
+
+
+def _drawn_sums(
+    table: npt.NDArray[np.int64],
+    transform: Callable[[Any], Any],
+    *,
+    successes: int,
+    floor: float,
+    replicates: int,
+    seed: int,
+) -> npt.NDArray[np.float64]:
+    """(2, 2, replicates): of A and B, as drawn and with zeros at the floor; summed over classes."""
+    rare = 1 / len(table)
+    prior = np.array([rare, rare, rare, successes + rare])
+    starts = range(0, len(table), _CHUNK)
+    generators = np.random.default_rng([seed, successes]).spawn(len(starts))
+
+    def of_chunk(start: int, generator: np.random.Generator) -> npt.NDArray[np.float64]:
+        part = table[start : start + _CHUNK]
+        drawn = draw_paired_recalls(part, prior, replicates, generator)
+        sums = []
+        for p, k in zip(drawn, (part[:, 2] + part[:, 3], part[:, 1] + part[:, 3]), strict=True):
+            values = transform(np.maximum(p, floor))
+            floored = np.where(k == 0, transform(floor), values)
+            sums.append([values.sum(axis=1), floored.sum(axis=1)])
+        return np.array(sums)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return np.sum(list(threads.map(of_chunk, starts, generators)), axis=0)

@@ -1,0 +1,67 @@
+"""Classes without training images: refused, or left as the old head has them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts import Features, Head
+from everyclass.errors import InputError
+
+__all__ = ["MissingClasses", "check_missing", "restricted", "with_old_rows"]
+
+MissingClasses = Literal["error", "keep-old"]
+
+
+def check_missing(train: Features, policy: MissingClasses) -> None:
+    """Refuse classes without images, or those that the policy cannot be followed for.
+
+    Raises:
+        InputError: the policy is "error", or there are no old rows to keep.
+    """
+    counts = train.class_counts
+    names = ", ".join(counts.describe(int(c)) for c in counts.missing[:5])
+    more = f" and {len(counts.missing) - 5} more" if len(counts.missing) > 5 else ""
+    if policy == "error":
+        raise InputError(
+            f"{len(counts.missing)} classes have no training image: {names}{more}. Add images, or "
+            "pass --missing-classes keep-old to keep their rows of the old head."
+        )
+    if train.head is None:
+        raise InputError(
+            f"{len(counts.missing)} classes have no training image ({names}{more}) and there is no "
+            "old head whose rows could be kept; give one."
+        )
+    if train.head.kind != "linear":
+        raise InputError(
+            f"{len(counts.missing)} classes have no training image ({names}{more}) and the old "
+            f"head is a {train.head.kind} one, whose rows cannot stand beside linear ones; add "
+            "images."
+        )
+
+
+def restricted(features: Features, classes: npt.NDArray[np.intp]) -> Features:
+    """The images of some classes, renumbered 0, 1, …, with these rows of the head."""
+    index = np.full(features.num_classes, -1)
+    index[classes] = np.arange(len(classes))
+    rows = np.flatnonzero(index[features.labels] >= 0)
+    head, names = features.head, features.class_names
+    return Features(
+        features.features[..., rows, :],
+        index[features.labels[rows]],
+        None
+        if head is None
+        else replace(head, weight=head.weight[classes], bias=head.bias[classes]),
+        None if names is None else tuple(names[c] for c in classes),
+        None if features.ids is None else features.ids[rows],
+    )
+
+
+def with_old_rows(new: Head, old: Head, classes: npt.NDArray[np.intp]) -> Head:
+    """The old head, with the new head's rows for some classes."""
+    weight, bias = old.weight.copy(), old.bias.copy()
+    weight[classes], bias[classes] = new.weight, new.bias
+    return Head(weight, bias)

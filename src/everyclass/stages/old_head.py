@@ -1,0 +1,71 @@
+"""How the old head fares on images that it was not fitted to, where there are no such images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.adjustment import fit_temperature, match_confidence, mean_confidence
+from everyclass.artifacts import Features
+from everyclass.metrics import harmonic_mean, per_class_recall
+from everyclass.stages.crossfitting import CrossFit
+
+__all__ = ["BY_HEART", "OldHead", "old_head_on_folds"]
+
+KNOWN = 0.9  # harmonic mean of the old head's recall on its own training images
+BY_HEART = "; the network knows these images by heart, so expect lower numbers on new ones"
+
+
+@dataclass(frozen=True, eq=False)
+class OldHead:
+    """The old head on images that it was not fitted to.
+
+    Attributes:
+        logits: (m, C), its own or a stand-in's.
+        temperature: calibrated for its own logits.
+        by_heart: whether it knows its training images so well that these logits flatter.
+    """
+
+    logits: npt.NDArray[Any]
+    temperature: float
+    by_heart: bool = False
+
+
+def old_head_on_folds(train: Features, kinds: Sequence[CrossFit]) -> OldHead:
+    """Let a refitted head of the old one's kind stand in for it on the held-out folds.
+
+    The old head saw every training image, so its own confidence there means nothing. Its
+    temperature is the one that makes it as sure as the stand-in rightly is. An old head that is
+    worse on the images that it saw than its stand-in on held-out ones is no better on new images,
+    and speaks for itself.
+
+    Args:
+        train: training features with the old head.
+        kinds: heads of several kinds, cross-fitted on the same rows; the likest one stands in.
+    """
+    assert train.head is not None
+    labels = kinds[0].labels
+    own = train.head.logits(train.views[0][kinds[0].rows])
+    stand_in = max(kinds, key=lambda fit: _likeness(own, fit.logits))
+    by_heart = _mean_recall(own, labels) > KNOWN
+    if _mean_recall(own, labels) < _mean_recall(stand_in.logits, labels):
+        return OldHead(own, fit_temperature(own, labels), by_heart)
+    t_stand_in = fit_temperature(stand_in.logits, labels)
+    t_old = match_confidence(own, mean_confidence(stand_in.logits, t_stand_in))
+    return OldHead(stand_in.logits * np.float32(t_old / t_stand_in), t_old, by_heart)
+
+
+def _mean_recall(logits: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> float:
+    return harmonic_mean(per_class_recall(labels, logits.argmax(axis=1), logits.shape[1]))
+
+
+def _likeness(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
+    """Correlation of two sets of logits, each image's mean taken out."""
+    a = a - a.mean(axis=1, keepdims=True)
+    b = b - b.mean(axis=1, keepdims=True)
+    size = np.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / size) if size > 0 else 0.0

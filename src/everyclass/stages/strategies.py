@@ -1,0 +1,233 @@
+"""The strategies of a rescue: the paper's, and the best of several."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.adjustment import METHODS, deal, fit_temperature
+from everyclass.artifacts import Features, Head
+from everyclass.errors import InputError
+from everyclass.stages.candidates import (
+    RETRAINED,
+    Candidate,
+    Trial,
+    on_training_folds,
+    on_validation,
+)
+from everyclass.stages.choosing import choose
+from everyclass.stages.crossfitting import MOST_VIEWS, CrossFit
+from everyclass.stages.deciding import Verdict, decide
+from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
+from everyclass.stages.old_head import BY_HEART, OldHead, old_head_on_folds
+from everyclass.stages.retraining import Retraining, cross_fit_objective, retrain
+from everyclass.stages.validating import validate
+
+__all__ = ["CROSS_ENTROPY", "STRATEGIES", "Found", "as_in_the_paper", "best_of", "check_strategy"]
+
+CROSS_ENTROPY = Retraining(objective="cross_entropy")
+BALANCED_SOFTMAX = Retraining(objective="balanced_softmax")
+ON_VALIDATION = "validation data"
+ON_FOLDS = "cross-fitting on the training features"
+FOLDS = 5
+OFFSETS = tuple(METHODS)
+EVERYTHING = (*OFFSETS, *RETRAINED, "ensemble")
+# What each strategy tries besides leaving everything as it is.
+STRATEGIES: dict[str, tuple[str, ...]] = {
+    "gml": ("gml", "ensemble"),
+    "auto": EVERYTHING,
+    "offsets": OFFSETS,
+    **{name: (name,) for name in EVERYTHING if name != "gml"},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a strategy found.
+
+    Attributes:
+        verdict: whether to use it.
+        new: the new head; half of the ensemble, if that was chosen.
+        t_old, t_new: temperatures.
+        candidates: those that were compared, "none" first; the new head's is ``best``.
+        labels: (m,) of the images that decided.
+        retraining: as it was, with the penalty that was chosen.
+        penalties: their scores, where one was chosen for GML.
+        by_fold: what the other folds chose, where several could be chosen.
+    """
+
+    verdict: Verdict
+    new: Head
+    t_old: float
+    t_new: float
+    candidates: list[Candidate]
+    best: Candidate
+    labels: npt.NDArray[np.int64]
+    retraining: Retraining
+    penalties: dict[float, float]
+    by_fold: tuple[str, ...] = ()
+
+
+def as_in_the_paper(
+    train: Features, val: Features | None, settings: Retraining, seed: int, show: Any
+) -> Found:
+    """Retrain, calibrate, ensemble: old, new and both are compared.
+
+    Args:
+        train: training features with the old head.
+        val: features of images that no training saw, or None.
+        settings: how the head is retrained.
+        seed: of folds, mini-batches and draws.
+        show: how progress is shown.
+    """
+    assert train.head is not None
+    head = train.head
+    if val is not None:
+        chosen = validate(train, val, settings, seed=seed, show=show)
+        new, logits, labels = chosen.head, chosen.logits, val.labels
+        own = head.logits(val.views[0])
+        old = OldHead(own, fit_temperature(own, labels))
+        penalty, scores = chosen.penalty, chosen.scores
+    else:
+        fitted = cross_fit_objective(train, settings, seed=seed, show=show)
+        penalty, scores = fitted.penalty, fitted.scores
+        new = retrain(train, replace(settings, penalty=penalty), seed=seed, show=show)
+        logits, labels = fitted.logits, fitted.labels
+        old = old_head_on_folds(train, list(_stand_ins(train, seed, show).values()))
+    t_new = fit_temperature(logits, labels)
+    both = ensemble_log_probabilities(old.logits, logits, old.temperature, t_new)
+    ensemble = Ensemble(head, new, old.temperature, t_new)
+    candidates = [
+        Candidate("none", old.logits.argmax(axis=1), lambda: old.logits, lambda: head),
+        Candidate(settings.objective, logits.argmax(axis=1), lambda: logits, lambda: new),
+        Candidate("ensemble", both.argmax(axis=1), lambda: both, lambda: ensemble),
+    ]
+    verdict = decide(
+        labels,
+        {
+            "old": candidates[0].predicted,
+            "retrained": candidates[1].predicted,
+            "ensemble": candidates[2].predicted,
+        },
+        train.num_classes,
+        decided_on=ON_FOLDS if val is None else ON_VALIDATION,
+        seed=seed,
+    )
+    return Found(
+        verdict=_cautioned(verdict, old),
+        new=new,
+        t_old=old.temperature,
+        t_new=t_new,
+        candidates=candidates,
+        best=candidates[2 if verdict.use == "ensemble" else 1],
+        labels=labels,
+        retraining=replace(settings, penalty=penalty),
+        penalties=scores,
+    )
+
+
+def best_of(
+    train: Features,
+    val: Features | None,
+    settings: Retraining,
+    strategy: str,
+    *,
+    seed: int,
+    show: Any,
+) -> Found:
+    """Compare doing nothing with what the strategy names, and test the best of it.
+
+    Heads are fitted to at most two views of each image.
+
+    Args:
+        train: training features with the old head.
+        val: features of images that no training saw, or None.
+        settings: how heads are retrained, apart from the objective.
+        strategy: one of ``STRATEGIES``.
+        seed: of folds, mini-batches and draws.
+        show: how progress is shown.
+    """
+    names = STRATEGIES[strategy]
+    train = _few_views(train)
+    if val is not None:
+        labels = val.labels
+        fold_of = deal(labels, FOLDS, seed)
+        trial = Trial(train, names, settings, labels, fold_of, seed, show)
+        candidates = on_validation(trial, val)
+        own = candidates[0].held_out()
+        old = OldHead(own, fit_temperature(own, labels))
+    else:
+        kinds = _stand_ins(train, seed, show)
+        labels = kinds["balanced_softmax"].labels
+        fold_of = deal(labels, FOLDS, seed)
+        trial = Trial(train, names, settings, labels, fold_of, seed, show)
+        old = old_head_on_folds(train, list(kinds.values()))
+        candidates = on_training_folds(trial, old, kinds if settings.penalty is None else {})
+    choice = choose(
+        candidates,
+        labels,
+        fold_of,
+        train.num_classes,
+        decided_on=ON_FOLDS if val is None else ON_VALIDATION,
+        seed=seed,
+    )
+    best = choice.candidate
+    made = best.build()
+    new = made.new if isinstance(made, Ensemble) else made
+    t_new = made.t_new if isinstance(made, Ensemble) else fit_temperature(best.held_out(), labels)
+    objective: Any = best.name if best.name in RETRAINED else "gml"
+    return Found(
+        verdict=_cautioned(choice.verdict, old),
+        new=new,
+        t_old=old.temperature,
+        t_new=t_new,
+        candidates=candidates,
+        best=best,
+        labels=labels,
+        retraining=replace(settings, objective=objective, penalty=best.setting.get("penalty")),
+        penalties={},
+        by_fold=choice.by_fold,
+    )
+
+
+def _few_views(train: Features) -> Features:
+    """At most as many views as cross-fitting takes: a comparison fits dozens of heads."""
+    if train.num_views <= MOST_VIEWS:
+        return train
+    few = train.views[:MOST_VIEWS]
+    return Features(few, train.labels, train.head, train.class_names, train.ids)
+
+
+def _stand_ins(train: Features, seed: int, show: Any) -> dict[str, CrossFit]:
+    """Heads of the kinds that an old head may be of, cross-fitted."""
+    return {
+        kind.objective: cross_fit_objective(train, kind, seed=seed, show=show)
+        for kind in (CROSS_ENTROPY, BALANCED_SOFTMAX)
+    }
+
+
+def _cautioned(verdict: Verdict, old: OldHead) -> Verdict:
+    return replace(verdict, reason=verdict.reason + BY_HEART) if old.by_heart else verdict
+
+
+def check_strategy(strategy: str, settings: Retraining) -> None:
+    """Refuse a strategy that is not there, or that an objective does not go with.
+
+    Raises:
+        InputError: one of the two.
+    """
+    if strategy not in STRATEGIES:
+        near = difflib.get_close_matches(str(strategy), STRATEGIES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise InputError(
+            f"The strategy must be one of {', '.join(STRATEGIES)}; got {strategy!r}{hint}"
+        )
+    if strategy != "gml" and settings.objective != "gml":
+        raise InputError(
+            f"The objective {settings.objective} goes with the strategy gml, which retrains with "
+            f"one objective; the strategy {strategy} says itself what is tried: leave one out."
+        )

@@ -1,0 +1,182 @@
+"""Trained networks kept as files of about a megabyte, each with what it gives on its test set.
+
+Weights are stored in float16. The recalls in a file are those of the network with these very
+weights, in float32 on a CPU, so that :func:`check` can ask for exactly the same.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from everyclass.artifacts import (
+    ClassCounts,
+    Evaluation,
+    Run,
+    load_safetensors,
+    plain_json,
+    save_safetensors,
+)
+from everyclass.data import DataConfig, Dataset, load_dataset
+from everyclass.errors import FileFormatError, InputError, MissingFileError, RunFailedError
+from everyclass.metrics import evaluate
+from everyclass.nn import Classifier, build_classifier
+from everyclass.stages import image_batches, load_network, predict_images
+
+__all__ = ["DEFAULT_FOLDER", "Trained", "add", "check", "load", "names"]
+
+DEFAULT_FOLDER = Path("zoo")
+USUAL_RATIO = 100.0
+_VERSION = "1"
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network of the zoo.
+
+    Attributes:
+        name: such as ``cifar100-lt/paco``.
+        model: in eval mode.
+        facts: ``method``, ``backbone``, ``head``, ``data``, ``split_fingerprint``, ``class_names``,
+            ``class_counts``, ``test`` (the headline numbers), ``per_class_recall``, and ``run``,
+            the birth certificate of the training.
+    """
+
+    name: str
+    model: Classifier
+    facts: dict[str, Any]
+
+
+def names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
+    """The names of all networks in a zoo's folder; none where there is no such folder."""
+    folder = Path(folder)
+    found = folder.glob("*/*.safetensors")
+    return sorted(str(path.relative_to(folder).with_suffix("")) for path in found)
+
+
+def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
+    """Load a network with its head.
+
+    Args:
+        name: ``<data>/<method>``, such as ``cifar100-lt/paco``.
+        folder: where the zoo is; by default below the current folder.
+
+    Raises:
+        MissingFileError: there is none of that name; those that there are are listed.
+        FileFormatError: the file is damaged, or of a later version.
+    """
+    path = Path(folder) / f"{name}.safetensors"
+    if name not in names(folder):
+        there = ", ".join(names(folder)) or "nothing"
+        raise MissingFileError(
+            f"There is no network {name!r} in {folder}; there is {there}. "
+            "Add one of yours with: everyclass zoo add RUN"
+        )
+    arrays, metadata = load_safetensors(path, "network of the zoo")
+    try:
+        if metadata["everyclass_zoo"] != _VERSION:
+            raise ValueError(f"its version is {metadata['everyclass_zoo']}")
+        facts: dict[str, Any] = json.loads(metadata["facts"])
+        model = build_classifier(
+            facts["backbone"], len(facts["class_names"]), seed=0, head=facts["head"]
+        )
+        model.load_state_dict({key: _widened(value) for key, value in arrays.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise FileFormatError(f"{path} is not a network of the zoo: {reason}.") from error
+    return Trained(name, model.eval(), facts)
+
+
+def add(
+    run: Run, *, folder: str | Path = DEFAULT_FOLDER, data_root: str | Path | None = None
+) -> Trained:
+    """Keep a finished run's network, as ``<folder>/<data>/<method>.safetensors``.
+
+    Args:
+        run: finished.
+        folder: of the zoo; a network of the same name is replaced.
+        data_root: folder to look for the data in.
+
+    Raises:
+        InputError: the run is not finished.
+        DataNotFoundError: the data set's files are not found.
+    """
+    if run.result is None:
+        raise InputError(f"The training in {run.folder} is not finished.")
+    config = DataConfig(**run.config["data"])
+    dataset = load_dataset(config, root=data_root)
+    model = load_network(run, dataset.num_classes)
+    arrays = {key: _narrowed(value) for key, value in model.state_dict().items()}
+    model.load_state_dict({key: _widened(value) for key, value in arrays.items()})
+    evaluation = _evaluated(model, dataset)
+    facts = plain_json(
+        {
+            "method": run.config["method"],
+            "backbone": run.config["backbone"],
+            "head": run.config["recipe"]["head"],
+            "data": asdict(config),
+            "split_fingerprint": dataset.train.fingerprint,
+            "class_names": dataset.class_names,
+            "class_counts": dataset.class_counts.counts,
+            "test": evaluation.summary(),
+            "per_class_recall": evaluation.per_class_recall,
+            "run": run.result,
+        }
+    )
+    ratio = "" if config.imbalance_ratio == USUAL_RATIO else f"-ir{config.imbalance_ratio:g}"
+    name = f"{config.name}{ratio}/{run.config['method']}"
+    path = Path(folder) / f"{name}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_safetensors(path, arrays, {"everyclass_zoo": _VERSION, "facts": json.dumps(facts)})
+    return Trained(name, model.eval(), facts)
+
+
+def check(
+    name: str,
+    *,
+    folder: str | Path = DEFAULT_FOLDER,
+    data_root: str | Path | None = None,
+) -> Evaluation:
+    """Evaluate a network anew and compare with the recalls that its file holds.
+
+    Raises:
+        RunFailedError: the split or a recall is another one.
+        DataNotFoundError: the data set's files are not found.
+    """
+    trained = load(name, folder)
+    dataset = load_dataset(DataConfig(**trained.facts["data"]), root=data_root)
+    if dataset.train.fingerprint != trained.facts["split_fingerprint"]:
+        raise RunFailedError(f"{name} was trained on another split than the data here.")
+    evaluation = _evaluated(trained.model, dataset)
+    stored = np.array(trained.facts["per_class_recall"], dtype=np.float64)
+    other = np.flatnonzero(stored != evaluation.per_class_recall)
+    if len(other):
+        c = int(other[0])
+        raise RunFailedError(
+            f"{name} gives other recalls than its file says in {len(other)} classes, the first of "
+            f"them {dataset.class_counts.describe(c)}: {evaluation.per_class_recall[c]:.4f} for "
+            f"{stored[c]:.4f}."
+        )
+    return evaluation
+
+
+def _evaluated(model: Classifier, dataset: Dataset) -> Evaluation:
+    device = torch.device("cpu")
+    images = image_batches(dataset, dataset.test, device)
+    predicted = predict_images(model, images, device, "fp32").argmax(dim=1)
+    counts = ClassCounts(dataset.class_counts.counts, dataset.class_names)
+    return evaluate(labels=dataset.test.labels, predicted=predicted.numpy(), class_counts=counts)
+
+
+def _narrowed(value: torch.Tensor) -> np.ndarray[Any, Any]:
+    return (value.half() if value.is_floating_point() else value).numpy()
+
+
+def _widened(value: np.ndarray[Any, Any]) -> torch.Tensor:
+    tensor = torch.from_numpy(value.copy())
+    return tensor.float() if tensor.is_floating_point() else tensor

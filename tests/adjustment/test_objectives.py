@@ -1,0 +1,129 @@
+"""What is to be made large: counted and soft, with gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import optimize, stats
+
+from everyclass.adjustment import ClassObjective, named_weights, smoothed_recall
+from everyclass.errors import InputError, InputTypeError
+from everyclass.metrics import worst_mean
+
+RECALLS = arrays(np.float64, st.integers(1, 12), elements=st.floats(0.01, 1.0))
+
+
+def objectives(classes: int) -> list[ClassObjective]:
+    weights = np.random.default_rng(classes).random(classes) + 0.1
+    return [
+        ClassObjective("harmonic_mean"),
+        ClassObjective("geometric_mean"),
+        ClassObjective("lowest_recall"),
+        ClassObjective("worst_mean", worst_percent=30),
+        ClassObjective("weighted_mean", class_weights=weights),
+    ]
+
+
+@given(RECALLS)
+def test_values_are_those_of_others(recall: np.ndarray) -> None:
+    harmonic, geometric, lowest, worst, weighted = objectives(len(recall))
+    assert harmonic.value(recall) == pytest.approx(stats.hmean(recall))
+    assert geometric.value(recall) == pytest.approx(stats.gmean(recall))
+    assert lowest.value(recall) == recall.min()
+    assert worst.value(recall) == pytest.approx(worst_mean(recall, 30))
+    assert weighted.value(recall) == pytest.approx(
+        np.average(recall, weights=weighted.class_weights)
+    )
+
+
+@given(RECALLS)
+def test_the_soft_form_is_the_logarithm_of_the_value(recall: np.ndarray) -> None:
+    for goal in objectives(len(recall)):
+        value = np.exp(goal.log_and_gradient(recall)[0])
+        if goal.name == "lowest_recall":  # a power mean, which lies between
+            assert recall.min() - 1e-12 <= value <= recall.min() * len(recall) ** (1 / 16) + 1e-12
+        else:
+            assert value == pytest.approx(goal.value(recall))
+
+
+@given(RECALLS)
+def test_gradients(recall: np.ndarray) -> None:
+    recall = recall + np.linspace(0, 1e-2, len(recall))  # no ties, at which worst_mean has a kink
+    for goal in objectives(len(recall)):
+        found = goal.log_and_gradient(recall)[1]
+        expected = optimize.approx_fprime(
+            recall, lambda r, g=goal: g.log_and_gradient(r)[0], 1e-7 * recall.min()
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_recall_of_zero_is_a_mean_of_zero() -> None:
+    assert ClassObjective("harmonic_mean").value(np.array([0.0, 1.0])) == 0.0
+    assert ClassObjective("geometric_mean").value(np.array([0.0, 1.0])) == 0.0
+
+
+def test_smoothed_recall_is_jeffreys_estimate() -> None:
+    labels, predicted = np.array([0, 0, 0, 3, 3, 1]), np.array([0, 0, 3, 3, 0, 1])
+    expected = [stats.beta(2 + 0.5, 1 + 0.5).mean(), stats.beta(1.5, 0.5).mean(), 0.5]
+    np.testing.assert_allclose(smoothed_recall(labels, predicted, 5), expected)
+
+
+def test_class_weights_are_those_of_the_classes_that_are_there() -> None:
+    goal = ClassObjective("weighted_mean", class_weights=[1.0, 5.0, 2.0])
+    there = np.array([True, False, True])
+    value = goal.for_classes(3, there).value(np.array([0.3, 0.9]))
+    assert value == pytest.approx((0.3 + 2 * 0.9) / 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"name": "harmonic"}, "one of harmonic_mean, .* got 'harmonic'; did you mean harmonic_m"),
+        ({"name": "f1"}, r"one of harmonic_mean, .* got 'f1'\."),
+        ({"name": "worst_mean", "worst_percent": 0}, "worst_percent must lie in 0..100; got 0"),
+        ({"name": "worst_mean", "worst_percent": 101}, "worst_percent must lie in 0..100"),
+        ({"name": "worst_mean", "worst_percent": float("nan")}, "worst_percent must lie"),
+        ({"name": "weighted_mean"}, "class_weights go with the objective weighted_mean"),
+        ({"class_weights": [1.0]}, "got harmonic_mean and class_weights"),
+        ({"name": "weighted_mean", "class_weights": [1.0, -1.0]}, "must not be negative"),
+        ({"name": "weighted_mean", "class_weights": [0.0, 0.0]}, "nor all of them zero"),
+        ({"name": "weighted_mean", "class_weights": [1.0, np.nan]}, r"class_weights\[1\] is nan"),
+    ],
+)
+def test_objectives_that_there_are_not(options: dict, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        ClassObjective(**options)
+
+
+def test_weights_for_other_classes() -> None:
+    goal = ClassObjective("weighted_mean", class_weights=[1.0, 2.0])
+    with pytest.raises(InputError, match="class_weights has 2 entries and there are 3 classes"):
+        goal.for_classes(3, np.ones(3, dtype=bool))
+    with pytest.raises(InputError, match="nor all of them zero"):
+        ClassObjective("weighted_mean", class_weights=[0.0, 2.0]).for_classes(
+            2, np.array([True, False])
+        )
+    with pytest.raises(InputTypeError, match="class_weights must be floating-point"):
+        ClassObjective("weighted_mean", class_weights=["a"])
+
+
+def test_weights_by_name() -> None:
+    assert named_weights(["lynx=5", "a=b=2"], ("lynx", "cat", "a=b"), 3).tolist() == [5, 1, 2]
+    assert named_weights(["1=0.5"], None, 3).tolist() == [1, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("lnyx=5", "'lnyx=5' is for no class; did you mean 'lynx'"),
+        ("7=5", "'7=5' is for no class"),
+        ("lynx", "'lynx' is for no class"),
+        ("lynx=much", "'lynx=much' has no number"),
+    ],
+)
+def test_weights_of_no_class(said: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        named_weights([said], ("lynx", "cat"), 2)

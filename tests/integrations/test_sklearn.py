@@ -1,0 +1,107 @@
+"""The scikit-learn classifier under scikit-learn's own checks, and in its company."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import recall_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from everyclass.errors import InputError
+from everyclass.integrations.sklearn import (
+    RescueClassifier,
+    geometric_mean_score,
+    harmonic_mean_score,
+    harmonic_mean_scorer,
+    lowest_recall_score,
+    lowest_recall_scorer,
+)
+
+
+@parametrize_with_checks(
+    [
+        RescueClassifier(),
+        RescueClassifier(use="ensemble", penalty=0.01),
+        RescueClassifier(LogisticRegression(), use="retrained"),
+    ]
+)
+def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def digits(rarest: int = 12) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Digits with fewer images the larger the digit, named by words."""
+    X, y = load_digits(return_X_y=True)
+    counts = np.geomspace(120, rarest, 10).astype(int)
+    rows = np.concatenate([np.flatnonzero(y == c)[:n] for c, n in enumerate(counts)])
+    return X[rows], np.array([f"digit {c}" for c in y[rows]])
+
+
+def test_it_lifts_the_worst_class() -> None:
+    X, y = digits()
+    rest_X, rest_y = load_digits(return_X_y=True)
+    rest_X, rest_y = rest_X[1000:], np.array([f"digit {c}" for c in rest_y[1000:]])
+    old, new = (RescueClassifier(use=use).fit(X, y).predict(rest_X) for use in ("old", "retrained"))
+    assert harmonic_mean_score(rest_y, new) > harmonic_mean_score(rest_y, old)
+    assert set(np.unique(new)) == set(np.unique(y))
+
+
+def test_on_top_of_another_classifier() -> None:
+    X, y = digits()
+    forest = RandomForestClassifier(30, random_state=0)
+    classifier = RescueClassifier(forest, use="retrained").fit(X, y)
+    probabilities = classifier.predict_proba(X)
+    assert probabilities.shape == (len(X), 10)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    old = RescueClassifier(forest, use="old").fit(X, y)
+    assert (old.predict(X) == old.classes_[old.estimator_.predict_proba(X).argmax(1)]).all()
+
+
+def test_in_the_company_of_scikit_learn() -> None:
+    X, y = digits(rarest=20)
+    piped = make_pipeline(StandardScaler(), RescueClassifier(penalty=0.01))
+    assert cross_val_score(piped, X, y, cv=2, scoring=lowest_recall_scorer).shape == (2,)
+    grid = {"rescueclassifier__penalty": [0.1, 0.01]}
+    search = GridSearchCV(piped, grid, cv=2, scoring=harmonic_mean_scorer).fit(X, y)
+    assert search.best_params_.keys() == grid.keys()
+    calibrated = CalibratedClassifierCV(piped, cv=2).fit(X, y)
+    assert calibrated.predict_proba(X).shape == (len(X), 10)
+
+
+def test_tables_keep_their_names() -> None:
+    pandas = pytest.importorskip("pandas")
+    X, y = digits()
+    table = pandas.DataFrame(X, columns=[f"pixel {i}" for i in range(64)])
+    classifier = RescueClassifier(penalty=0.01).fit(table, pandas.Series(y))
+    assert classifier.feature_names_in_[3] == "pixel 3"
+    assert (classifier.predict(table) == RescueClassifier(penalty=0.01).fit(X, y).predict(X)).all()
+
+
+def test_scores_are_those_of_scikit_learns_recalls() -> None:
+    generator = np.random.default_rng(0)
+    truth, said = generator.choice(["a", "b", "c", "d"], (2, 200))
+    recalls = recall_score(truth, said, average=None)
+    assert lowest_recall_score(truth, said) == pytest.approx(recalls.min())
+    assert harmonic_mean_score(truth, said) == pytest.approx(4 / (1 / recalls).sum())
+    assert geometric_mean_score(truth, said) == pytest.approx(recalls.prod() ** 0.25)
+    assert lowest_recall_score(["a", "b"], ["a", "z"]) == 0
+
+
+def test_bad_input_is_refused() -> None:
+    X, y = digits()
+    with pytest.raises(InputError, match="use must be one of"):
+        RescueClassifier(use="newest").fit(X, y)
+    with pytest.raises(InputError, match="all of one class"):
+        RescueClassifier().fit(X, np.zeros(len(X)))
+    with pytest.raises(ValueError, match="NaN"):
+        RescueClassifier().fit(np.where(X == 3, np.nan, X), y)

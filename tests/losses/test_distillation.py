@@ -1,0 +1,83 @@
+"""Distillation and DiVE against their equations."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from everyclass.errors import InputError
+from everyclass.losses import DiVELoss, balanced_softmax_loss, distillation_loss, dive_loss
+
+COUNTS = [70, 1, 500]
+LABELS = torch.tensor([0, 2, 2, 1])
+
+
+def two(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    logits, teacher = 3 * torch.randn(2, 4, 3, generator=generator, dtype=torch.float64)
+    return logits.to(dtype).requires_grad_(), teacher.to(dtype)
+
+
+def softmax(row: list[float]) -> list[float]:
+    return [math.exp(x) / sum(map(math.exp, row)) for x in row]
+
+
+def slow_distillation(logits: Tensor, teacher: Tensor, t: float, power: float) -> float:
+    total = 0.0
+    for s, q in zip(logits.tolist(), teacher.tolist(), strict=True):
+        raised = [p**power for p in softmax([x / t for x in q])]
+        followed = [p / sum(raised) for p in raised]
+        own = softmax([x / t for x in s])
+        total += sum(a * math.log(a / b) for a, b in zip(followed, own, strict=True))
+    return t**2 * total / len(logits)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_equals_the_equations(temperature: float, power: float) -> None:
+    logits, teacher = two()
+    expected = slow_distillation(logits, teacher, temperature, power)
+    got = distillation_loss(logits, teacher, temperature=temperature, power=power)
+    assert got.item() == pytest.approx(expected, rel=1e-9)
+    settings = {"alpha": 0.3, "temperature": temperature, "power": power}
+    whole = 0.7 * balanced_softmax_loss(logits, LABELS, COUNTS).item() + 0.3 * expected
+    assert dive_loss(logits, LABELS, COUNTS, teacher, **settings).item() == pytest.approx(whole)
+    assert DiVELoss(COUNTS, **settings)(logits, LABELS, teacher).item() == pytest.approx(whole)
+
+
+def test_a_student_that_is_its_teacher_has_nothing_to_learn() -> None:
+    logits, _ = two()
+    assert distillation_loss(logits, logits, temperature=2.0).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_the_teacher_has_no_gradient() -> None:
+    logits, teacher = two()
+    teacher.requires_grad_()
+    dive_loss(logits, LABELS, COUNTS, teacher).backward()
+    assert teacher.grad is None
+    assert logits.grad is not None
+    assert logits.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_gives_float32(dtype: torch.dtype) -> None:
+    logits, teacher = two(dtype)
+    value = distillation_loss(logits, teacher)
+    assert value.dtype == torch.float32
+    exact = distillation_loss(logits.double(), teacher.double())
+    assert value.item() == pytest.approx(exact.item(), rel=1e-3)
+
+
+def test_bad_input_is_refused() -> None:
+    logits, teacher = two()
+    with pytest.raises(InputError, match=r"must both be \(n, C\)"):
+        distillation_loss(logits, teacher[:, :2])
+    with pytest.raises(InputError, match=r"must both be \(n, C\)"):
+        distillation_loss(logits[:0], teacher[:0])
+    with pytest.raises(InputError, match="temperature must be"):
+        distillation_loss(logits, teacher, temperature=0.0)
+    with pytest.raises(InputError, match="alpha must be from 0 to 1"):
+        dive_loss(logits, LABELS, COUNTS, teacher, alpha=1.5)

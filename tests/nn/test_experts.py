@@ -1,0 +1,61 @@
+"""Experts: features side by side, and a head that is linear on them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from everyclass.nn import build_classifier, head_of_module
+
+
+@pytest.mark.parametrize(("count", "millions"), [(2, 0.53), (3, 0.78), (4, 1.04), (6, 1.54)])
+def test_sizes_are_the_published_ones(count: int, millions: float) -> None:
+    model = build_classifier(f"resnet32-{count}-experts", 100, seed=0, head=f"{count}-experts")
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.006)
+
+
+def test_logits_are_the_mean_of_cosines() -> None:
+    model = build_classifier("mlp-3-experts", 5, seed=0, head="3-experts").eval()
+    images = torch.randn(4, 3, 8, 8)
+    shared = model.backbone.trunk(images)
+    cosines = [
+        F.cosine_similarity(branch(shared)[:, None], weight[None], dim=2)
+        for branch, weight in zip(model.backbone.branches, model.head.weight, strict=True)
+    ]
+    torch.testing.assert_close(model(images), 30 * sum(cosines) / 3)
+    features = model.backbone(images)
+    torch.testing.assert_close(model.head.expert_logits(features), 30 * torch.stack(cosines))
+
+
+def test_the_mean_of_cosine_heads_is_a_linear_head() -> None:
+    model = build_classifier("mlp-4-experts", 5, seed=0, head="4-experts").eval()
+    features = model.backbone(torch.randn(6, 3, 8, 8))
+    head = head_of_module(model.head)
+    assert head is not None
+    logits = F.linear(features, torch.from_numpy(head.weight), torch.from_numpy(head.bias))
+    torch.testing.assert_close(logits, model.head(features))
+
+
+def test_routers_ask_experts_in_turn() -> None:
+    """Against a loop over samples that stops where the router says so."""
+    model = build_classifier("mlp-4-experts", 5, seed=0, head="4-experts-routed").eval()
+    head = model.head
+    with torch.no_grad():
+        head.router.weight.copy_(torch.randn_like(head.router.weight))
+    features = model.backbone(torch.randn(64, 3, 8, 8))
+    logits = head.expert_logits(features)
+    asked = []
+    for i, feature in enumerate(features):
+        step = 0
+        while step < 3:
+            mean = logits[: step + 1, i].mean(dim=0)
+            own = feature[32 * step : 32 * (step + 1)]
+            seen = torch.cat([head.hidden[step](own).relu(), mean.sort(descending=True).values])
+            if head.router(seen) <= 0:
+                break
+            step += 1
+        torch.testing.assert_close(head(features)[i], logits[: step + 1, i].mean(dim=0))
+        asked.append(step + 1)
+    assert set(asked) == {1, 2, 3, 4}
+    assert head_of_module(head) is None  # depends on the sample, so is no linear layer

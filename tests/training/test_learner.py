@@ -1,0 +1,119 @@
+"""What a learner brings along: views, a teacher, modules of its own that checkpoints hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from everyclass.data import BatchAugmentation
+from everyclass.nn import Classifier, build_classifier
+from everyclass.training import (
+    EpochLog,
+    Learner,
+    Outcome,
+    Schedule,
+    TrainingSettings,
+    fit,
+    load_checkpoint,
+)
+
+CPU = torch.device("cpu")
+SETTINGS = TrainingSettings(Schedule(epochs=4, learning_rate=0.05, warmup_epochs=0), batch_size=10)
+LABELS = torch.arange(31) % 3
+
+
+def views(count: int, images: int = 31) -> list[BatchAugmentation]:
+    pixels = torch.randint(0, 256, (images, 8, 8, 3), generator=torch.Generator().manual_seed(0))
+    one = BatchAugmentation(
+        pixels.to(torch.uint8), transforms=[], mean=(0.5,) * 3, std=(0.25,) * 3, device=CPU
+    )
+    return [one.with_transforms([Fill(number)]) for number in range(count)]
+
+
+class Fill:
+    """A view that shows which one it is."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        images = images.clone()
+        images[:, 0, 0] = self.value
+        return images
+
+
+class Curious(Learner):
+    """Learns a projector beside the network, counts steps, and draws noise."""
+
+    carried = ("projector", "counter")
+
+    def __init__(self, model: Classifier, loss: nn.Module, **options: Any) -> None:
+        super().__init__(model, loss, **options)
+        self.projector = nn.Linear(64, 3)
+        self.counter = nn.BatchNorm1d(3, affine=False)
+        self.sizes: list[int] = []
+
+    def forward(
+        self, views: Sequence[Tensor], labels: Tensor, generator: torch.Generator
+    ) -> Outcome:
+        """Checks that each view is what it should be."""
+        self.sizes.append(len(labels))
+        corners = [round(float(v[0, 0, 0, 0] * 0.25 + 0.5) * 255) for v in views]
+        assert corners == list(range(len(views)))
+        features = self.model.backbone(views[0])
+        features = features + 0.1 * torch.randn(features.shape, generator=generator)
+        logits = self.model.head(features) + self.counter(self.projector(features))
+        return Outcome(self.loss(logits, labels), logits)
+
+
+def a_learner(**options: Any) -> Curious:
+    torch.manual_seed(0)
+    return Curious(build_classifier("mlp", 3, seed=0), nn.CrossEntropyLoss(), **options)
+
+
+def test_every_view_of_a_batch_is_of_the_same_images() -> None:
+    fit(a_learner(), views(3), LABELS, SETTINGS, device=CPU)
+
+
+def test_what_is_carried_is_trained_and_resumed(tmp_path: Path) -> None:
+    whole, stopped, resumed = a_learner(), a_learner(), a_learner()
+    before = stopped.projector.weight.clone()
+
+    def stop(log: EpochLog) -> None:
+        if log.epoch == 3:
+            raise KeyboardInterrupt
+
+    fit(whole, views(1), LABELS, SETTINGS, device=CPU)
+    path = tmp_path / "checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, views(1), LABELS, SETTINGS, device=CPU, checkpoint=path, on_epoch=stop)
+    assert {"model", "projector", "counter"} <= load_checkpoint(path).keys()
+    nn.init.zeros_(resumed.projector.weight)
+    fit(resumed, views(1), LABELS, SETTINGS, device=CPU, checkpoint=path)
+    for part in ("model", "projector", "counter"):
+        states = (getattr(learner, part).state_dict() for learner in (whole, resumed))
+        for a, b in zip(*(state.values() for state in states), strict=True):
+            assert torch.equal(a, b)
+    assert not torch.equal(before, resumed.projector.weight)
+
+
+def test_one_image_left_over_joins_the_batch_before() -> None:
+    learner = a_learner()
+    fit(learner, views(1), LABELS, SETTINGS, device=CPU)
+    assert learner.sizes == [10, 10, 11] * 4
+
+
+def test_a_teacher_stays_as_it_is() -> None:
+    teacher = build_classifier("resnet32", 3, seed=1)
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    learner = a_learner(teacher=teacher)
+    fit(learner, views(1), LABELS, SETTINGS, device=CPU)
+    learner.train()
+    assert not teacher.training
+    assert not learner.taught(torch.randn(2, 3, 8, 8)).requires_grad
+    assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())

@@ -1,0 +1,112 @@
+"""Networks of the zoo: small files that give exactly what they say."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from everyclass import DataConfig, Run, get_method, pretrain, zoo
+from everyclass.artifacts import load_safetensors, save_safetensors
+from everyclass.cli.app import app
+from everyclass.errors import FileFormatError, InputError, MissingFileError, RunFailedError
+
+ROOT = Path(__file__).parents[2]
+KEPT = zoo.names(ROOT / "zoo")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("run")
+    return pretrain(get_method("ce"), DataConfig("digits-lt", 20), epochs=5, out=folder / "ce")
+
+
+@pytest.fixture
+def folder(run: Run, tmp_path: Path) -> Path:
+    zoo.add(run, folder=tmp_path / "zoo")
+    return tmp_path / "zoo"
+
+
+def test_what_is_added_is_loaded_and_checked(run: Run, folder: Path) -> None:
+    assert zoo.names(folder) == ["digits-lt-ir20/ce"]
+    trained = zoo.load("digits-lt-ir20/ce", folder)
+    assert trained.model(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+    assert not trained.model.training
+    assert trained.facts["method"] == "ce"
+    assert run.result is not None
+    assert trained.facts["split_fingerprint"] == run.result["split_fingerprint"]
+    evaluation = zoo.check("digits-lt-ir20/ce", folder=folder)
+    assert evaluation.summary() == trained.facts["test"]
+    assert evaluation.accuracy == pytest.approx(run.result["test"]["accuracy"], abs=0.02)
+
+
+def test_weights_are_half_as_large(run: Run, folder: Path) -> None:
+    arrays, _ = load_safetensors(folder / "digits-lt-ir20" / "ce.safetensors")
+    assert {str(a.dtype) for a in arrays.values()} == {"float16"}
+
+
+def test_a_network_that_was_changed_is_caught(folder: Path) -> None:
+    path = folder / "digits-lt-ir20" / "ce.safetensors"
+    arrays, metadata = load_safetensors(path)
+    turned = {**arrays, "head.weight": np.roll(arrays["head.weight"], 1, axis=0)}
+    save_safetensors(path, turned, metadata)
+    with pytest.raises(RunFailedError, match="gives other recalls than its file says"):
+        zoo.check("digits-lt-ir20/ce", folder=folder)
+    facts = {**json.loads(metadata["facts"]), "split_fingerprint": "0"}
+    save_safetensors(path, arrays, {**metadata, "facts": json.dumps(facts)})
+    with pytest.raises(RunFailedError, match="another split"):
+        zoo.check("digits-lt-ir20/ce", folder=folder)
+
+
+def test_what_is_no_network_is_refused(folder: Path) -> None:
+    with pytest.raises(MissingFileError, match="there is digits-lt-ir20/ce"):
+        zoo.load("cifar100-lt/paco", folder)
+    for name in ("../zoo/digits-lt-ir20/ce", "/etc/passwd", ""):
+        with pytest.raises(MissingFileError, match="There is no network"):
+            zoo.load(name, folder)
+    path = folder / "digits-lt-ir20" / "ce.safetensors"
+    arrays, metadata = load_safetensors(path)
+    for changed, said in (
+        ({}, "everyclass_zoo"),
+        ({**metadata, "everyclass_zoo": "9"}, "its version is 9"),
+        ({**metadata, "facts": "{}"}, "backbone"),
+        ({**metadata, "facts": "[1"}, "not a network of the zoo"),
+    ):
+        save_safetensors(path, arrays, changed)
+        with pytest.raises(FileFormatError, match=said):
+            zoo.load("digits-lt-ir20/ce", folder)
+    path.write_bytes(b"junk")
+    with pytest.raises(FileFormatError):
+        zoo.load("digits-lt-ir20/ce", folder)
+
+
+def test_an_unfinished_run_is_refused(run: Run, tmp_path: Path) -> None:
+    unfinished = Run.start(tmp_path / "run", run.config)
+    with pytest.raises(InputError, match="is not finished"):
+        zoo.add(unfinished, folder=tmp_path / "zoo")
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_the_commands(run: Run, tmp_path: Path) -> None:
+    place = ["--folder", str(tmp_path / "zoo")]
+    added = CliRunner().invoke(app, ["zoo", "add", str(run.folder), *place])
+    assert added.stdout.startswith("Added digits-lt-ir20/ce: ")
+    listed = CliRunner().invoke(app, ["zoo", "list", *place])
+    assert listed.stdout.startswith("digits-lt-ir20/ce ")
+    checked = CliRunner().invoke(app, ["zoo", "check", *place])
+    assert checked.exit_code == 0
+    assert "every recall as stored" in checked.stdout
+    shutil.rmtree(tmp_path / "zoo")
+    assert not CliRunner().invoke(app, ["zoo", "list", *place]).stdout
+
+
+@pytest.mark.skipif("EVERYCLASS_DATA" not in os.environ, reason="needs CIFAR in EVERYCLASS_DATA")
+@pytest.mark.parametrize("name", KEPT)
+def test_the_networks_kept_here_give_what_they_say(name: str) -> None:
+    zoo.check(name, folder=ROOT / "zoo")

@@ -34,6 +34,7 @@ from everyclass.stages.validating import HARMONIC_MEAN
 
 __all__ = [
     "RETRAINED",
+    "SCALING",
     "TITLES",
     "Candidate",
     "Trial",
@@ -43,6 +44,7 @@ __all__ = [
 
 PATIENCE = 2
 RETRAINED = ("class_weighted", "balanced_softmax", "gml")
+SCALING = ("multiplicative", "tau_norm")  # a cosine head has no length to take a scale
 TITLES = {
     "none": "the old head as it is",
     "additive": "the old head with logit adjustment",
@@ -222,8 +224,8 @@ def _offsets(trial: Trial, logits: Floats) -> list[Candidate]:
     old, counts, fold_of = trial.old, trial.train.class_counts, trial.fold_of
     samples = HeldOut(logits, trial.labels, np.log(counts.counts / counts.total), old)
     fitting = {method.name for method in methods_for(samples)}
-    if old.kind != "linear":  # a cosine head has no length to take a scale
-        fitting -= {"multiplicative"}
+    if old.kind != "linear":
+        fitting -= set(SCALING)
     methods = [METHODS[name] for name in METHODS if name in trial.names and name in fitting]
 
     def candidate(fitted: CrossFitted) -> Candidate:

@@ -80,7 +80,7 @@ def rescue(
         True
     """
     settings = retraining or Retraining()
-    check_strategy(strategy, settings)
+    check_strategy(strategy, settings, train.head)
     if missing_classes not in get_args(MissingClasses):
         raise InputError(f"missing_classes must be 'error' or 'keep-old'; got {missing_classes!r}.")
     if val is not None:

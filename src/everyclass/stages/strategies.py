@@ -14,6 +14,7 @@ from everyclass.artifacts import Features, Head
 from everyclass.errors import InputError
 from everyclass.stages.candidates import (
     RETRAINED,
+    SCALING,
     Candidate,
     Trial,
     on_training_folds,
@@ -214,11 +215,11 @@ def _cautioned(verdict: Verdict, old: OldHead) -> Verdict:
     return replace(verdict, reason=verdict.reason + BY_HEART) if old.by_heart else verdict
 
 
-def check_strategy(strategy: str, settings: Retraining) -> None:
-    """Refuse a strategy that is not there, or that an objective does not go with.
+def check_strategy(strategy: str, settings: Retraining, old: Head | None) -> None:
+    """Refuse a strategy that is not there, or that the objective or the head does not go with.
 
     Raises:
-        InputError: one of the two.
+        InputError: one of the three.
     """
     if strategy not in STRATEGIES:
         near = difflib.get_close_matches(str(strategy), STRATEGIES, n=1)
@@ -230,4 +231,9 @@ def check_strategy(strategy: str, settings: Retraining) -> None:
         raise InputError(
             f"The objective {settings.objective} goes with the strategy gml, which retrains with "
             f"one objective; the strategy {strategy} says itself what is tried: leave one out."
+        )
+    if strategy in SCALING and old is not None and old.kind != "linear":
+        raise InputError(
+            f"The strategy {strategy} needs scales, which a {old.kind} head has no room for; "
+            "use bias, or offsets."
         )

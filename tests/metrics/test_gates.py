@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from everyclass import (
     gate,
 )
 from everyclass.errors import InputError, InputTypeError, MissingFileError
-from everyclass.metrics.gate_language import parse_gate
+from everyclass.metrics.gate_language import NUMBERS, parse_gate
 
 NAMES = ("cat", "dog", 'it\'s "a" [lynx]', "elk")
 LABELS = np.repeat([0, 1, 2, 3], [10, 10, 10, 10])
@@ -88,6 +89,18 @@ def test_numbers_of_scores(name: str) -> None:
     assert result.value == getattr(SCORED, name)
     with pytest.raises(InputError, match=f"{name} needs logits or probabilities"):
         gate(SAID, f"{name} < 0")
+
+
+def test_every_number_of_an_evaluation_can_be_gated() -> None:
+    numbers = {
+        field.name
+        for field in fields(Evaluation)
+        if isinstance(getattr(SCORED, field.name), int | float)
+    }
+    # What these say is how the numbers were made, and what to expect of the lowest.
+    assert numbers - {"zero_floor", "lowest_if_equal"} <= set(NUMBERS)
+    for name in NUMBERS:
+        assert gate(SCORED, f"{name} < 0")
 
 
 @given(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -207,6 +209,19 @@ def test_junit_where_nothing_can_be_written(folder: Path, everyclass: Command) -
     assert done.code == 1
     assert "Cannot write names.txt/x.xml" in done.err
     assert "gates (fail if)" in done.out  # what was judged is not lost
+
+
+def test_judging_needs_no_torch(folder: Path) -> None:
+    code = (
+        "import sys\nfrom everyclass.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as done:\n    print(done.code, [m for m in ('torch', 'altair', "
+        "'sklearn') if m in sys.modules])"
+    )
+    arguments = (*NAMED, "--fail-if", GOOD, "--junit", "x.xml", "--github", "--state", "s.npz")
+    command = [sys.executable, "-c", code, "evaluate", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.splitlines()[-1] == "0 []", done.stderr
 
 
 # --- bad input ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from everyclass import (
     gate,
 )
 from everyclass.errors import InputError, InputTypeError, MissingFileError
-from everyclass.metrics.gate_language import parse_gate
+from everyclass.metrics.gate_language import NUMBERS, parse_gate
 
 NAMES = ("cat", "dog", 'it\'s "a" [lynx]', "elk")
 LABELS = np.repeat([0, 1, 2, 3], [10, 10, 10, 10])
@@ -90,6 +91,18 @@ def test_numbers_of_scores(name: str) -> None:
         gate(SAID, f"{name} < 0")
 
 
+def test_every_number_of_an_evaluation_can_be_gated() -> None:
+    numbers = {
+        field.name
+        for field in fields(Evaluation)
+        if isinstance(getattr(SCORED, field.name), int | float)
+    }
+    # What these say is how the numbers were made, and what to expect of the lowest.
+    assert numbers - {"zero_floor", "lowest_if_equal"} <= set(NUMBERS)
+    for name in NUMBERS:
+        assert gate(SCORED, f"{name} < 0")
+
+
 @given(
     st.sampled_from(["<", "<=", ">", ">="]),
     st.floats(0, 1),
@@ -120,9 +133,10 @@ def test_the_exception_is_an_assertion_and_says_what_failed() -> None:
     assert isinstance(error, GateFailedError)
     assert isinstance(error, EveryclassError)
     assert error.exit_code == 1
+    low, high = SAID.intervals["lowest_recall"]  # type: ignore[index]
     assert str(error) == (
-        '2 of 4 gates failed: lowest_recall < 0.35 is 0.3 (it\'s "a" [lynx]); '
-        "recall['dog'] < 0.9 is 0.8 (8 of 10 images)."
+        f"2 of 4 gates failed: lowest_recall < 0.35 is 0.3 (interval {low:.3g} to {high:.3g}; it's "
+        "\"a\" [lynx]); recall['dog'] < 0.9 is 0.8 (interval 0.49 to 0.943; 8 of 10 images)."
     )
     assert [r.failed for r in error.results] == [False, True, True, False]
     with pytest.raises(GateFailedError, match=r"^1 of 1 gate failed: accuracy > 0 is 0\.75"):
@@ -131,14 +145,15 @@ def test_the_exception_is_an_assertion_and_says_what_failed() -> None:
 
 def test_predictions_and_plain_values() -> None:
     predictions = Predictions(LABELS, predicted=PREDICTED)
-    (result,) = gate(predictions, ("lowest_recall < 0.1",))
+    (result,) = gate(predictions, ("recall[2] < 0.1",))
+    assert result.interval == pytest.approx(SAID.intervals["per_class_recall"][2])  # type: ignore[index]
     assert result.to_dict() == {
-        "fail_if": "lowest_recall < 0.1",
+        "fail_if": "recall[2] < 0.1",
         "failed": False,
         "value": 0.3,
         "estimate": 0.3,
-        "interval": None,
-        "detail": "2",
+        "interval": result.interval,
+        "detail": "3 of 10 images",
     }
     assert gate(SAID, []) == ()
     with pytest.raises(InputTypeError, match="takes an Evaluation or Predictions; got a dict"):
@@ -242,6 +257,7 @@ INTERVALS = {
     "accuracy": (0.6, 0.87),
     "lowest_recall": (0.1, 0.5),
     "per_class_recall": [(0.6, 0.98), (0.5, 0.94), None, (0.72, 1.0)],
+    "worst": {"1": (0.1, 0.6), "10": (0.05, 0.6)},
 }
 
 
@@ -252,14 +268,26 @@ def test_bounds_of_intervals() -> None:
         ("upper( accuracy )", 0.87),
         ("lower(recall['dog'])", 0.5),
         ("upper(recall[3])", 1.0),
+        ("lower(worst[10])", 0.05),
     ):
         (result,) = gate(evaluation, f"{text} < 0")
         assert result.value == wanted
     with pytest.raises(
-        GateFailedError, match=r"lower\(lowest_recall\) < 0\.2 is 0\.1 \(0\.3, interval 0\.1 to 0\."
+        GateFailedError,
+        match=r"lower\(lowest_recall\) < 0\.2 is 0\.1 \(of 0\.3, interval 0\.1 to",
     ):
         gate(evaluation, ["lowest_recall < 0.2", "lower(lowest_recall) < 0.2"])
     assert gate(evaluation, "lowest_recall < 0.2")[0].interval == (0.1, 0.5)
+
+
+def test_the_intervals_of_an_evaluation() -> None:
+    for text, wanted in (
+        ("harmonic_mean", SAID.intervals["harmonic_mean"]),  # type: ignore[index]
+        ("recall['dog']", SAID.intervals["per_class_recall"][1]),  # type: ignore[index]
+        ("worst[5]", SAID.intervals["worst"]["5"]),  # type: ignore[index]
+    ):
+        low, high = (gate(SAID, f"{end}({text}) < 0")[0].value for end in ("lower", "upper"))
+        assert [low, high] == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(

@@ -48,4 +48,4 @@ def _printable(message: str) -> str:
         return message
     from everyclass.artifacts import escaped
 
-    return escaped(message, isolates=True)
+    return "\n".join(escaped(line, isolates=True) for line in message.split("\n"))

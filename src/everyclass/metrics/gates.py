@@ -51,7 +51,8 @@ class GateResult:
         notes = [self.detail] if self.detail else []
         if self.interval is not None:
             low, high = self.interval
-            notes.insert(0, f"{self.estimate:.4g}, interval {low:.4g} to {high:.4g}")
+            of = "" if self.gate.bound is None else f"of {self.estimate:.4g}, "
+            notes.insert(0, f"{of}interval {low:.3g} to {high:.3g}")
         return f"{self.value:.4g}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
@@ -96,9 +97,11 @@ def gate(
         >>> said = evaluate(labels=[0, 0, 1, 1], predicted=[0, 0, 1, 0], class_names=("cat", "elk"))
         >>> gate(said, "recall['elk'] < 0.4")[0].value
         0.5
-        >>> gate(said, ["accuracy < 50%", "lowest_recall < 0.6"])
-        Traceback (most recent call last):
-        everyclass.errors.GateFailedError: 1 of 2 gates failed: lowest_recall < 0.6 is 0.5 (elk).
+        >>> try:
+        ...     gate(said, ["accuracy < 50%", "lowest_recall < 0.6"])
+        ... except AssertionError as error:
+        ...     print(error)
+        1 of 2 gates failed: lowest_recall < 0.6 is 0.5 (interval 0.0126 to 0.994; elk).
     """
     if isinstance(evaluation, Predictions):
         evaluation = evaluate(evaluation)

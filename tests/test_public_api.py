@@ -62,6 +62,9 @@ import everyclass
 from everyclass import ClassCounts, Evaluation, Features, Head, InputError, Predictions, evaluate
 import everyclass.artifacts, everyclass.bench, everyclass.errors, everyclass.metrics
 evaluate(labels=[0, 1], predicted=[0, 0])
+said = Predictions([0, 1], predicted=[0, 0])
+everyclass.compare(said, said)
+everyclass.samples_needed(recall=0.5, lift=0.1)
 assert "torch" not in sys.modules, "torch"
 assert "sklearn" not in sys.modules, "sklearn"
 

@@ -234,8 +234,9 @@ def main() -> None:
     }
     result = {"confidence": 0.95, "intervals": rows, "of_one_class": one, "tests": pairs,
               "mid_p_mcnemar": mid_p_error()}  # fmt: skip
-    options.out.write_text(json.dumps(result) + "\n")
-    print(shown(result))
+    short = json.loads(json.dumps(result), parse_float=lambda text: round(float(text), 5))
+    options.out.write_text(json.dumps(short) + "\n")
+    print(shown(short))
 
 
 if __name__ == "__main__":

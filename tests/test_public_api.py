@@ -64,6 +64,9 @@ import everyclass.adjustment, everyclass.artifacts, everyclass.bench, everyclass
 import everyclass.metrics
 evaluate(labels=[0, 1], predicted=[0, 0])
 everyclass.adjust(labels=[0, 1, 1] * 4, logits=[[1.0, 0.0], [0.5, 0.0], [0.0, 1.0]] * 4)
+said = Predictions([0, 1], predicted=[0, 0])
+everyclass.compare(said, said)
+everyclass.samples_needed(recall=0.5, lift=0.1)
 assert "torch" not in sys.modules, "torch"
 assert "sklearn" not in sys.modules, "sklearn"
 

@@ -143,21 +143,21 @@ class Comparison:
         if self.untestable:
             names = [self.class_label(c) for c in self.untestable]
             lines.append(f"no test images: {some(names, most=10)}")
-        lines += ["", self._header()]
         room = self.num_classes if most is None else most
-        for kind, classes, share in (
-            ("paid", self.paid, 0.5),
-            ("rose", self.rose, 0.5),
-            ("undecided", self.undecided, 1.0),
-        ):
-            shown = classes[: room if most is None else min(room, round(share * most))]
-            room -= len(shown)
-            lines += [self._row(c, kind) for c in shown]
-            if len(shown) < len(classes):
-                lines.append(
-                    f"… and {len(classes) - len(shown)} more that "
-                    f"{'are undecided' if kind == 'undecided' else kind}"
-                )
+        shown: list[tuple[str, tuple[int, ...], int]] = []
+        for kind in ("paid", "rose", "undecided"):
+            classes = getattr(self, kind)
+            share = room if most is None or kind == "undecided" else min(room, round(most / 2))
+            shown.append((kind, classes[:share], len(classes[share:])))
+            room -= len(classes[:share])
+        names = [self.class_label(c) for _, classes, _ in shown for c in classes]
+        width = max([5, *map(len, names)])
+        lines += ["", self._header(width)]
+        for kind, classes, left_out in shown:
+            lines += [self._row(c, kind, width) for c in classes]
+            if left_out:
+                verb = "are undecided" if kind == "undecided" else kind
+                lines.append(f"… and {left_out} more that {verb}")
         return "\n".join(lines)
 
     def _rule(self) -> str:
@@ -176,23 +176,19 @@ class Comparison:
             f"{points_range(value['interval']):<15}  {'–' if p is None else _p(p):>5}"
         )
 
-    @property
-    def _width(self) -> int:
-        return max([5, *(len(name) for name in self.class_names or ())])
-
-    def _header(self) -> str:
+    def _header(self, width: int) -> str:
         return (
-            f"{'class':<{self._width}}  {'':<9}       A       B   B − A  {'interval':<15}      p"
+            f"{'class':<{width}}  {'':<9}       A       B   B − A  {'interval':<15}      p"
             "  images  broken  fixed  more images"
         )
 
-    def _row(self, c: int, kind: str) -> str:
+    def _row(self, c: int, kind: str, width: int) -> str:
         n, both = self.support[c], self.both_right[c]
         recalls = percent((both + self.only_a[c]) / n), percent((both + self.only_b[c]) / n)
         needed = self.images_needed[c]
         more = "" if np.isnan(needed) else "–" if np.isinf(needed) else f"about {needed:,.0f}"
         return (
-            f"{self.class_label(c):<{self._width}}  {kind:<9}  {recalls[0]}  {recalls[1]}  "
+            f"{self.class_label(c):<{width}}  {kind:<9}  {recalls[0]}  {recalls[1]}  "
             f"{points(self.difference[c])}  {points_range(self.interval[c]):<15}  "
             f"{_p(self.adjusted_p_value[c]):>5}  {n:>6,}  {self.only_a[c]:>6,}  "
             f"{self.only_b[c]:>5,}  {more}"

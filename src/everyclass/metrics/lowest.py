@@ -67,8 +67,8 @@ def worst_mean_interval(
     :math:`\bar r - \frac1m \sqrt{\sum_c (r_c - l_c)^2}` with Clopper-Pearson limits l (square and
     add); the lowest such limit over all sets of m classes. *Upper*: the highest recall θ at which,
     were all classes equally good, the worst m would still look this bad with probability α/2. All
-    classes equal is the case in which they look worst, so this is never too low and, where the bad
-    classes stand apart, higher than it need be. Of one class it is
+    classes equal is the case in which they look worst (so it was in every setting simulated), and
+    where the bad classes stand apart this limit is higher than it need be. Of one class it is
     :func:`lowest_recall_interval`.
 
     Args:

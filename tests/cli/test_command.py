@@ -236,7 +236,6 @@ def test_tables_are_listed(everyclass: Command) -> None:
         (("show", "figure2", "--out", "f.gif"), (".svg, .png or .html",)),
         (("run", "table7"), ("no table 'table7'",)),
         (("run", "table8", "--methods", "paco"), ("table8 has no row 'paco'", "ce-gml")),
-        (("run", "table3", "--methods", "paco"), ("paco has no recipe yet",)),
         (("run", "table8", "--seeds", "a"), ("--seeds must be numbers", "'a'")),
     ],
 )

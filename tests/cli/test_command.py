@@ -38,6 +38,10 @@ COMMANDS = (
     ("bench", "run"),
     ("methods", "show"),
     ("methods", "copy"),
+    ("zoo",),
+    ("zoo", "list"),
+    ("zoo", "add"),
+    ("zoo", "check"),
 )
 
 # One process for all: what any of them imported stays in sys.modules.

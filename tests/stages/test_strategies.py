@@ -1,4 +1,4 @@
-"""`rescue(strategy=…)`: what is compared, what is chosen, what it costs, and when nothing is done."""
+"""`rescue(strategy=…)`: what is compared, what is chosen, what it costs, when nothing is done."""
 
 from __future__ import annotations
 

@@ -72,7 +72,10 @@ def adjust(
     """
     from everyclass import adjustment as room
     from everyclass.artifacts import ClassCounts, Head, Predictions, check_free
+    from everyclass.errors import InputError
 
+    if out.suffix != ".npz":
+        raise InputError(f"--out {out} has to end in .npz, which is what is written.")
     place = adjustment or out.with_name(f"{out.stem}.adjustment.json")
     check_free([out, place], keep=[validation, predictions], overwrite=overwrite)
     known = Predictions.load(validation)

@@ -97,7 +97,7 @@ def test_tables_of_names_in_any_order(everyclass: Command, tmp_path: Path) -> No
 
 
 BAD: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
-    "a duplicate id": ({"ids": np.zeros(180, int)}, (), ("The id 0 stands twice in",)),
+    "a duplicate id": ({"ids": np.zeros(180, int)}, (), ("the id '0' stands in rows",)),
     "no common id": (
         {"ids": np.arange(180) + 1000},
         (),

@@ -13,6 +13,7 @@ import scipy.optimize
 from scipy import special
 
 from everyclass.adjustment.objectives import ClassObjective
+from everyclass.metrics import draw_paired_recalls
 
 __all__ = ["drawn_objectives", "needed_certainty", "pooled_prior"]
 
@@ -91,7 +92,5 @@ def drawn_objectives(
     there = table.sum(axis=1) > 0
     table = table[there]
     generator = np.random.default_rng(seed)
-    drawn = generator.standard_gamma(table + pooled_prior(table), size=(DRAWS, *table.shape))
-    _, only_new, only_old, both = np.moveaxis(drawn / drawn.sum(axis=-1, keepdims=True), -1, 0)
-    goal = goal.for_classes(num_classes, there)
-    return np.asarray(goal.value(np.stack([both + only_old, both + only_new])))
+    recalls = draw_paired_recalls(table, pooled_prior(table), DRAWS, generator)
+    return np.asarray(goal.for_classes(num_classes, there).value(np.stack(recalls)))

@@ -39,7 +39,6 @@ from problems import (
 
 SINGLE = tuple(name for name in STRATEGIES if name not in ("auto", "offsets"))
 WITHOUT = ("additive", "bias", "class_weighted", "balanced_softmax", "gml", "ensemble")
-BEGIN, END = "<!-- table: compare_strategies.py -->", "<!-- end of table -->"
 Row = dict[str, Any]
 
 
@@ -201,6 +200,14 @@ def table(results: Row) -> str:
     return "\n".join(lines)
 
 
+def into_page(path: Path, script: str, text: str) -> None:
+    """Put a table between a script's marks in a page."""
+    begin, end = f"<!-- {script} -->\n", f"\n<!-- end of {script} -->"
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    path.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, help="a run with features-{train,rest,test}.npz")
@@ -234,11 +241,7 @@ def main() -> None:
     ]
     write_json(path, results)
     if options.docs is not None:
-        page = options.docs.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
-        after = rest.split(END)[1]
-        page = f"{before}{BEGIN}\n{table(results)}\n{END}{after}"
-        options.docs.write_text(page, encoding="utf-8")
+        into_page(options.docs, "compare_strategies.py", table(results))
     for each in results["compared"]:
         verdict = "within" if each["within_its_interval"] else "BEHIND by more than"
         print(f"{each['data']:<24} validation {each['validation']:<6} {verdict} its interval")

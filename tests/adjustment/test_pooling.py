@@ -32,8 +32,10 @@ def test_the_prior_is_the_most_likely_one() -> None:
         return float(0.5 * (log_weight / SPREAD) ** 2 - likely.sum())
 
     expected = optimize.minimize_scalar(loss, bounds=(-5, 5), method="bounded").x
-    assert np.log(pooled_prior(table).sum()) == pytest.approx(expected, abs=1e-3)
-    np.testing.assert_allclose(pooled_prior(table) / pooled_prior(table).sum(), shares)
+    weight, found, rests_on = pooled_prior(table)
+    assert np.log(weight) == pytest.approx(expected, abs=1e-3)
+    np.testing.assert_allclose(found, shares)
+    assert rests_on == pytest.approx(30 * 8 * (weight + 1) / (weight + 8))
 
 
 def test_draws_lie_around_the_truth() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from everyclass.artifacts import Adjustment
+from everyclass.artifacts import Adjustment, some
 
 __all__ = ["describe"]
-
-MOST = 10
 
 
 def describe(adjustment: Adjustment) -> str:
@@ -44,10 +42,8 @@ def describe(adjustment: Adjustment) -> str:
     lines.append(f"Tried: {', '.join(tried)}.")
     if notes["left_alone"]:
         names = adjustment.class_names
-        alone = [names[c] if names else str(c) for c in notes["left_alone"][:MOST]]
-        more = len(notes["left_alone"]) - MOST
+        alone = [names[c] if names else str(c) for c in notes["left_alone"]]
         lines.append(
-            f"Too few validation samples for a bias of their own ({len(notes['left_alone'])}): "
-            f"{', '.join(alone)}{f' and {more} more' if more > 0 else ''}."
+            f"Too few validation samples for a bias of their own ({len(alone)}): {some(alone)}."
         )
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import as_floats
+from everyclass.artifacts import as_floats, quoted
 from everyclass.errors import InputError
 
 __all__ = ["ClassObjective", "ObjectiveName", "named_weights", "smoothed_recall"]
@@ -178,10 +178,12 @@ def named_weights(said: Sequence[str], names: Sequence[str] | None, num_classes:
         name, _, number = each.rpartition("=")
         if name not in index:
             near = difflib.get_close_matches(name, index, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise InputError(f"The weight {each!r} is for no class{hint} Write NAME=WEIGHT.")
+            hint = f"; did you mean {quoted(near[0])}?" if near else "."
+            raise InputError(f"The weight {quoted(each)} is for no class{hint} Write NAME=WEIGHT.")
         try:
             weights[index[name]] = float(number)
         except ValueError as error:
-            raise InputError(f"The weight {each!r} has no number; write NAME=WEIGHT.") from error
+            raise InputError(
+                f"The weight {quoted(each)} has no number; write NAME=WEIGHT."
+            ) from error
     return weights

@@ -13,6 +13,7 @@ import scipy.optimize
 from scipy import special
 
 from everyclass.adjustment.objectives import ClassObjective
+from everyclass.metrics import draw_paired_recalls
 
 __all__ = ["drawn_objectives", "needed_certainty", "pooled_prior"]
 
@@ -22,18 +23,20 @@ LEVEL = 0.05
 # which is 1. With few classes the likelihood alone would be too sure of it (docs/strategies.md).
 SPREAD = 0.5
 LARGEST_WEIGHT = 200.0
+_CHUNK_VALUES = 1 << 22
 Integers = npt.NDArray[np.int64]
 
 
-def pooled_prior(table: Integers) -> npt.NDArray[np.float64]:
-    """Dirichlet weights of the four outcomes that make all classes' outcomes likely.
+def pooled_prior(table: Integers) -> tuple[float, npt.NDArray[np.float64], float]:
+    """How alike the classes are: a Dirichlet prior of the four outcomes that fits all of them.
 
     Args:
         table: (C, 4) images of each class that neither, only the new, only the old, or both
             classifiers get right; no empty row.
 
     Returns:
-        (4,) positive weights; their sum is how many images the other classes are worth to one.
+        The weight of the prior, in images; (4,) its shares, the mean over classes; and how many
+        independent images those shares rest on.
     """
     images = table.sum(axis=1)
     shares = (table / images[:, None]).mean(axis=0) + 1e-3
@@ -48,7 +51,9 @@ def pooled_prior(table: Integers) -> npt.NDArray[np.float64]:
 
     bound = np.log(LARGEST_WEIGHT)
     found = scipy.optimize.minimize_scalar(loss, bounds=(-bound, bound), method="bounded")
-    return np.asarray(np.exp(found.x) * shares)
+    weight = float(np.exp(found.x))
+    # Images of one class are alike: n of them say as much about all classes as n (w+1) / (w+n).
+    return weight, shares, float((images * (weight + 1) / (images + weight)).sum())
 
 
 def needed_certainty(folds: int, fitted: float) -> float:
@@ -90,8 +95,15 @@ def drawn_objectives(
     table = np.bincount(labels * 4 + outcome, minlength=4 * num_classes).reshape(-1, 4)
     there = table.sum(axis=1) > 0
     table = table[there]
-    generator = np.random.default_rng(seed)
-    drawn = generator.standard_gamma(table + pooled_prior(table), size=(DRAWS, *table.shape))
-    _, only_new, only_old, both = np.moveaxis(drawn / drawn.sum(axis=-1, keepdims=True), -1, 0)
     goal = goal.for_classes(num_classes, there)
-    return np.asarray(goal.value(np.stack([both + only_old, both + only_new])))
+    weight, shares, rests_on = pooled_prior(table)
+    generator = np.random.default_rng(seed)
+    step = max(1, _CHUNK_VALUES // table.size)
+    parts = []
+    for start in range(0, DRAWS, step):
+        draws = min(step, DRAWS - start)
+        # The shares are known from these images only, so they are drawn as well.
+        prior = weight * generator.dirichlet(rests_on * shares, size=(draws, 1))
+        recalls = draw_paired_recalls(table, prior, draws, generator)
+        parts.append(goal.value(np.stack(recalls)))
+    return np.concatenate(parts, axis=1)

@@ -19,6 +19,7 @@ from everyclass.artifacts._files import (
     read_json,
     write_json,
 )
+from everyclass.artifacts._text import quoted
 from everyclass.artifacts.head import Head
 from everyclass.artifacts.predictions import Predictions
 from everyclass.errors import EveryclassError, FileFormatError, InputError
@@ -105,8 +106,8 @@ class Adjustment:
         ):
             if name != known:
                 raise InputError(
-                    f"Class {index} is {name!r} in these predictions and {known!r} in the "
-                    "adjustment: the classes are numbered differently."
+                    f"Class {index} is {quoted(name)} in these predictions and {quoted(known)} in "
+                    "the adjustment: the classes are numbered differently."
                 )
         return replace(predictions, logits=self.apply(predictions.logits))
 

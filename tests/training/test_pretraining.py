@@ -81,6 +81,16 @@ def test_a_second_call_does_nothing(train_digits: Train, content: Content) -> No
     assert again.result == first.result
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_that_was_moved_to_another_machine_keeps_its_precision(
+    train_digits: Train, tmp_path: Path, precision: str
+) -> None:
+    begun = train_digits(1, out=tmp_path / "run", precision=precision)
+    again = train_digits(1, out=tmp_path / "run", precision="auto")
+    assert again.config == begun.config
+    assert again.config["precision"] == precision
+
+
 def test_seeds_differ(train_digits: Train, tmp_path: Path) -> None:
     runs = [train_digits(2, seed=s, out=tmp_path / str(s)) for s in (0, 1)]
     assert not same_weights(*runs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -59,7 +59,8 @@ def pretrain(
         data: the data set.
         seed: of initialisation, order and augmentation.
         epochs: instead of the recipe's; milestones keep their place as fractions.
-        precision: "auto" takes bfloat16 where the hardware computes in it.
+        precision: "auto" takes bfloat16 where the hardware computes in it; a run that was begun
+            goes on in its own, on whatever machine.
         device: "auto", "cpu", "cuda", ….
         compile: compile the network with ``torch.compile``.
         out: the run's folder; default ``runs/<data>-<method>-s<seed>``.
@@ -80,9 +81,9 @@ def pretrain(
     if epochs is not None and isinstance(recipe, Recipe):
         recipe = replace(recipe, schedule=replace(recipe.schedule, epochs=epochs))
     where = choose_device(device)
-    chosen = choose_precision(precision, where)
     dataset = load_dataset(data, root=data_root)
     folder = Path(out or Path("runs") / f"{data.name}-{recipe.name}-s{seed}")
+    chosen = _precision(precision, folder, where)
     rests_on = recipe.rests_on
     begun = None
     if start is not None:
@@ -167,6 +168,12 @@ def pretrain(
         }
     )
     return run
+
+
+def _precision(asked: Precision, folder: Path, device: torch.device) -> Literal["fp32", "bf16"]:
+    if asked == "auto" and (folder / "config.json").is_file():
+        asked = Run.open(folder).config.get("precision", asked)
+    return choose_precision(asked, device)
 
 
 def _beside(folder: Path, method: str, start: str) -> Path:

@@ -10,7 +10,7 @@ import torch
 
 from everyclass import Run
 from everyclass.errors import InputError
-from everyclass.training import autocast, choose_device, choose_precision
+from everyclass.training import autocast, choose_device, choose_precision, inference_precision
 
 CPU = torch.device("cpu")
 
@@ -39,6 +39,16 @@ def test_auto_precision_asks_the_processor(monkeypatch: pytest.MonkeyPatch) -> N
         for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
             monkeypatch.setattr(torch.cpu, question, lambda has=has: has, raising=False)
         assert choose_precision("auto", CPU) == expected
+
+
+def test_a_trained_network_is_not_run_in_an_emulated_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for has, expected in ((True, "bf16"), (False, "fp32")):
+        for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(torch.cpu, question, lambda has=has: has, raising=False)
+        assert inference_precision("bf16", CPU) == expected
+        assert inference_precision("fp32", CPU) == "fp32"
 
 
 def test_an_unknown_precision_lists_the_known() -> None:

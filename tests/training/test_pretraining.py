@@ -81,6 +81,7 @@ def test_a_second_call_does_nothing(train_digits: Train, content: Content) -> No
     assert again.result == first.result
 
 
+@pytest.mark.filterwarnings("ignore:.*bfloat16")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_that_was_moved_to_another_machine_keeps_its_precision(
     train_digits: Train, tmp_path: Path, precision: str
@@ -89,6 +90,15 @@ def test_a_run_that_was_moved_to_another_machine_keeps_its_precision(
     again = train_digits(1, out=tmp_path / "run", precision="auto")
     assert again.config == begun.config
     assert again.config["precision"] == precision
+
+
+def test_emulated_bfloat16_is_warned_of(
+    train_digits: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, question, lambda: False, raising=False)
+    with pytest.warns(UserWarning, match="bfloat16, which the hardware here only emulates"):
+        train_digits(1, precision="bf16")
 
 
 def test_seeds_differ(train_digits: Train, tmp_path: Path) -> None:

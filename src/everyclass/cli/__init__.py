@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
+from typing import Any
 
 __all__ = ["main"]
 
@@ -14,6 +16,8 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
+    if not debug:
+        warnings.showwarning = _show_warning
     try:
         from everyclass.cli.app import app
 
@@ -40,6 +44,11 @@ def main(arguments: list[str] | None = None) -> None:
             message = f"Error: {kind}: {error} (a defect of everyclass; --debug shows where)"
     print(_printable(message), file=sys.stderr)
     sys.exit(code)
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    """A warning as a sentence, without the line of code that gave it."""
+    print(_printable(f"Warning: {message}"), file=sys.stderr)
 
 
 def _printable(message: str) -> str:

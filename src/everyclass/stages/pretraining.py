@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,7 @@ from everyclass.training import (
     choose_device,
     choose_precision,
     fit,
+    inference_precision,
     save_checkpoint,
 )
 
@@ -117,6 +119,12 @@ def pretrain(
     if run.result is not None:
         return run
 
+    if chosen != inference_precision(chosen, where):
+        warnings.warn(
+            f"{folder} is trained in bfloat16, which the hardware here only emulates, tens of "
+            "times slower than float32; go on with it elsewhere.",
+            stacklevel=2,
+        )
     clock = time.perf_counter()
     if isinstance(recipe, HeadRecipe):
         assert begun is not None

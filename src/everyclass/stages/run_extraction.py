@@ -14,7 +14,7 @@ from everyclass.errors import FileFormatError
 from everyclass.progress import silent
 from everyclass.stages.extraction import extract_views
 from everyclass.stages.run_network import image_batches, load_network
-from everyclass.training import choose_device
+from everyclass.training import choose_device, inference_precision
 
 __all__ = ["VIEWS", "extract_run"]
 
@@ -49,6 +49,7 @@ def extract_run(
         raise FileFormatError(f"{run.folder / 'config.json'} is damaged or incomplete.") from error
     dataset = load_dataset(replace(config, val=val or config.val), root=data_root)
     where = choose_device(device)
+    precision = inference_precision(precision, where)
     model = load_network(run, dataset.num_classes).to(
         device=where,
         memory_format=torch.channels_last,  # type: ignore[call-overload]

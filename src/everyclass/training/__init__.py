@@ -2,7 +2,13 @@
 
 from everyclass.training.allocator import keep_large_buffers
 from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
-from everyclass.training.devices import Precision, autocast, choose_device, choose_precision
+from everyclass.training.devices import (
+    Precision,
+    autocast,
+    choose_device,
+    choose_precision,
+    inference_precision,
+)
 from everyclass.training.learner import Learner, Outcome, Supervised
 from everyclass.training.loop import EpochLog, TrainingSettings, fit
 from everyclass.training.recipe import HeadRecipe, Recipe, modern
@@ -23,6 +29,7 @@ __all__ = [
     "choose_device",
     "choose_precision",
     "fit",
+    "inference_precision",
     "keep_large_buffers",
     "load_checkpoint",
     "modern",

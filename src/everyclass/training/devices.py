@@ -9,7 +9,7 @@ import torch
 
 from everyclass.errors import InputError
 
-__all__ = ["Precision", "autocast", "choose_device", "choose_precision"]
+__all__ = ["Precision", "autocast", "choose_device", "choose_precision", "inference_precision"]
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -49,6 +49,16 @@ def choose_precision(precision: Precision, device: torch.device) -> Literal["fp3
     if device.type == "cpu":
         return "bf16" if _cpu_has_bf16() else "fp32"
     return "fp32"
+
+
+def inference_precision(
+    trained: Literal["fp32", "bf16"], device: torch.device
+) -> Literal["fp32", "bf16"]:
+    """What to run a trained network in: its own precision, or float32 where that is emulated.
+
+    Weights are float32 in either case. Emulated bfloat16 is tens of times slower.
+    """
+    return "bf16" if trained == "bf16" == choose_precision("auto", device) else "fp32"
 
 
 def _cpu_has_bf16() -> bool:

@@ -27,9 +27,10 @@ FAILS_BELOW = 0.5
 # "Few" training images, after Liu et al. 2019 (OLTR) and the paper's tables; and no more than this
 # share of the median class's, for where every class has few, they do not single one out.
 FEW, FEW_SHARE = 20, 0.5
-# Suspect labels are the cause if they make up half of the errors (or a fifth of the training
-# images), and are no handful: of three images chance makes a pattern.
-SUSPECT_OF_ERRORS, SUSPECT_OF_TRAINING, SUSPECT_LEAST = 0.5, 0.2, 4
+# Suspect labels are the cause if they make up two fifths of the errors (of flipped labels, about
+# three in five are found: docs/diagnosis.md) or a tenth of the training images, if most of the other
+# images are right, and if there are some: of three images chance makes a pattern.
+SUSPECT_OF_ERRORS, SUSPECT_OF_TRAINING, SUSPECT_REST, SUSPECT_LEAST = 0.4, 0.1, 0.5, 4
 # Two classes are a confusable pair if one takes half of the other's errors, each takes a tenth of
 # what lies between them, and fewer than four in five of these are told apart (two Gaussians 1.7
 # standard deviations apart; guessing gives one half).
@@ -195,17 +196,18 @@ def _suspect(case: Case) -> str:
     known = case.known
     errors = known.support - known.right
     n = case.suspect_test
-    if n >= max(SUSPECT_LEAST, SUSPECT_OF_ERRORS * errors):
+    rest = known.right / max(1, known.support - n)
+    if n >= max(SUSPECT_LEAST, SUSPECT_OF_ERRORS * errors) and rest >= SUSPECT_REST:
         return (
             f"{n} of its {errors} errors are given to another class as surely as that class's own "
-            f"images, while the rest of the class is clear; without them its recall would be "
-            f"{known.right / (known.support - n):.1%}. Look at these images."
+            f"images, while what is right is clear; without them its recall would be {rest:.1%}. "
+            "Look at these images."
         )
     n, count = case.suspect_train, known.training_count or 0
     if n >= max(SUSPECT_LEAST, SUSPECT_OF_TRAINING * count):
         return (
             f"{n} of its {count} training images look like another class's to a head that was not "
-            "fitted to them, while the rest of the class is clear. Look at these images."
+            "fitted to them, while what is right is clear. Look at these images."
         )
     return ""
 

@@ -25,7 +25,7 @@ from everyclass.metrics.evidence import Evidence, HeldOutAnswers
 from everyclass.metrics.intervals import checked_tail, recall_intervals
 from everyclass.metrics.mcnemar import adjust_p_values, mid_p_mcnemar
 from everyclass.metrics.recall import count_outcomes, divide
-from everyclass.metrics.suspects import Certainty, certainty_of, clear_classes, suspect_images
+from everyclass.metrics.suspects import Certainty, certainty_of, judged_classes, suspect_images
 
 __all__ = ["diagnose_predictions", "worst_classes"]
 
@@ -264,9 +264,9 @@ def _lower(held_out: HeldOutAnswers, rows: npt.NDArray[np.bool_], c: int) -> npt
 
 
 def _suspect_rows(said: Certainty, classes: int) -> npt.NDArray[np.bool_]:
-    """Images whose label is suspect, of classes that are known well enough to say that."""
+    """Images whose label is suspect, of classes in which that is no effect of overlap."""
     suspect = suspect_images(said, classes)
-    return np.asarray(suspect & clear_classes(said, suspect, classes)[said.labels])
+    return np.asarray(suspect & judged_classes(said, suspect, classes)[said.labels])
 
 
 def _means_of_others(recall: Floats) -> Floats:

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from everyclass.artifacts import Predictions
 from everyclass.metrics.recall import divide
 
-__all__ = ["Certainty", "certainty_of", "clear_classes", "suspect_images"]
+__all__ = ["CLEAR", "EXCESS", "Certainty", "certainty_of", "judged_classes", "suspect_images"]
 
-# Mean probability of its own class over the images of a class that are not suspect, as a share of
-# what is typical for the other classes. Below it the classifier does not know the class well enough
-# to judge its labels: two classes drawn from one Gaussian are at a half (docs/diagnosis.md).
-CLEAR = 0.85
+# What overlaps looks mislabelled too. A class's labels are judged only if the images of it that are
+# right are nearly as clear as those of the median class (two classes drawn from one Gaussian reach
+# 0.7 of it, a class with four training images 0.75, one with a third of its labels flipped 0.9: see
+# docs/diagnosis.md), and if it has several times as many suspect images as the median class.
+CLEAR, EXCESS = 0.8, 3.0
 _CHUNK_VALUES = 1 << 21
 
 Ints = npt.NDArray[np.int64]
@@ -87,13 +88,14 @@ def suspect_images(said: Certainty, num_classes: int) -> npt.NDArray[np.bool_]:
         return np.asarray((said.top != said.labels) & below & (said.p_top >= threshold[said.top]))
 
 
-def clear_classes(
+def judged_classes(
     said: Certainty, suspect: npt.NDArray[np.bool_], num_classes: int
 ) -> npt.NDArray[np.bool_]:
-    """Which classes are known well enough for their labels to be judged.
+    """Which classes' suspect labels are worth a look.
 
     The rule takes images of a class that cannot be told from another for wrongly labelled ones. So
-    the images that are not suspect have to be as clear as those of other classes.
+    the images that are right have to be as clear as those of other classes, and more have to be
+    suspect than in a class that merely has neighbours.
 
     Args:
         said: of the images.
@@ -101,13 +103,17 @@ def clear_classes(
         num_classes: C.
 
     Returns:
-        (C,) bool; false for a class without images.
+        (C,) bool; false for a class without images, or of which none is right.
     """
-    kept = ~suspect
-    clear = _mean_by_class(said.p_label[kept], said.labels[kept], num_classes)
-    typical = np.nanmedian(clear) if kept.any() else np.nan
+    right = said.labels == said.top
+    clear = _mean_by_class(said.p_label[right], said.labels[right], num_classes)
+    share = _mean_by_class(suspect.astype(np.float64), said.labels, num_classes)
+    if np.isnan(clear).all():
+        return np.zeros(num_classes, dtype=bool)
     with np.errstate(invalid="ignore"):
-        return np.asarray(clear >= CLEAR * typical)
+        return np.asarray(
+            (clear >= CLEAR * np.nanmedian(clear)) & (share > EXCESS * np.nanmedian(share))
+        )
 
 
 def _mean_by_class(values: npt.NDArray[Any], labels: Ints, num_classes: int) -> npt.NDArray[Any]:

@@ -183,7 +183,9 @@ class _CaseFile:
         return replace(
             case,
             pair=pair_of(self.labels, self.top, c, other),
-            pair_held_out=held_out and pair_of(held_out.labels, held_out.new, c, other),
+            pair_held_out=None
+            if held_out is None
+            else pair_of(held_out.labels, held_out.new, c, other),
             partner_few=self.counts is not None and is_few(int(self.counts[other]), typical),
         )
 

@@ -19,7 +19,9 @@ from everyclass.stages.missing_classes import restricted
 from everyclass.stages.retraining import Retraining, cross_fit_objective, retrain
 from everyclass.stages.strategies import CROSS_ENTROPY, Found, as_in_the_paper
 
-__all__ = ["held_out_answers", "reach", "training_certainty"]
+__all__ = ["held_out_answers", "reach", "relabelled", "renumbered", "training_certainty"]
+
+_CHUNK_VALUES = 1 << 22
 
 Ints = npt.NDArray[np.int64]
 
@@ -61,9 +63,8 @@ def reach(
         assert certainty is not None
     else:
         fitted = cross_fit_objective(train, found.retraining, seed=seed, show=show)
-        temperature = fit_temperature(fitted.logits, fitted.labels)
-        certainty = _certainty(fitted.rows, fitted.labels, fitted.logits, temperature)
-    return _renumbered(answers, present, whole), _relabelled(certainty, present)
+        certainty = _certainty(fitted.rows, fitted.labels, fitted.logits)
+    return renumbered(answers, present, whole), relabelled(certainty, present)
 
 
 def held_out_answers(found: Found, train: Features, val: Features | None) -> HeldOutAnswers:
@@ -78,11 +79,11 @@ def held_out_answers(found: Found, train: Features, val: Features | None) -> Hel
     made: Head | Ensemble = found.new
     if found.best.name == "ensemble":
         made = Ensemble(train.head, found.new, found.t_old, found.t_new)
-    shown = made.logits(train.views[0]).argmax(axis=1)
+    shown = _answers(made, train.views[0])
     right = np.bincount(train.labels[shown == train.labels], minlength=train.num_classes)
     return HeldOutAnswers(
         labels=found.labels,
-        own=train.head.logits(images).argmax(axis=1),
+        own=_answers(train.head, images),
         old=found.candidates[0].predicted,
         new=found.best.predicted,
         what=found.verdict.decided_on,
@@ -101,19 +102,26 @@ def training_certainty(found: Found, train: Features) -> Certainty | None:
     for candidate in found.candidates:
         if candidate.name in RETRAINED:
             logits = candidate.held_out()
-            return _certainty(held_out_rows(train), found.labels, logits, found.t_new)
+            return _certainty(held_out_rows(train), found.labels, logits)
     return None
 
 
-def _certainty(
-    rows: npt.NDArray[np.intp], labels: Ints, logits: npt.NDArray[Any], temperature: float
-) -> Certainty:
-    said = certainty_of(Predictions(labels, logits=logits / np.float32(temperature)))
+def _certainty(rows: npt.NDArray[np.intp], labels: Ints, logits: npt.NDArray[Any]) -> Certainty:
+    temperature = np.float32(fit_temperature(logits, labels))
+    said = certainty_of(Predictions(labels, logits=logits / temperature))
     assert said is not None
     return replace(said, rows=rows)
 
 
-def _renumbered(answers: HeldOutAnswers, present: npt.NDArray[np.intp], c: int) -> HeldOutAnswers:
+def _answers(classifier: Head | Ensemble, features: npt.NDArray[Any]) -> Ints:
+    """(n,) predicted classes, without all logits in memory at once."""
+    step = max(1, _CHUNK_VALUES // len(features[0]))
+    pieces = [features[start : start + step] for start in range(0, len(features), step)]
+    return np.concatenate([classifier.logits(piece).argmax(axis=1) for piece in pieces])
+
+
+def renumbered(answers: HeldOutAnswers, present: npt.NDArray[np.intp], c: int) -> HeldOutAnswers:
+    """The same where class i is called ``present[i]``, one of ``c``."""
     right, images = np.zeros(c, dtype=np.int64), np.zeros(c, dtype=np.int64)
     right[present], images[present] = answers.shown_right, answers.shown_images
     return replace(
@@ -127,5 +135,6 @@ def _renumbered(answers: HeldOutAnswers, present: npt.NDArray[np.intp], c: int) 
     )
 
 
-def _relabelled(said: Certainty, present: npt.NDArray[np.intp]) -> Certainty:
+def relabelled(said: Certainty, present: npt.NDArray[np.intp]) -> Certainty:
+    """The same where class i is called ``present[i]``."""
     return replace(said, labels=present[said.labels], top=present[said.top])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from everyclass import Features, Head, Predictions, Retraining
 from everyclass.stages import retrain
 
-CLASSES, WIDTH = 10, 16
+CLASSES, WIDTH = 8, 12
 CAUSES = (
     "fine",
     "too_few_test_images",
@@ -55,17 +55,17 @@ def failing(
     seed: int = 0,
     *,
     spread: float = 1.0,
-    train_images: int = 150,
+    train_images: int = 100,
     test_images: int = 100,
     flips: float = 0.35,
     smaller: float = 1.0,
 ) -> Failing:
-    """Ten Gaussians with unit covariance, nine of them as they should be.
+    """Eight Gaussians with unit covariance, seven of them as they should be.
 
     Args:
         cause: why the other one fails.
         seed: of everything.
-        spread: of the coordinates of the means; two classes are about 5.7 times as far apart.
+        spread: of the coordinates of the means; two classes are about 4.9 times as far apart.
         train_images, test_images: per class.
         flips: share of class 0's images that are another class's, where labels are suspect.
         smaller: size of class 0's training part beside the others', where it is one of a pair.
@@ -75,11 +75,11 @@ def failing(
     if cause == "confusable_pair":
         means[1] = means[0]
     parts, flipped = [], np.zeros(0, dtype=bool)
-    for images in (train_images, 50, test_images):
+    for part, images in (("train", train_images), ("val", 50), ("test", test_images)):
         counts = np.full(CLASSES, images)
-        if cause == "too_few_test_images" and images == test_images:
+        if cause == "too_few_test_images" and part == "test":
             counts[0] = 3
-        if images == train_images:
+        if part == "train":
             counts[0] = 4 if cause == "too_few_training_images" else round(smaller * images)
         labels = np.repeat(np.arange(CLASSES), counts)
         truth, flipped = labels.copy(), np.zeros(len(labels), dtype=bool)
@@ -94,7 +94,7 @@ def failing(
     head = retrain(parts[0], Retraining(objective="cross_entropy", penalty=1e-3))
     if cause == "fixable_by_the_head":
         head = _ruined(head, generator)
-    train, val, test = (part.with_head(head) for part in parts)
+    train, val, test = (features.with_head(head) for features in parts)
     return Failing(train, val, test, flipped)
 
 

@@ -187,8 +187,8 @@ def _too_few(case: Case) -> str:
     known = case.known
     needed = samples_needed(recall=(known.right + 0.5) / (known.support + 1), half_width=0.1)
     return (
-        f"{known.right} of {known.support} images right say little about it; about {needed} would "
-        "give its recall to within 10 points."
+        f"{known.right} of {known.support} images right say little about the class; with {needed} "
+        "its recall would be known to within 10 points."
     )
 
 

@@ -12,8 +12,7 @@ from everyclass.adjustment import fit_temperature
 from everyclass.artifacts import Features, Head, Predictions
 from everyclass.errors import InputError
 from everyclass.metrics import Certainty, HeldOutAnswers, certainty_of
-from everyclass.stages.candidates import RETRAINED
-from everyclass.stages.crossfitting import held_out_rows
+from everyclass.stages.crossfitting import CrossFit, held_out_rows
 from everyclass.stages.ensembling import Ensemble
 from everyclass.stages.missing_classes import restricted
 from everyclass.stages.retraining import Retraining, cross_fit_objective, retrain
@@ -58,12 +57,10 @@ def reach(
     found = as_in_the_paper(train, val, Retraining(), seed, show)
     found = replace(found, best=found.candidates[1])
     answers = held_out_answers(found, train, val)
-    if val is None:
-        certainty = training_certainty(found, train)
-        assert certainty is not None
-    else:
-        fitted = cross_fit_objective(train, found.retraining, seed=seed, show=show)
-        certainty = _certainty(fitted.rows, fitted.labels, fitted.logits)
+    plain = found.plain
+    if plain is None:
+        plain = cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show)
+    certainty = training_certainty(plain)
     return renumbered(answers, present, whole), relabelled(certainty, present)
 
 
@@ -92,25 +89,19 @@ def held_out_answers(found: Found, train: Features, val: Features | None) -> Hel
     )
 
 
-def training_certainty(found: Found, train: Features) -> Certainty | None:
-    """Cross-fitted probabilities of the training images, if a rescue made some.
+def training_certainty(plain: CrossFit) -> Certainty:
+    """Cross-fitted probabilities of training images, to judge their labels by.
+
+    Those of cross entropy: GML raises the mean of each class's probabilities, and is as sure of
+    images that lie between two classes as of others.
 
     Args:
-        found: what it found by cross-fitting.
-        train: what it was given.
+        plain: cross entropy, cross-fitted.
     """
-    for candidate in found.candidates:
-        if candidate.name in RETRAINED:
-            logits = candidate.held_out()
-            return _certainty(held_out_rows(train), found.labels, logits)
-    return None
-
-
-def _certainty(rows: npt.NDArray[np.intp], labels: Ints, logits: npt.NDArray[Any]) -> Certainty:
-    temperature = np.float32(fit_temperature(logits, labels))
-    said = certainty_of(Predictions(labels, logits=logits / temperature))
+    temperature = np.float32(fit_temperature(plain.logits, plain.labels))
+    said = certainty_of(Predictions(plain.labels, logits=plain.logits / temperature))
     assert said is not None
-    return replace(said, rows=rows)
+    return replace(said, rows=plain.rows)
 
 
 def _answers(classifier: Head | Ensemble, features: npt.NDArray[Any]) -> Ints:

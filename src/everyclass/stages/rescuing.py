@@ -107,7 +107,7 @@ def rescue(
         found = as_in_the_paper(train, val, settings, seed, show)
     else:
         found = best_of(train, val, settings, strategy, seed=seed, show=show)
-    training = training_certainty(found, train) if val is None else None
+    training = None if found.plain is None else training_certainty(found.plain)
     cost = cost_of(found.labels, found.candidates[0].held_out(), found.best.held_out())
     old, new = train.head, found.new
     if len(present) < whole.num_classes:

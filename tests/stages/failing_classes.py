@@ -54,7 +54,7 @@ def failing(
     cause: str,
     seed: int = 0,
     *,
-    spread: float = 1.0,
+    apart: float = 4.5,
     train_images: int = 100,
     test_images: int = 100,
     flips: float = 0.35,
@@ -65,13 +65,13 @@ def failing(
     Args:
         cause: why the other one fails.
         seed: of everything.
-        spread: of the coordinates of the means; two classes are about 4.9 times as far apart.
+        apart: distance of any two means, in standard deviations.
         train_images, test_images: per class.
         flips: share of class 0's images that are another class's, where labels are suspect.
         smaller: size of class 0's training part beside the others', where it is one of a pair.
     """
     generator = np.random.default_rng([seed, CAUSES.index(cause)])
-    means = spread * generator.normal(size=(CLASSES, WIDTH))
+    means = apart / np.sqrt(2) * np.eye(CLASSES, WIDTH)
     if cause == "confusable_pair":
         means[1] = means[0]
     parts, flipped = [], np.zeros(0, dtype=bool)

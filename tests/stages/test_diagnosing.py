@@ -13,7 +13,7 @@ from everyclass.errors import InputError, InputTypeError
 from everyclass.stages.neighbours import nearest_classes
 
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))]
-FAILING = [cause for cause in CAUSES if cause not in ("fine", "too_few_test_images")]
+FEATURES_NEEDED = ("fixable_by_the_head", "too_few_training_images", "not_fixable_by_the_head")
 
 
 @pytest.fixture(scope="module")
@@ -34,31 +34,28 @@ def test_the_cause_is_found(cause: str, seed: int) -> None:
     assert found.unknown == ()
 
 
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(
-    ("cause", "said"),
-    [
-        *((cause, "undecided") for cause in FAILING),
-        ("fine", "fine"),
-        ("too_few_test_images", "too_few_test_images"),
-    ],
-)
-def test_without_features_it_finds_what_can_be_found(cause: str, said: str, seed: int) -> None:
-    problem = failing(cause, seed)
-    wanted = cause if cause in ("suspect_labels", "confusable_pair") else said
-    assert found_causes(diagnose(problem.predictions).classes)[0] == wanted
+@pytest.mark.parametrize("cause", CAUSES)
+def test_without_features_it_finds_what_can_be_found(cause: str) -> None:
+    wanted = "undecided" if cause in FEATURES_NEEDED else cause
+    said = [found_causes(diagnose(failing(cause, seed).predictions).classes) for seed in range(6)]
+    assert sum(causes.pop(0) == wanted for causes in said) >= 5
+    if cause != "confusable_pair":
+        assert all(other == "fine" for causes in said for other in causes.values())
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_flipped_labels_are_found_and_few_others(seed: int) -> None:
-    problem = failing("suspect_labels", seed)
-    found = next(c for c in diagnose(problem.predictions).classes if c.index == 0)
-    assert found.suspect is not None
-    rows = [suspect.row for suspect in found.suspect]
-    assert problem.flipped[rows].mean() >= 0.9
-    assert len(rows) >= 0.5 * problem.flipped.sum()
-    looks_like = [suspect.looks_like for suspect in found.suspect]
-    assert looks_like == problem.predictions.top[rows].tolist()
+def test_flipped_labels_are_found_and_few_others() -> None:
+    flipped = found = right = 0
+    for seed in range(6):
+        problem = failing("suspect_labels", seed)
+        of_zero = next(c for c in diagnose(problem.predictions).classes if c.index == 0)
+        rows = [suspect.row for suspect in of_zero.suspect or ()]
+        looks_like = [suspect.looks_like for suspect in of_zero.suspect or ()]
+        assert looks_like == problem.predictions.top[rows].tolist()
+        flipped += int(problem.flipped.sum())
+        found += len(rows)
+        right += int(problem.flipped[rows].sum())
+    assert right >= 0.85 * found
+    assert right >= 0.5 * flipped
 
 
 def test_flipped_training_labels_are_found_by_cross_fitting() -> None:

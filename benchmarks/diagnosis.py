@@ -89,9 +89,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.show:
         seeds = (arguments.seeds, arguments.feature_seeds)
-        problems = {name: tried(name, *seeds) for name in (*CAUSES, *HARDER)}
-        results = {"seeds": seeds[0], "feature_seeds": seeds[1], "problems": problems}
-        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+        results: dict[str, Any] = {"seeds": seeds[0], "feature_seeds": seeds[1]}
+        results["problems"] = {}
+        for name in (*CAUSES, *HARDER):
+            results["problems"][name] = tried(name, *seeds)
+            arguments.out.write_text(json.dumps(results, indent=1) + "\n")
     print(show(json.loads(arguments.out.read_text())))
 
 

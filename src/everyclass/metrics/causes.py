@@ -170,10 +170,7 @@ def cause_of(case: Case) -> tuple[Cause, str]:
     if not case.worse and high >= FAILS_BELOW:
         if high - low > WIDEST:
             return "too_few_test_images", _too_few(case)
-        return "fine", (
-            f"It is not shown to be more than {100 * MATERIAL:g} points below the others' mean of "
-            f"{case.others:.1%}; the lowest of many equal classes looks like this by chance."
-        )
+        return "fine", _fine(case)
     if known.training_count == 0:
         return "too_few_training_images", "It has no training image at all."
     for cause, rule in _RULES:
@@ -181,6 +178,15 @@ def cause_of(case: Case) -> tuple[Cause, str]:
         if reason:
             return cause, reason
     return "undecided", _undecided(case)
+
+
+def _fine(case: Case) -> str:
+    if case.known.recall >= case.others:
+        return f"Its recall is not below the others' mean of {case.others:.1%}."
+    return (
+        f"It is not shown to be more than {100 * MATERIAL:g} points below the others' mean of "
+        f"{case.others:.1%}; the lowest of equally good classes may look like this."
+    )
 
 
 def _too_few(case: Case) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 
 from everyclass.artifacts import (
     ClassCounts,
+    Diagnosis,
     Evaluation,
     Features,
     Head,
@@ -19,12 +20,20 @@ from everyclass.artifacts import (
     replaced_together,
     write_json,
 )
-from everyclass.metrics import evaluate
+from everyclass.metrics import (
+    Certainty,
+    Evidence,
+    HeldOutAnswers,
+    diagnose_predictions,
+    evaluate,
+    worst_classes,
+)
 from everyclass.stages.candidates import TITLES
 from everyclass.stages.costs import Cost
 from everyclass.stages.deciding import ClassifierName, Verdict
 from everyclass.stages.ensembling import Ensemble
 from everyclass.stages.folding import fold_head
+from everyclass.stages.neighbours import nearest_classes
 
 __all__ = ["RescueResult"]
 
@@ -47,6 +56,8 @@ class RescueResult:
         candidates: what was compared, "none" first, with numbers on the deciding images; what is
             chosen for one of them, such as a penalty, is chosen on other parts of those.
         cost: of the best candidate, on the deciding images.
+        held_out: what old head and best candidate answer on the deciding images.
+        training: cross-fitted probabilities of the training images, without validation data.
         evaluations: of the last test set given to :meth:`evaluate`, by classifier.
     """
 
@@ -61,6 +72,8 @@ class RescueResult:
     by_fold: tuple[str, ...] = ()
     candidates: list[dict[str, Any]] = field(default_factory=list)
     cost: Cost | None = None
+    held_out: HeldOutAnswers | None = None
+    training: Certainty | None = None
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
 
     @property
@@ -142,6 +155,25 @@ class RescueResult:
         )
         return write_report(path, report)
 
+    def diagnose(
+        self, test: Features, which: ClassifierName = "old", *, worst: int = 10
+    ) -> Diagnosis:
+        """Say why the worst classes of one of the three classifiers fail.
+
+        What the best candidate reaches was shown on the images that decided, not on these.
+
+        Args:
+            test: features of the same backbone.
+            which: "old" says what the rescue can do; the others, what is left to do.
+            worst: how many classes to look at.
+        """
+        said = self.predict(test, which)
+        held_out = self.held_out
+        if which != "old" and held_out is not None:
+            held_out = held_out.already_retrained()
+        near = nearest_classes(test, worst_classes(said, worst))
+        return diagnose_predictions(said, Evidence(held_out, self.training, near), worst=worst)
+
     def save(self, folder: str | Path, test: Features | None = None) -> None:
         """Write heads, ``evaluation.json``, ``result.json``, ``report.html`` into ``folder``.
 
@@ -149,15 +181,18 @@ class RescueResult:
 
         Args:
             folder: made if it is not there; what an earlier rescue left there is replaced.
-            test: if given, all three are judged on it and their predictions are written too.
+            test: if given, all three are judged on it; their predictions are written too, and why
+                the old one's worst classes fail (``diagnosis.json``).
 
         Raises:
             OutputError: no permission, or no space.
         """
         if test is not None:
             self.evaluate(test)
-        with replaced_together(folder, stale=[f"{name}.npz" for name in _NAMES]) as new:
+        stale = [*(f"{name}.npz" for name in _NAMES), "diagnosis.json"]
+        with replaced_together(folder, stale=stale) as new:
             if test is not None:
+                self.diagnose(test).save(new / "diagnosis.json")
                 for name in _NAMES:
                     self.predict(test, name).save(new / f"{name}.npz")
             self.old.save(new / "old-head.safetensors")

@@ -16,6 +16,7 @@ from everyclass.stages.retraining import Retraining, Solver, retrain
 from everyclass.stages.run_extraction import extract_run
 from everyclass.stages.run_network import image_batches, load_network, predict_images
 from everyclass.stages.run_rescue import rescue_run
+from everyclass.stages.single_layer import SingleLayer, approximate_by_one_layer
 from everyclass.stages.solvers import MinibatchSettings
 from everyclass.stages.strategies import STRATEGIES
 
@@ -30,8 +31,10 @@ __all__ = [
     "Objective",
     "RescueResult",
     "Retraining",
+    "SingleLayer",
     "Solver",
     "Verdict",
+    "approximate_by_one_layer",
     "cross_fit",
     "decide",
     "ensemble_log_probabilities",

@@ -35,7 +35,7 @@ def features_for_rescue(
     if data is not None and not isinstance(data, Features):
         if model is None:
             raise InputTypeError(
-                f"{what} came as a {type(data).__name__}, not as Features; pass the network as well, "
+                f"{what} came as a {type(data).__name__}, not as Features; pass the network too, "
                 "rescue(model=…, train=loader), or extract them first: extract(model, loader)."
             )
         names = None if train is None else train.class_names

@@ -49,6 +49,8 @@ class KerasLoss(keras.losses.Loss):  # type: ignore[misc]
             raise InputError(
                 "The losses take no sample_weight or class_weight; the class counts weigh classes."
             )
+        if y_pred.is_meta:  # Keras asks for the shape of the result before there are numbers
+            return y_pred.float().sum()
         labels = keras.ops.convert_to_tensor(y_true)
         self.loss.to(y_pred.device)
         return self.loss(y_pred, labels.reshape(len(y_pred)).long())

@@ -14,6 +14,7 @@ from everyclass.cli import (
     data,
     demo,
     evaluate,
+    export,
     methods,
     plan,
     pretrain,
@@ -55,6 +56,7 @@ app.command("rescue")(rescue.rescue)
 app.command("adjust")(adjust.adjust)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("export")(export.export)
 app.command("plan")(plan.plan)
 app.command("split")(split.split)
 app.command("pretrain")(pretrain.pretrain)

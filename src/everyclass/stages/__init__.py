@@ -10,6 +10,7 @@ from everyclass.stages.folding import fold_head
 from everyclass.stages.missing_classes import MissingClasses
 from everyclass.stages.objectives import Objective
 from everyclass.stages.pretraining import pretrain
+from everyclass.stages.rescue_folder import load_classifier, module_of_classifier
 from everyclass.stages.rescuing import rescue
 from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining, Solver, retrain
@@ -44,7 +45,9 @@ __all__ = [
     "fit_temperature",
     "fold_head",
     "image_batches",
+    "load_classifier",
     "load_network",
+    "module_of_classifier",
     "predict_images",
     "pretrain",
     "rescue",

@@ -25,6 +25,7 @@ from everyclass.nn import (
 )
 from everyclass.nn.last_layers import as_convolution
 from everyclass.stages.ensembling import Ensemble
+from everyclass.stages.rescue_folder import module_of_classifier
 
 __all__ = ["fold_head"]
 
@@ -53,7 +54,7 @@ def fold_head(
         return _fold_mean(model, names, old, new)
     place = model.get_submodule(names[0])
     if isinstance(new, Ensemble):
-        made: nn.Module = EnsembleHead(new.old, new.new, new.t_old, new.t_new)
+        made = module_of_classifier(new)
         made = as_convolution(made) if isinstance(place, nn.Conv2d) else made
     else:
         _warn_of_bias(model, place, new)

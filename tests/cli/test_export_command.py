@@ -66,7 +66,7 @@ def test_weights(rescued: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str
         capsys, "export", folder, tmp_path / "w.safetensors", "--which", "retrained"
     )
     assert (code, "from 4 features to logits of 3 classes" in said) == (0, True)
-    assert np.array_equal(load_file(out)["weight"], result.retrained.weight)
+    assert np.array_equal(load_file(tmp_path / "w.safetensors")["weight"], result.retrained.weight)
 
 
 def test_bad_input(rescued: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -330,6 +330,20 @@ def test_distributed_data_parallel(tmp_path: Any) -> None:
         dist.destroy_process_group()
 
 
+def test_weights_that_are_spread_over_processes(tmp_path: Any) -> None:
+    import torch.distributed as dist
+    from torch.distributed.fsdp import fully_shard
+
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/gloo", rank=0, world_size=1)
+    try:
+        mesh = dist.device_mesh.init_device_mesh("cpu", (1,))
+        model = fully_shard(made("linear"), mesh=mesh)
+        with pytest.raises(InputError, match="weights are spread over processes"):
+            extract(model, LOADER)
+    finally:
+        dist.destroy_process_group()
+
+
 def test_weights_on_no_device() -> None:
     with pytest.raises(InputError, match="device 'meta', which holds no numbers; load them"):
         extract(Net(nn.Linear(5, 4)).to("meta"), LOADER)

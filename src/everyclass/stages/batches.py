@@ -49,13 +49,18 @@ class BatchReader:
         """For this network.
 
         Raises:
-            InputError: its weights are on no device.
+            InputError: its weights are on no device, or on several processes.
         """
         parameters = inspect.signature(model.forward).parameters.values()
         weights = list(model.parameters())
         if any(weight.is_meta for weight in weights):
             raise InputError(
                 "The network's weights are on the device 'meta', which holds no numbers; load them."
+            )
+        if any(hasattr(weight, "full_tensor") for weight in weights):  # a DTensor
+            raise InputError(
+                "The network's weights are spread over processes (FSDP, tensor parallel); load its "
+                "full state_dict into a plain network and pass that."
             )
         floats = (weight.dtype for weight in weights if weight.is_floating_point())
         return cls(

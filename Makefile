@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint test-slow bench clean
+.PHONY: demo test lint test-slow test-integrations bench clean
 
 demo: $(VENV)/.installed ## Install, rescue a small classifier, show where its report is.
 	$(BIN)/everyclass demo
@@ -21,11 +21,24 @@ lint: $(VENV)/.developed-with ## Style, types, and the floors of docs/architectu
 test-slow: $(VENV)/.tested-with ## Every test; EVERYCLASS_DATA names the folder with CIFAR.
 	$(BIN)/python -m pytest
 
+# 5.5 GB of other people's libraries, in an environment of their own.
+INTEGRATIONS := .venv-integrations
+
+test-integrations: $(INTEGRATIONS)/.installed ## Against timm, transformers, lightning and the like.
+	KERAS_BACKEND=torch $(INTEGRATIONS)/bin/python -m pytest tests/integrations \
+		src/everyclass/integrations
+
+$(INTEGRATIONS)/.installed: pyproject.toml constraints-integrations.txt
+	$(PYTHON) -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/python -m pip --disable-pip-version-check install -q \
+		-c constraints-integrations.txt -e ".[integrations,test]"
+	@touch $@
+
 bench: $(VENV)/.tested-with ## Speed and memory, as ratios within one run.
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) everyclass-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INTEGRATIONS) everyclass-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from everyclass.data import DataConfig, load_dataset, split
     from everyclass.errors import EveryclassError, GateFailedError, InputError
+    from everyclass.integrations.sklearn import RescueClassifier
     from everyclass.losses import BalancedSoftmaxLoss, GMLLoss
     from everyclass.methods import get_method
     from everyclass.metrics import (
@@ -70,6 +71,7 @@ _HOME = {
     "Head": "artifacts",
     "InputError": "errors",
     "Predictions": "artifacts",
+    "RescueClassifier": "integrations.sklearn",
     "RescueResult": "stages",
     "Retraining": "stages",
     "Run": "artifacts",
@@ -108,6 +110,7 @@ __all__ = [
     "Head",
     "InputError",
     "Predictions",
+    "RescueClassifier",
     "RescueResult",
     "Retraining",
     "Run",

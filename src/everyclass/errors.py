@@ -19,6 +19,7 @@ __all__ = [
     "InputError",
     "InputTypeError",
     "MissingFileError",
+    "MissingLibraryError",
     "OutputError",
     "OutputExistsError",
     "RunFailedError",
@@ -45,6 +46,15 @@ class FileFormatError(EveryclassError, ValueError):
 
 class MissingFileError(EveryclassError, FileNotFoundError):
     """A file or folder that was named and is not there."""
+
+
+class MissingLibraryError(EveryclassError, ImportError):
+    """An optional library that something needs and that is not installed."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(
+            f"This needs {library}, which is not installed: pip install 'everyclass[{extra}]'."
+        )
 
 
 class DataNotFoundError(MissingFileError):

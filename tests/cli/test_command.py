@@ -24,6 +24,7 @@ COMMANDS = (
     ("rescue",),
     ("adjust",),
     ("evaluate",),
+    ("export",),
     ("compare",),
     ("plan",),
     ("split",),

@@ -87,6 +87,23 @@ def test_tables_keep_their_names() -> None:
     assert (classifier.predict(table) == RescueClassifier(penalty=0.01).fit(X, y).predict(X)).all()
 
 
+def test_tables_of_polars_too() -> None:
+    polars = pytest.importorskip("polars")
+    X, y = digits()
+    table = polars.DataFrame({f"pixel {i}": X[:, i] for i in range(64)})
+    classifier = RescueClassifier(penalty=0.01).fit(table, polars.Series(y))
+    assert classifier.feature_names_in_[3] == "pixel 3"
+    assert (classifier.predict(table) == RescueClassifier(penalty=0.01).fit(X, y).predict(X)).all()
+    with pytest.raises(ValueError, match="feature names"):
+        classifier.predict(table.rename({"pixel 3": "another"}))
+
+
+def test_it_is_at_the_top_of_the_package() -> None:
+    import everyclass
+
+    assert everyclass.RescueClassifier is RescueClassifier
+
+
 def test_scores_are_those_of_scikit_learns_recalls() -> None:
     generator = np.random.default_rng(0)
     truth, said = generator.choice(["a", "b", "c", "d"], (2, 200))

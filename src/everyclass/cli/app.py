@@ -15,6 +15,7 @@ from everyclass.cli import (
     demo,
     diagnose,
     evaluate,
+    export,
     methods,
     plan,
     pretrain,
@@ -57,6 +58,7 @@ app.command("adjust")(adjust.adjust)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("diagnose")(diagnose.diagnose)
+app.command("export")(export.export)
 app.command("plan")(plan.plan)
 app.command("split")(split.split)
 app.command("pretrain")(pretrain.pretrain)

@@ -3,16 +3,24 @@
 from everyclass.nn.batch_norm_relu import BatchNormReLU
 from everyclass.nn.class_means import ClassMeans
 from everyclass.nn.classifier import BACKBONES, HEADS, Classifier, build_classifier
+from everyclass.nn.ensemble_head import EnsembleHead, EnsembleOfMeans, log_mean_of_softmaxes
 from everyclass.nn.experts import ExpertBackbone, ExpertHead, RoutedExpertHead
 from everyclass.nn.feature_queue import FeatureQueue
 from everyclass.nn.heads import (
     CosineHead,
-    EnsembleHead,
     NearestMeanHead,
     ScaledLinear,
     head_of_module,
     module_of_head,
 )
+from everyclass.nn.last_layers import (
+    could_be_last,
+    proven_head,
+    unwrapped,
+    weight_rows,
+    with_head,
+)
+from everyclass.nn.outputs import logits_of
 from everyclass.nn.projector import Projector
 from everyclass.nn.resnet_cifar import ResNetCIFAR, resnet32, resnet32_experts, resnet32_wide
 
@@ -24,6 +32,7 @@ __all__ = [
     "Classifier",
     "CosineHead",
     "EnsembleHead",
+    "EnsembleOfMeans",
     "ExpertBackbone",
     "ExpertHead",
     "FeatureQueue",
@@ -33,9 +42,16 @@ __all__ = [
     "RoutedExpertHead",
     "ScaledLinear",
     "build_classifier",
+    "could_be_last",
     "head_of_module",
+    "log_mean_of_softmaxes",
+    "logits_of",
     "module_of_head",
+    "proven_head",
     "resnet32",
     "resnet32_experts",
     "resnet32_wide",
+    "unwrapped",
+    "weight_rows",
+    "with_head",
 ]

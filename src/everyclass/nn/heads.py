@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy.typing as npt
@@ -16,7 +15,6 @@ from everyclass.nn.experts import ExpertHead, RoutedExpertHead
 
 __all__ = [
     "CosineHead",
-    "EnsembleHead",
     "NearestMeanHead",
     "ScaledLinear",
     "head_of_module",
@@ -95,41 +93,6 @@ class NearestMeanHead(nn.Module):
         normed = F.normalize(features - self.centre)
         lengths = self.weight.square().sum(dim=1) + normed.square().sum(dim=1, keepdim=True)
         return 2 * F.linear(normed, self.weight) - lengths
-
-
-class EnsembleHead(nn.Module):
-    """The log of eq. 11's probabilities, from one product with 2C rows.
-
-    Args:
-        old, new: heads of the same width, each linear or cosine.
-        t_old, t_new: their temperatures.
-
-    Shape:
-        (n, d) → (n, C) log-probabilities, valid as logits.
-    """
-
-    def __init__(self, old: Head, new: Head, t_old: float, t_new: float) -> None:
-        super().__init__()
-        weight, bias = [], []
-        for head, t in ((old, t_old), (new, t_new)):
-            rows = torch.from_numpy(head.weight)
-            if head.kind == "cosine":
-                rows = head.scale * F.normalize(rows)
-            weight.append(rows / t)
-            bias.append(torch.from_numpy(head.bias) / t)
-        self.cosine = (old.kind == "cosine", new.kind == "cosine")
-        self.in_features, self.out_features = old.num_features, old.num_classes
-        self.weight = nn.Parameter(torch.cat(weight))
-        self.bias = nn.Parameter(torch.stack(bias))
-
-    def forward(self, features: Tensor) -> Tensor:
-        logits = F.linear(features, self.weight).unflatten(-1, (2, self.out_features))
-        if any(self.cosine):  # which is a linear head on features of length one
-            length = features.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-            lengths = [length if cosine else torch.ones_like(length) for cosine in self.cosine]
-            logits = logits / torch.stack(lengths, dim=-2)
-        old, new = (logits + self.bias).log_softmax(dim=-1).unbind(-2)
-        return torch.logaddexp(old, new) - math.log(2)
 
 
 def head_of_module(module: nn.Module) -> Head | None:

@@ -11,12 +11,14 @@ from everyclass.stages.folding import fold_head
 from everyclass.stages.missing_classes import MissingClasses
 from everyclass.stages.objectives import Objective
 from everyclass.stages.pretraining import pretrain
+from everyclass.stages.rescue_folder import load_classifier, module_of_classifier
 from everyclass.stages.rescuing import rescue
 from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining, Solver, retrain
 from everyclass.stages.run_extraction import extract_run
 from everyclass.stages.run_network import image_batches, load_network, predict_images
 from everyclass.stages.run_rescue import rescue_run
+from everyclass.stages.single_layer import SingleLayer, approximate_by_one_layer
 from everyclass.stages.solvers import MinibatchSettings
 from everyclass.stages.strategies import STRATEGIES
 
@@ -31,8 +33,10 @@ __all__ = [
     "Objective",
     "RescueResult",
     "Retraining",
+    "SingleLayer",
     "Solver",
     "Verdict",
+    "approximate_by_one_layer",
     "cross_fit",
     "decide",
     "diagnose",
@@ -43,7 +47,9 @@ __all__ = [
     "fit_temperature",
     "fold_head",
     "image_batches",
+    "load_classifier",
     "load_network",
+    "module_of_classifier",
     "predict_images",
     "pretrain",
     "rescue",

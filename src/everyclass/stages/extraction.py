@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,139 +14,97 @@ from torch import Tensor, nn
 from everyclass.artifacts import Features
 from everyclass.data import BatchAugmentation
 from everyclass.errors import InputError
-from everyclass.nn import Classifier, CosineHead, head_of_module
+from everyclass.nn import Classifier, head_of_module, unwrapped
 from everyclass.progress import silent
+from everyclass.stages.batches import BatchReader
+from everyclass.stages.last_layer import LastLayer, Watch, find_last_layer
+from everyclass.stages.loaders import batches_of, known_class_names
 from everyclass.training import autocast
 
 __all__ = ["extract", "extract_views"]
 
-_Caught = dict[str, tuple[Tensor, Tensor]]
 
-
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: what networks cache in eval mode has to stay usable
 def extract(
     model: nn.Module,
     loader: Iterable[Any],
     *,
     head: str | None = None,
+    label_key: str | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Features:
     """Run a network over a loader and keep what enters its last layer.
 
     The last layer is the linear or cosine layer whose output is the network's output, bit for
-    bit, on the first batch; so it is found by what it does and not by its name. The network is
-    put in eval mode for this and each of its parts back afterwards; it stays on its device.
+    bit, on the first batch; so it is found by what it does and not by its name. That its weights
+    times the features are the logits is proven on the same batch, up to rounding. It may also be
+    a 1 × 1 convolution after pooling, a layer applied to every token of which one is chosen, or
+    the mean of two layers, as in distilled transformers.
+
+    The network is put in eval mode for this and each of its parts back afterwards; it stays on
+    its device and in its precision. What torch.compile, DataParallel and
+    DistributedDataParallel have wrapped is run without the wrapping.
 
     Args:
-        model: any network that ends in a linear or cosine layer.
-        loader: yields (inputs, labels) batches; use one that does not shuffle or augment.
+        model: any network that ends in a linear or cosine layer, and returns logits or something
+            that has them as ``.logits``.
+        loader: yields (inputs, labels), or dicts of both; or a data set whose items are such. Use
+            one that does not shuffle or augment.
         head: the last layer's name, such as ``"fc"``, if it is not found.
-        class_names: C names in class order.
+        label_key: the name of the labels where batches are dicts, if it is not a usual one.
+        class_names: C names in class order; labels may then be strings. Default: what the
+            loader's data set calls them.
 
     Returns:
         Features with labels and the network's own head.
 
     Raises:
-        InputError: the last layer is not found, the loader is empty or yields something else.
+        InputError: the last layer is not found, the loader is empty or yields something else, or
+            labels are not one class per sample.
     """
-    layers = _candidates(model, head)
-    modes = [(module, module.training) for module in model.modules()]
-    parameter = next(model.parameters(), None)
-    device = parameter.device if parameter is not None else torch.device("cpu")
-    caught: _Caught = {}
-    handles = {
-        name: layer.register_forward_hook(_catch_as(name, caught)) for name, layer in layers.items()
-    }
-    chosen: str | None = None
+    model = unwrapped(model)
+    reader = BatchReader.of(model, label_key, class_names)
+    last: LastLayer | None = None
+    watch: Watch | None = None
     features, labels = [], []
-    model.eval()
-    try:
-        for batch in loader:
-            inputs, target = _unpack(batch)
-            caught.clear()
-            output = model(inputs.to(device))
-            if chosen is None:
-                chosen = _matching(caught, output, head)
-                for name in layers.keys() - {chosen}:
-                    handles.pop(name).remove()
-            features.append(caught[chosen][0].float().cpu())
-            labels.append(torch.as_tensor(target).cpu())
-    finally:
-        for handle in handles.values():
-            handle.remove()
-        for module, training in modes:
-            module.training = training
-    if not features or chosen is None:
+    with _in_eval_mode(model):
+        try:
+            for batch in batches_of(loader):
+                args, kwargs, target = reader.read(batch)
+                network = partial(model, *args, **kwargs)
+                if last is None or watch is None:
+                    last = find_last_layer(model, network, head)
+                    watch = Watch(last.layers, last.per_token)
+                logits = watch.run(network)
+                features.append(last.features(watch.caught, logits))
+                labels.append(target)
+        finally:
+            if watch is not None:
+                watch.close()
+    if last is None:
         raise InputError("The loader yields no batch; there is nothing to extract.")
+    if class_names is None:
+        class_names = known_class_names(loader, last.head.num_classes)
     return Features(
         torch.cat(features).numpy(),
         torch.cat(labels).numpy(),
-        head_of_module(layers[chosen]),
+        last.head,
         None if class_names is None else tuple(class_names),
     )
 
 
-def _catch_as(name: str, caught: _Caught) -> Callable[[nn.Module, Any, Tensor], None]:
-    """A forward hook that keeps a layer's input, and its output before anybody overwrites it."""
-
-    def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if output.ndim == 2:  # else it is no last layer, and too large to keep
-            caught[name] = (inputs[0], output.clone())
-
-    return hook
-
-
-def _candidates(model: nn.Module, head: str | None) -> dict[str, nn.Module]:
-    layers: dict[str, nn.Module] = {
-        name: layer
-        for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear | CosineHead)
-    }
-    if head is None:
-        return layers
-    if head not in layers:
-        raise InputError(
-            f"The network has no linear or cosine layer {head!r}; it has "
-            f"{', '.join(list(layers)[-5:]) or 'none'}."
-        )
-    return {head: layers[head]}
-
-
-def _unpack(batch: Any) -> tuple[Tensor, Any]:
-    if isinstance(batch, list | tuple) and len(batch) == 2 and isinstance(batch[0], Tensor):
-        return batch[0], batch[1]
-    kind = type(batch).__name__
-    if isinstance(batch, list | tuple):
-        kind += f" of {', '.join(type(part).__name__ for part in batch)}"
-    raise InputError(
-        f"The loader yields a {kind} and must yield (inputs, labels), inputs a tensor; wrap it: "
-        "((b['image'], b['label']) for b in loader)."
-    )
-
-
-def _matching(caught: _Caught, output: Any, head: str | None) -> str:
-    if not isinstance(output, Tensor):
-        raise InputError(
-            f"The network returns {type(output).__name__} and must return a tensor of logits; "
-            "wrap it in a module that does."
-        )
-    if output.ndim != 2:
-        raise InputError(
-            f"The network returns a tensor of shape {tuple(output.shape)}; one row of logits per "
-            "image is needed."
-        )
-    matches = [
-        n
-        for n, (_, out) in caught.items()
-        if out.shape == output.shape and torch.equal(out, output)
-    ]
-    if not matches:
-        which = f"the layer {head!r}" if head else "no linear or cosine layer of the network"
-        raise InputError(
-            f"The network's output is not the output of {which}; pass the part of the network "
-            'that ends in its last layer, or name that layer with head="…".'
-        )
-    return matches[-1]
+@contextmanager
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode without torch.compile; afterwards every part is in the mode that it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        model.train(modes[0][1])  # some networks drop here what they cached in eval mode
+        for module, training in modes:
+            module.training = training
 
 
 @torch.inference_mode()

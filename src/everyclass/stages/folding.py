@@ -3,59 +3,150 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from warnings import warn
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from everyclass.artifacts import Head
 from everyclass.errors import InputError
-from everyclass.nn import Classifier, EnsembleHead, head_of_module, module_of_head
+from everyclass.nn import (
+    Classifier,
+    EnsembleHead,
+    EnsembleOfMeans,
+    head_of_module,
+    module_of_head,
+    unwrapped,
+    weight_rows,
+    with_head,
+)
+from everyclass.nn.last_layers import as_convolution
 from everyclass.stages.ensembling import Ensemble
+from everyclass.stages.rescue_folder import module_of_classifier
 
 __all__ = ["fold_head"]
 
 
-def fold_head(model: nn.Module, old: Head, new: Head | Ensemble) -> nn.Module:
-    """A copy of ``model`` in which the layer with the old head's weights is replaced.
+def fold_head(
+    model: nn.Module, old: Head, new: Head | Ensemble, *, layer: str | None = None
+) -> nn.Module:
+    """A copy of ``model`` in which the layer with the old head's weights computes the new one.
 
     Args:
-        model: the network; it is not changed.
+        model: the network, without what torch.compile or a data-parallel module wraps around it;
+            it is not changed.
         old: its last layer, as extracted: what the layer is recognised by.
         new: the head, or the ensemble, that takes its place.
+        layer: its name, where several have these weights.
 
     Raises:
         InputError: no layer has the old head's weights, or several have.
     """
-    names = [name for name, layer in model.named_modules() if _is_head(layer, old)]
-    if isinstance(model, Classifier) and head_of_module(model.head) is None:
-        names = ["head"]  # of a kind that has no weights to be recognised by
-    if len(names) != 1:
-        found = "no layer" if not names else f"{len(names)} layers ({', '.join(names)})"
-        raise InputError(
-            f"The network has {found} with the old head's weights; pass the network that the "
-            "features were extracted from."
-        )
-    if new is old:
-        return copy.deepcopy(model)
-    if isinstance(new, Ensemble):
-        layer: nn.Module = EnsembleHead(new.old, new.new, new.t_old, new.t_new)
-    else:
-        layer = module_of_head(new)
+    model = unwrapped(model)
+    names = _names_of(model, old, layer)
     model = copy.deepcopy(model)
-    replaced = model.get_submodule(names[0])
+    if new is old:
+        return model
+    if len(names) > 1:
+        return _fold_mean(model, names, old, new)
+    place = model.get_submodule(names[0])
+    if isinstance(new, Ensemble):
+        made = module_of_classifier(new)
+        made = as_convolution(made) if isinstance(place, nn.Conv2d) else made
+    else:
+        _warn_of_bias(model, place, new)
+        made = with_head(place, old, new, is_shared=_is_shared(model, place))
+    return _put(model, names[0], made)
+
+
+def _names_of(model: nn.Module, old: Head, named: str | None) -> list[str]:
+    """The layer that the old head is, or the layers that it is the mean of."""
+    layers = dict(model.named_modules())
+    if isinstance(model, Classifier) and head_of_module(model.head) is None:
+        return ["head"]  # of a kind that has no weights to be recognised by
+    weight = torch.from_numpy(old.weight)
+    names = [name for name, layer in layers.items() if any(_equal(weight, _rows(layer)))]
+    if len(names) == 1 or named in names:
+        return [named] if named is not None and named in names else names
+    if not names:
+        rows = [
+            (n, r) for n, layer in layers.items() for r in _rows(layer) if len(r) == len(weight)
+        ]
+        for (a, left), (b, right) in combinations(rows, 2):
+            if any(_equal(weight, [torch.cat([left, right], dim=1) / 2])):
+                return [a, b]
+    if names:
+        raise InputError(
+            f"The network has {len(names)} layers ({', '.join(names)}) with the old head's "
+            f"weights; name the last one with layer={names[-1]!r}."
+        )
+    raise InputError(
+        "The network has no layer with the old head's weights; pass the network that the "
+        "features were extracted from."
+    )
+
+
+def _rows(layer: nn.Module) -> list[Tensor]:
+    return [rows.float().cpu() for rows in weight_rows(layer)]
+
+
+def _equal(weight: Tensor, rows: Sequence[Tensor]) -> Iterator[bool]:
+    return (each.shape == weight.shape and bool(torch.equal(each, weight)) for each in rows)
+
+
+def _is_shared(model: nn.Module, layer: nn.Module) -> bool:
+    own = {id(p) for p in layer.parameters()}
+    others = (m for m in model.modules() if m is not layer)
+    return any(id(p) in own for m in others for p in m.parameters(recurse=False))
+
+
+def _warn_of_bias(model: nn.Module, layer: nn.Module, new: Head) -> None:
+    if (
+        getattr(layer, "bias", None) is None
+        and new.bias.any()
+        and hasattr(model, "save_pretrained")
+    ):
+        warn(
+            "The network's last layer has no bias and the new one has: from_pretrained would leave "
+            "it out. Use to_module(model, result.single_layer(train, bias=False).head).",
+            stacklevel=4,
+        )
+
+
+def _put(model: nn.Module, name: str, layer: nn.Module) -> nn.Module:
+    replaced = model.get_submodule(name)
+    if layer is replaced:
+        return model
     parameter = next(replaced.parameters())
     layer.to(device=parameter.device, dtype=parameter.dtype).train(replaced.training)
-    if names[0] == "":
+    if name == "":
         return layer
-    parent, _, child = names[0].rpartition(".")
+    parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, layer)
     return model
 
 
-def _is_head(layer: nn.Module, old: Head) -> bool:
-    head = head_of_module(layer)
-    return (
-        head is not None
-        and head.weight.shape == old.weight.shape
-        and bool(torch.equal(torch.from_numpy(head.weight), torch.from_numpy(old.weight)))
-    )
+def _fold_mean(
+    model: nn.Module, names: Sequence[str], old: Head, new: Head | Ensemble
+) -> nn.Module:
+    """The same where the output is the mean of layers, each with its part of the features."""
+    count = len(names)
+    if isinstance(new, Ensemble):
+        both = EnsembleHead(new.old, new.new, new.t_old, new.t_new)
+        wide = Head(both.weight.detach().numpy(), both.bias.detach().flatten().numpy())
+    else:
+        wide = new
+    layers = [model.get_submodule(name) for name in names]
+    widths = [rows.shape[1] for layer in layers for rows in weight_rows(layer)[:1]]
+    parts = np.split(wide.weight * np.float32(count), np.cumsum(widths)[:-1], axis=1)
+    for name, layer, part in zip(names, layers, parts, strict=True):
+        head = Head(part, wide.bias)
+        if isinstance(new, Ensemble):
+            made: nn.Module = module_of_head(head)
+        else:
+            made = with_head(layer, head, head, is_shared=_is_shared(model, layer))
+        _put(model, name, made)
+    return EnsembleOfMeans(model, old.num_classes) if isinstance(new, Ensemble) else model

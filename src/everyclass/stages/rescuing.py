@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import numpy as np
+from torch import nn
 
 from everyclass.artifacts import Features
 from everyclass.errors import InputError
@@ -12,6 +14,7 @@ from everyclass.progress import silent
 from everyclass.stages.choosing import numbers_of
 from everyclass.stages.costs import cost_of
 from everyclass.stages.ensembling import Ensemble
+from everyclass.stages.from_network import features_for_rescue
 from everyclass.stages.missing_classes import (
     MissingClasses,
     check_missing,
@@ -32,9 +35,11 @@ __all__ = ["rescue"]
 
 
 def rescue(
-    train: Features,
+    train: Features | Iterable[Any],
     *,
-    val: Features | None = None,
+    val: Features | Iterable[Any] | None = None,
+    test: Features | Iterable[Any] | None = None,
+    model: nn.Module | None = None,
     strategy: str = "gml",
     retraining: Retraining | None = None,
     missing_classes: MissingClasses = "error",
@@ -56,9 +61,13 @@ def rescue(
 
     Args:
         train: training features with the old head; without one, a plain softmax classifier is
-            fitted first and plays the old one.
+            fitted first and plays the old one. With ``model``, a loader of the training images.
         val: features of images that neither the network nor its head was trained on; used for
             penalty, temperatures and verdict, the verdict on parts that did not choose.
+        test: features of images that play no part in the rescue; all three classifiers are judged
+            on them, which is found in ``result.evaluations``.
+        model: the network, where the others are loaders instead of features; see :func:`extract`.
+            It is not changed: ``result.to_module(model)`` makes a copy with the new last layer.
         strategy: "gml", "auto", "offsets", "ensemble", or one of those that "auto" compares:
             "additive", "multiplicative", "tau_norm", "bias", "drops", "linear_ascent",
             "class_weighted", "balanced_softmax".
@@ -86,12 +95,14 @@ def rescue(
         True
     """
     settings = retraining or Retraining()
-    check_strategy(strategy, settings, train.head)
     if missing_classes not in get_args(MissingClasses):
         raise InputError(f"missing_classes must be 'error' or 'keep-old'; got {missing_classes!r}.")
-    if val is not None:
-        val = val.checked_against(train, "The validation set")
-    whole = train
+    found_train = features_for_rescue(train, model, None, "The training images")
+    assert found_train is not None
+    train = whole = found_train
+    val = features_for_rescue(val, model, train, "The validation set")
+    judged = features_for_rescue(test, model, train, "The test set")
+    check_strategy(strategy, settings, train.head)
     present = np.flatnonzero(train.class_counts.counts > 0)
     if len(present) < train.num_classes:
         check_missing(train, missing_classes)
@@ -115,7 +126,7 @@ def rescue(
         old, new = whole.head, with_old_rows(new, whole.head, present)
         cost = cost.renumbered(present)
     classes = train.num_classes
-    return RescueResult(
+    result = RescueResult(
         verdict=found.verdict,
         old=old,
         retrained=new,
@@ -140,3 +151,6 @@ def rescue(
         held_out=renumbered(held_out_answers(found, train, val), present, whole.num_classes),
         training=training and relabelled(training, present),
     )
+    if judged is not None:
+        result.evaluate(judged)
+    return result

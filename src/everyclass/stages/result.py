@@ -34,6 +34,7 @@ from everyclass.stages.deciding import ClassifierName, Verdict
 from everyclass.stages.ensembling import Ensemble
 from everyclass.stages.folding import fold_head
 from everyclass.stages.neighbours import nearest_classes
+from everyclass.stages.single_layer import SingleLayer, approximate_by_one_layer
 
 __all__ = ["RescueResult"]
 
@@ -123,18 +124,50 @@ class RescueResult:
         self.evaluations = {name: evaluate(self.predict(test, name)) for name in _NAMES}
         return self.evaluations["old"], self.evaluations[self.verdict.use]
 
-    def to_module(self, model: nn.Module, which: ClassifierName | None = None) -> nn.Module:
+    def to_module(
+        self,
+        model: nn.Module,
+        which: ClassifierName | Head | None = None,
+        *,
+        layer: str | None = None,
+    ) -> nn.Module:
         """A copy of the user's network with the new last layer; the original stays as it was.
+
+        "retrained" is the network's own class with the same names in its ``state_dict``, so that
+        what loads the original loads it too. "ensemble" puts an ``EnsembleHead`` with twice the
+        rows in the place of the last layer; its output is the log of eq. 11, valid as logits. To
+        load that again, put ``EnsembleHead.empty(d, C)`` in the same place first.
 
         Args:
             model: the network that the features came from.
-            which: default the classifier that the verdict recommends. "ensemble" puts a layer
-                with twice the rows in the place of the last one; its output is the log of eq. 11.
+            which: default the classifier that the verdict recommends; or a head of one's own,
+                such as that of :meth:`single_layer`.
+            layer: the last layer's name, where several have the same weights.
 
         Raises:
             InputError: the network has no layer with the old head's weights.
         """
-        return fold_head(model, self.old, self.classifier(which))
+        new = which if isinstance(which, Head) else self.classifier(which)
+        return fold_head(model, self.old, new, layer=layer)
+
+    def single_layer(
+        self,
+        train: Features,
+        which: ClassifierName | None = None,
+        *,
+        judged_on: Features | None = None,
+        bias: bool = True,
+    ) -> SingleLayer:
+        """One linear layer that answers nearly as a classifier does, and how nearly.
+
+        Args:
+            train: features to fit it on.
+            which: default the classifier that the verdict recommends.
+            judged_on: features to measure the loss on; default ``train``.
+            bias: whether the layer has one.
+        """
+        chosen = self.classifier(which)
+        return approximate_by_one_layer(chosen, train, judged_on=judged_on, bias=bias)
 
     def report(self, path: str | Path, *, title: str = "Rescue of the worst classes") -> Path:
         """Write the report of this rescue, with the last test set given to :meth:`evaluate`.

@@ -1,0 +1,63 @@
+"""`everyclass export`: a rescued last layer for another runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everyclass.cli.options import Json, print_json
+
+__all__ = ["export"]
+
+
+def export(
+    rescued: Annotated[Path, typer.Argument(help="The folder that everyclass rescue wrote.")],
+    out: Annotated[
+        Path,
+        typer.Argument(help="The file to write: .onnx, .pt2 (torch.export) or .safetensors."),
+    ],
+    which: Annotated[
+        str | None,
+        typer.Option(help="old, retrained or ensemble. [default: what the verdict recommends]"),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier file.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write the last layer that a rescue recommends, from features to logits, and check it.
+
+    Example: everyclass export rescued/ head.onnx
+    """
+    import torch
+
+    from everyclass import stages
+    from everyclass.artifacts import check_free
+    from everyclass.errors import InputError
+    from everyclass.integrations import export as room
+
+    if out.suffix not in (".onnx", ".pt2", ".safetensors"):
+        raise InputError(f"{out} has to end in .onnx, .pt2 or .safetensors.")
+    check_free([out], keep=[], overwrite=overwrite)
+    classifier = stages.load_classifier(rescued, which)  # type: ignore[arg-type]
+    module = stages.module_of_classifier(classifier)
+    head = classifier.old if isinstance(classifier, stages.Ensemble) else classifier
+    difference = 0.0
+    if out.suffix == ".safetensors":
+        room.save_weights(module, out)
+    else:
+        write = room.export_onnx if out.suffix == ".onnx" else room.export_program
+        example = torch.randn(8, head.num_features, generator=torch.Generator().manual_seed(0))
+        difference = write(module, example, out)
+    kind = "ensemble" if isinstance(classifier, stages.Ensemble) else f"{head.kind} head"
+    said = {"out": str(out), "classifier": kind, "features": head.num_features,
+            "classes": head.num_classes, "largest_difference": difference}  # fmt: skip
+    if json:
+        print_json(said)
+        return
+    typer.echo(
+        f"{out}: the {kind}, from {head.num_features} features to logits of {head.num_classes} "
+        f"classes; read back it differs by {difference:.1g} at most."
+    )

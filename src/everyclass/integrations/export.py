@@ -1,0 +1,176 @@
+"""Networks and heads for other runtimes: ONNX and torch.export, checked after writing."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from everyclass.artifacts import atomic_write
+from everyclass.errors import InputError, MissingLibraryError, RunFailedError
+from everyclass.nn import logits_of, unwrapped
+
+__all__ = ["TOLERANCE", "export_onnx", "export_program", "save_weights"]
+
+TOLERANCE = 1e-5
+
+Example = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]
+
+
+class _Logits(nn.Module):
+    """A network that returns its logits and nothing else; its inputs by name if it has names."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        if self.names:
+            return logits_of(self.model(**dict(zip(self.names, inputs, strict=True))))
+        return logits_of(self.model(*inputs))
+
+
+def export_onnx(
+    model: nn.Module, example: Example, path: str | Path, *, tolerance: float = TOLERANCE
+) -> float:
+    """Write a network as ONNX with a batch axis of any size, and check it in onnxruntime.
+
+    The file is checked on the example and on its first sample alone, before it takes its name; so
+    a file that is there is right.
+
+    Args:
+        model: returns logits, or something that has them as ``.logits``; used in eval mode on the
+            CPU in float32, and not changed.
+        example: a batch of at least two: a tensor, a tuple of them, or a dict by argument name.
+        path: the ``.onnx`` file to write.
+        tolerance: largest difference of a logit that is allowed, relative to the largest logit if
+            that is above one.
+
+    Returns:
+        The largest difference that was found.
+
+    Raises:
+        MissingLibraryError: onnx, onnxscript or onnxruntime is not installed.
+        InputError: the example is a batch of one.
+        RunFailedError: the network cannot be exported, or the file says something else.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingLibraryError("onnxruntime and onnxscript", "onnx") from error
+    program, inputs, names, expected = _program(model, example)
+    with _checked_file(path) as new:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = torch.onnx.export(program, dynamo=True, input_names=names, verbose=False)
+        assert made is not None
+        made.save(str(new), external_data=False)
+        session = onnxruntime.InferenceSession(str(new), providers=["CPUExecutionProvider"])
+        arguments = [argument.name for argument in session.get_inputs()]
+        worst = 0.0
+        for rows in (slice(None), slice(1)):
+            given = {name: each[rows].numpy() for name, each in zip(arguments, inputs, strict=True)}
+            (said,) = session.run(None, given)
+            worst = max(worst, _difference(said, expected[rows], tolerance, path))
+    return worst
+
+
+def export_program(
+    model: nn.Module, example: Example, path: str | Path, *, tolerance: float = TOLERANCE
+) -> float:
+    """Write a network as a ``torch.export`` program (``.pt2``), and check what is read back.
+
+    Args:
+        model, example, tolerance: as in :func:`export_onnx`.
+        path: the ``.pt2`` file to write; ``torch.export.load`` reads it without the network's code.
+
+    Returns:
+        The largest difference that was found.
+
+    Raises:
+        InputError: the example is a batch of one.
+        RunFailedError: the network cannot be exported, or the file says something else.
+    """
+    program, inputs, _, expected = _program(model, example)
+    with _checked_file(path) as new:
+        torch.export.save(program, new)
+        again = torch.export.load(new).module()
+        worst = 0.0
+        with torch.no_grad():
+            for rows in (slice(None), slice(1)):
+                said = again(*(each[rows] for each in inputs)).numpy()
+                worst = max(worst, _difference(said, expected[rows], tolerance, path))
+    return worst
+
+
+def save_weights(model: nn.Module, path: str | Path) -> None:
+    """Write a network's ``state_dict`` as ``.safetensors``; weights that are shared once only.
+
+    ``safetensors.torch.load_model(model, path)`` reads it.
+    """
+    from safetensors.torch import save_model
+
+    with _checked_file(path) as new:
+        save_model(unwrapped(model), str(new))
+
+
+@contextmanager
+def _checked_file(path: str | Path) -> Iterator[Path]:
+    """A place to write and check a file, which takes its name only if nothing went wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        new = Path(folder) / Path(path).name
+        yield new
+        with atomic_write(path) as stream:
+            stream.write(new.read_bytes())
+
+
+def _program(
+    model: nn.Module, example: Example
+) -> tuple[Any, tuple[Tensor, ...], list[str], npt.NDArray[Any]]:
+    """The exported program, its inputs and their names, and what the network says to them."""
+    model = unwrapped(model)
+    names = tuple(example) if isinstance(example, Mapping) else ()
+    inputs = tuple(example.values()) if isinstance(example, Mapping) else example
+    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    if any(len(each) < 2 for each in inputs):
+        raise InputError("The example is a batch of one; take two samples, or the size is fixed.")
+    network = _Logits(copy.deepcopy(model).cpu().float().eval(), names).eval()
+    inputs = tuple(x.cpu().float() if x.is_floating_point() else x.cpu() for x in inputs)
+    batch = torch.export.Dim("batch", min=1)
+    try:
+        with torch.no_grad():
+            expected = network(*inputs).numpy()
+            program = torch.export.export(
+                network, inputs, dynamic_shapes={"inputs": tuple({0: batch} for _ in inputs)}
+            )
+    except Exception as error:
+        first = str(error).strip().split("\n")[0]
+        raise RunFailedError(
+            f"The network cannot be exported ({type(error).__name__}: {first}); "
+            "torch.export.export says more."
+        ) from error
+    return program, inputs, list(names) or [f"input_{i}" for i in range(len(inputs))], expected
+
+
+def _difference(
+    said: npt.NDArray[Any], expected: npt.NDArray[Any], tolerance: float, path: str | Path
+) -> float:
+    worst = float(np.abs(said - expected).max())
+    allowed = tolerance * max(1.0, float(np.abs(expected).max()))
+    if not worst <= allowed:
+        raise RunFailedError(
+            f"{path} was not written: its logits differ from the network's by up to {worst:.2g}, "
+            f"more than the tolerance {allowed:.2g}."
+        )
+    return worst

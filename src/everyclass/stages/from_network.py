@@ -1,0 +1,45 @@
+"""Features for a rescue: those that are given, or from a network and its loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from everyclass.artifacts import Features
+from everyclass.errors import InputTypeError
+from everyclass.stages.extraction import extract
+
+__all__ = ["features_for_rescue"]
+
+
+def features_for_rescue(
+    data: Features | Iterable[Any] | None,
+    model: nn.Module | None,
+    train: Features | None,
+    what: str,
+) -> Features | None:
+    """These features, or those that the network makes of this loader; None of None.
+
+    Args:
+        data: features or a loader.
+        model: the network, needed for a loader.
+        train: the training features that these go with; None for the training ones themselves.
+        what: what to call them in an error.
+
+    Raises:
+        InputTypeError: a loader without a network.
+        InputError: what :func:`extract` refuses, or features that do not go with the training ones.
+    """
+    if data is not None and not isinstance(data, Features):
+        if model is None:
+            raise InputTypeError(
+                f"{what} came as a {type(data).__name__}, not as Features; pass the network too, "
+                "rescue(model=…, train=loader), or extract them first: extract(model, loader)."
+            )
+        names = None if train is None else train.class_names
+        data = extract(model, data, class_names=names)
+    if data is None or train is None:
+        return data
+    return data.checked_against(train, what)

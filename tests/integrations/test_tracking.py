@@ -1,0 +1,74 @@
+"""Numbers for experiment trackers, whichever method they have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import everyclass as ec
+from everyclass.errors import InputTypeError
+from everyclass.integrations.tracking import log_evaluation, log_scalars, scalars_of
+
+EVALUATION = ec.evaluate(
+    labels=[0, 0, 1, 1, 2, 2],
+    predicted=[0, 0, 1, 0, 0, 0],
+    class_names=["ant", "bee", "cat", "dog"],
+)
+WORST = {"val/recall/cat": 0.0, "val/recall/bee": 0.5}
+
+
+def test_the_summary_and_the_worst_classes() -> None:
+    found = scalars_of(EVALUATION, worst=2, prefix="val/")
+    assert {k: v for k, v in found.items() if "/recall/" in k} == WORST
+    summary = {f"val/{k}": v for k, v in EVALUATION.summary().items()}
+    assert {k: v for k, v in found.items() if "/recall/" not in k} == summary
+    assert len(scalars_of(EVALUATION, worst=99)) == 5 + 3  # the class without images has none
+
+
+def test_like_wandb() -> None:
+    class Run:
+        def log(self, values: dict[str, Any], step: int) -> None:
+            self.seen = step, values
+
+    run = Run()
+    log_evaluation(run, EVALUATION, step=7, worst=2, prefix="val/")
+    assert run.seen == (7, scalars_of(EVALUATION, worst=2, prefix="val/"))
+
+
+def test_what_is_no_tracker() -> None:
+    with pytest.raises(InputTypeError, match=r"A dict is no tracker: it has no log_metrics"):
+        log_scalars({}, {"x": 1.0}, step=0)
+
+
+@pytest.mark.integrations
+@pytest.mark.filterwarnings("ignore")
+def test_tensorboard(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(tmp_path))
+    log_evaluation(writer, EVALUATION, step=3, worst=2, prefix="val/")
+    writer.close()
+    read = EventAccumulator(str(tmp_path))
+    read.Reload()
+    (event,) = read.Scalars("val/recall/bee")
+    assert (event.step, event.value) == (3, 0.5)
+
+
+@pytest.mark.integrations
+@pytest.mark.filterwarnings("ignore")
+def test_loggers_of_lightning(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    from lightning.pytorch.loggers import CSVLogger
+
+    logger = CSVLogger(str(tmp_path))
+    log_evaluation(logger, EVALUATION, step=1, worst=1)
+    logger.save()
+    (table,) = tmp_path.glob("**/metrics.csv")
+    header, row = table.read_text().splitlines()
+    assert dict(zip(header.split(","), row.split(","), strict=True))["recall/cat"] == "0.0"
+    assert np.isfinite(float(row.split(",")[0]))

@@ -27,7 +27,7 @@ from everyclass.metrics.recall import (
 )
 from everyclass.metrics.scores import log_probabilities
 from everyclass.metrics.state import EvaluationState
-from everyclass.metrics.state_files import check_replaceable
+from everyclass.metrics.state_files import check_replaceable, holds_state
 from everyclass.metrics.uncertainty import recall_uncertainty
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "gate",
     "geometric_mean",
     "harmonic_mean",
+    "holds_state",
     "images_to_decide",
     "judge_gates",
     "log_probabilities",

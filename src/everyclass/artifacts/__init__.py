@@ -28,7 +28,16 @@ from everyclass.artifacts._folders import replaced_together
 from everyclass.artifacts._text import escaped, padded, printable, quoted, some
 from everyclass.artifacts.adjustment import Adjustment
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
+from everyclass.artifacts.class_diagnosis import (
+    Calibration,
+    Cause,
+    ClassDiagnosis,
+    ErrorExample,
+    Reachable,
+    Suspect,
+)
 from everyclass.artifacts.comparison import Comparison
+from everyclass.artifacts.diagnosis import CAUSES, Diagnosis
 from everyclass.artifacts.evaluation import Evaluation
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
@@ -43,11 +52,17 @@ from everyclass.artifacts.predictions import (
 from everyclass.artifacts.run import Run, birth_certificate
 
 __all__ = [
+    "CAUSES",
     "LOGITS_ARE_PROBS",
     "ONE_CLASS",
     "Adjustment",
+    "Calibration",
+    "Cause",
     "ClassCounts",
+    "ClassDiagnosis",
     "Comparison",
+    "Diagnosis",
+    "ErrorExample",
     "Evaluation",
     "Features",
     "Group",
@@ -56,8 +71,10 @@ __all__ = [
     "HeadKind",
     "PredictionStream",
     "Predictions",
+    "Reachable",
     "Run",
     "Scores",
+    "Suspect",
     "as_array",
     "as_floats",
     "as_ids",

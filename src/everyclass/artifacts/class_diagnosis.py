@@ -1,0 +1,164 @@
+"""Why one class fails: what is known about it, and the cause that this points to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+__all__ = ["Calibration", "Cause", "ClassDiagnosis", "ErrorExample", "Reachable", "Suspect"]
+
+Cause = Literal[
+    "fine",
+    "too_few_test_images",
+    "suspect_labels",
+    "confusable_pair",
+    "fixable_by_the_head",
+    "too_few_training_images",
+    "not_fixable_by_the_head",
+    "undecided",
+]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the classifier believes about a class's own test images, beside its recall.
+
+    Attributes:
+        true_class: mean probability that is given to the class itself.
+        confidence: mean probability of what is predicted instead or rightly; above the recall,
+            the classifier is surer than it may be.
+    """
+
+    true_class: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Reachable:
+    """What another head on the same features does for a class, on images it was not fitted to.
+
+    Attributes:
+        images: held-out images of the class.
+        old: the old head's recall on them, or that of the head that stands in for it.
+        recall, interval: the retrained head's on the same images; Wilson's limits.
+        p_value: of the difference, mid-p McNemar.
+        shown, shown_images: its recall on the training images it was fitted to.
+    """
+
+    images: int
+    old: float
+    recall: float
+    interval: tuple[float, float]
+    p_value: float
+    shown: float | None = None
+    shown_images: int | None = None
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An image whose label is suspect.
+
+    Attributes:
+        part: where its row is: "test" or "train".
+        row: from 0.
+        label: the class that it is said to be of.
+        looks_like: the class that it seems to be of.
+        probability: of that class, by a classifier that was not fitted to the image.
+    """
+
+    part: Literal["test", "train"]
+    row: int
+    label: int
+    looks_like: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class ErrorExample:
+    """A test image of the class that was given to another one.
+
+    Attributes:
+        row: in the predictions, from 0.
+        predicted: the class that it was given to.
+        probability: with which, or None without scores.
+    """
+
+    row: int
+    predicted: int
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class ClassDiagnosis:
+    """What is known about one class, and why it fails.
+
+    Attributes:
+        index: the class.
+        support, right: its test images, and how many of them are right.
+        recall, interval: right / support, and Wilson's limits.
+        cause: what the evidence points to; "fine" if the class is not shown to be worse than the
+            others, "undecided" if it is and nothing known says why.
+        reason: one sentence that names the evidence.
+        training_count: its training images, or None if not known.
+        taken_by: (class, images) that its test images are given to, most first.
+        takes_from: (class, images) whose test images are given to it, most first.
+        nearest: (class, distance) of the classes nearest in feature space, nearest first; None
+            without features. The distance is that of the class means in standard deviations within
+            classes, 0 where it is no larger than chance makes it.
+        calibration: None without scores.
+        reachable: None where nothing held-out is known.
+        suspect: images of the class whose label is suspect, and training images of others that
+            seem to be of it, surest first; None where that is not known.
+        examples: of its errors, surest first (without scores: in order).
+    """
+
+    index: int
+    support: int
+    right: int
+    recall: float
+    interval: tuple[float, float]
+    cause: Cause
+    reason: str
+    training_count: int | None = None
+    taken_by: tuple[tuple[int, int], ...] = ()
+    takes_from: tuple[tuple[int, int], ...] = ()
+    nearest: tuple[tuple[int, float], ...] | None = None
+    calibration: Calibration | None = None
+    reachable: Reachable | None = None
+    suspect: tuple[Suspect, ...] | None = None
+    examples: tuple[ErrorExample, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ClassDiagnosis:
+        """Rebuild from :meth:`to_dict`'s values; unknown keys of newer versions are passed over.
+
+        Raises:
+            TypeError, ValueError, KeyError: a needed key is missing, or holds something else.
+        """
+        known = _known(cls, values)
+        if known["cause"] not in get_args(Cause):
+            raise ValueError(f"{known['cause']!r} is no cause")
+        known["interval"] = tuple(map(float, known["interval"]))
+        for name in ("taken_by", "takes_from", "nearest"):
+            if known.get(name) is not None:
+                known[name] = tuple((int(c), number) for c, number in known[name])
+        for name, part in (("calibration", Calibration), ("reachable", Reachable)):
+            if known.get(name) is not None:
+                known[name] = part(**_known(part, known[name]))
+        for name, part in (("suspect", Suspect), ("examples", ErrorExample)):
+            if known.get(name) is not None:
+                known[name] = tuple(part(**_known(part, each)) for each in known[name])
+        return cls(**known)
+
+
+def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {f.name for f in fields(kind)}
+    known = {key: value for key, value in values.items() if key in names}
+    if kind is Reachable:
+        known["interval"] = tuple(map(float, known["interval"]))
+    return known

@@ -59,7 +59,7 @@ def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.TopLevelM
         raise InputError(
             f"{table.name} has no results to draw; make them: everyclass bench run {table.name}"
         )
-    from everyclass.reporting import RescueReport, recall_chart, recalls_chart
+    from everyclass.reporting import recall_chart, recall_rows, recalls_chart
 
     first = {method: runs[0] for method, runs in stored.items()}
     counts = next(iter(first.values())).class_counts
@@ -67,15 +67,8 @@ def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.TopLevelM
         recalls = {method: run.evaluation.per_class_recall for method, run in first.items()}
         return recalls_chart(recalls, counts)
     (old, before), (new, after) = first.items()
-    report = RescueReport(
-        title=table.title,
-        verdict={"use": "retrained", "reason": "", "decided_on": ""},
-        evaluations={"old": before.evaluation, "retrained": after.evaluation},
-        class_counts=counts,
-        settings={},
-        created="",
-    )
-    return recall_chart(report.class_rows(), old=old, new=new, width=900)
+    rows = recall_rows(before.evaluation, after.evaluation, counts)
+    return recall_chart(rows, old=old, new=new, width=900)
 
 
 def save_figure(table: Table, path: str | Path, results: Path = DEFAULT_RESULTS) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from everyclass.artifacts import ClassCounts, Comparison, Predictions
+from everyclass.artifacts import ClassCounts, Comparison, Diagnosis, Predictions
 from everyclass.errors import InputError, InputTypeError
 from everyclass.metrics import compare_all
 from everyclass.reporting.cards import MOST_CARDS
@@ -22,13 +22,13 @@ from everyclass.reporting.markdown import write_comment
 from everyclass.reporting.thumbnails import (
     Example,
     Pictures,
-    pictures_of_array,
-    pictures_of_folder,
+    pictures_of,
     thumbnail,
 )
 
-__all__ = ["report", "report_of", "on_the_same_classes"]
+__all__ = ["Format", "on_the_same_classes", "report", "report_of", "write_as"]
 
+Format = Literal["html", "md"]
 _EXAMPLES = 4
 
 
@@ -42,7 +42,7 @@ def report(
     class_counts: Any = None,
     images: Any = None,
     settings: Mapping[str, Any] | None = None,
-    format: Literal["html", "md"] | None = None,
+    format: Format | None = None,
 ) -> Path:
     """Write a report of one classifier, or of several on the same images.
 
@@ -73,10 +73,6 @@ def report(
         >>> "The worst of 2 classes" in path.read_text()
         True
     """
-    out = Path(out)
-    kind = format or ("md" if out.suffix.lower() == ".md" else "html")
-    if kind not in ("html", "md"):
-        raise InputError(f"A report is written as html or md; got {kind!r}.")
     if isinstance(predictions, Predictions):
         predictions = {"the classifier": predictions}
     for name, value in predictions.items():
@@ -92,9 +88,24 @@ def report(
         baseline=baseline,
         show=show,
         settings=settings or {},
-        pictures=_pictures(images, next(iter(judged.values())).outcomes) if kind == "html" else None,
+        pictures=pictures_of(images, next(iter(predictions.values())).ids),
     )
-    return write_comment(out, made) if kind == "md" else write_report(out, made)
+    return write_as(out, made, format)
+
+
+def write_as(path: str | Path, made: Report, format: Format | None = None) -> Path:
+    """Write a report as a page, or as a comment if asked to or if the file ends in ``.md``.
+
+    Raises:
+        InputError: an unknown format.
+        OutputError: no permission, no space, or no such folder.
+    """
+    if format not in (None, "html", "md"):
+        raise InputError(f"A report is written as html or md; got {format!r}.")
+    ending = Path(path).suffix.lower()
+    if format == "md" or (format is None and ending == ".md"):
+        return write_comment(path, made)
+    return write_report(path, made)
 
 
 def report_of(
@@ -108,12 +119,13 @@ def report_of(
     class_counts: ClassCounts | None = None,
     candidates: Sequence[Mapping[str, Any]] = (),
     pictures: Pictures | None = None,
+    diagnosis: Diagnosis | None = None,
 ) -> Report:
     """Put together what a report says.
 
     Args:
         judged: classifiers on the same images and classes, by name.
-        title, settings, show, verdict, candidates: see :class:`Report`.
+        title, settings, show, verdict, candidates, diagnosis: see :class:`Report`.
         baseline: the one that the others are compared with; default the first.
         class_counts: default what the first classifier with counts says.
         pictures: from rows of the predictions to images, for the worst classes' errors.
@@ -138,6 +150,7 @@ def report_of(
         pairs={name: j.pairs for name, j in judged.items() if j.pairs is not None},
         reliability={n: j.reliability for n, j in judged.items() if j.reliability is not None},
         candidates=candidates,
+        diagnosis=diagnosis,
     )
     if made.judged is None:
         return made
@@ -177,14 +190,6 @@ def _examples(
             for row, image in zip(rows, images, strict=True)
         )
     return found
-
-
-def _pictures(images: Any, outcomes: Predictions | None) -> Pictures | None:
-    if images is None:
-        return None
-    if isinstance(images, str | Path):
-        return pictures_of_folder(images, None if outcomes is None else outcomes.ids)
-    return images if callable(images) else pictures_of_array(images)
 
 
 def _title(names: Sequence[str], baseline: str | None) -> str:

@@ -95,7 +95,7 @@ def reliability_chart(
                 .mark_line(color=TEXT_COLOUR, strokeDash=[4, 4], strokeWidth=1)
                 .encode(x=x, y=y),
                 base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(
-                    y=alt.Y("low:Q", title=y.title, scale=scale, axis=percent), y2="high:Q"
+                    y=alt.Y("low:Q", title="how often it is right", scale=scale, axis=percent), y2="high:Q"
                 ),
                 base.mark_line(strokeWidth=1.5).encode(y=y),
                 base.mark_point(filled=True, opacity=1).encode(y=y, size=size),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from everyclass.artifacts import Evaluation
+from everyclass.artifacts import CAUSES, ClassDiagnosis, Evaluation
 from everyclass.metrics import samples_needed
 from everyclass.reporting.data import Report
 from everyclass.reporting.rows import class_interval
@@ -47,6 +47,9 @@ class Card:
         reason: a sentence.
         more_images: further test images for ± 10 points, 0 if there are enough.
         examples: images that are given to other classes.
+        nearest: names of the nearest classes in feature space.
+        believes: mean probability of the class itself, and of what is predicted, on its images.
+        reachable: the old head's and another head's recall, and on how many held-out images.
     """
 
     name: str
@@ -63,6 +66,9 @@ class Card:
     reason: str
     more_images: int
     examples: tuple[Example, ...] = ()
+    nearest: tuple[str, ...] = ()
+    believes: tuple[float, float] | None = None
+    reachable: tuple[float, float, int] | None = None
 
 
 def worst_cards(report: Report, most: int = MOST_CARDS) -> list[Card]:
@@ -73,10 +79,27 @@ def worst_cards(report: Report, most: int = MOST_CARDS) -> list[Card]:
     first = report.evaluations[report.baseline or report.judged]
     chosen = [int(c) for c in evaluation.worst_first()[:most]]
     takers = _takers(report, evaluation, chosen)
-    return [
+    cards = [
         _card(report, evaluation, None if first is evaluation else first, c, takers[c])
         for c in chosen
     ]
+    found = {} if report.diagnosis is None else {d.index: d for d in report.diagnosis.classes}
+    return [_diagnosed(report, card, found.get(card.index)) for card in cards]
+
+
+def _diagnosed(report: Report, card: Card, found: ClassDiagnosis | None) -> Card:
+    """The same card with what features and held-out data say, if it is of the same outcomes."""
+    if found is None or (found.right, found.support) != (card.right, card.support):
+        return card
+    calibration, reach = found.calibration, found.reachable
+    return replace(
+        card,
+        cause=CAUSES[found.cause],
+        reason=found.reason,
+        nearest=tuple(report.names[c] for c, _ in found.nearest or ()),
+        believes=None if calibration is None else (calibration.true_class, calibration.confidence),
+        reachable=None if reach is None else (reach.old, reach.recall, reach.images),
+    )
 
 
 def _takers(

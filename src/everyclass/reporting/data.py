@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import ClassCounts, Comparison, Evaluation
+from everyclass.artifacts import ClassCounts, Comparison, Diagnosis, Evaluation
 from everyclass.errors import InputError
 from everyclass.reporting.rows import ClassRow, class_names, recall_rows
 from everyclass.reporting.thumbnails import Example
@@ -57,6 +57,7 @@ class Report:
         pairs: by classifier: (true class, predicted class, images), most frequent first.
         reliability: by classifier: (15, 3), see :meth:`EvaluationState.reliability`.
         examples: of the worst classes by index: images that :attr:`judged` gets wrong.
+        diagnosis: why the worst classes of :attr:`judged` fail, where that was looked into.
         candidates: what a rescue compared, with numbers on the images that decided.
 
     Raises:
@@ -80,6 +81,7 @@ class Report:
     pairs: Mapping[str, Sequence[tuple[int, int, int]]] = field(default_factory=dict)
     reliability: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     examples: Mapping[int, Sequence[Example]] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
     candidates: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from everyclass.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Example", "Pictures", "pictures_of_array", "pictures_of_folder", "thumbnail"]
+__all__ = ["Example", "Pictures", "pictures_of", "pictures_of_array", "pictures_of_folder", "thumbnail"]
 
 SIZE = 72  # pixels of the longer side
 _SMALL = 48  # what is smaller is enlarged without smoothing
@@ -47,6 +47,19 @@ class Example:
     probability: float | None = None
     id: str | None = None
     thumbnail: str | None = None
+
+
+def pictures_of(images: Any, ids: Any) -> Pictures | None:
+    """Images in whatever form a caller has them: an array, a folder, a function, or None.
+
+    Raises:
+        InputError: none of these, or a folder without ids.
+    """
+    if images is None or callable(images):
+        return images
+    if isinstance(images, str | Path):
+        return pictures_of_folder(images, ids)
+    return pictures_of_array(images)
 
 
 def pictures_of_array(images: Any) -> Pictures:

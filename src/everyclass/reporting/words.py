@@ -14,13 +14,12 @@ from everyclass.reporting.formats import (
     number,
     of_classes,
     percent,
-    percent_range,
     points,
     points_range,
     sentence,
 )
 
-__all__ = ["Sentence", "Words", "words_of"]
+__all__ = ["Sentence", "Words", "called", "words_of"]
 
 _CALLED = {
     "old": "the old classifier",
@@ -85,8 +84,10 @@ def _rescue(report: Report) -> Words:
             lead.append(Sentence("What was tried is shown below, so that you can judge."))
     elif report.shown:
         lead = _exchange(report)
-    reason = [Sentence("{}", (sentence(report.verdict["reason"]),))]
-    reason.append(Sentence("Decided on {}.", (report.verdict["decided_on"],)))
+    reason = [
+        Sentence(_plain(sentence(report.verdict["reason"]))),
+        Sentence(f"Decided on {_plain(report.verdict['decided_on'])}."),
+    ]
     return Words(Sentence(headline), "keep" if use == "old" else "change", lead, reason)
 
 
@@ -244,9 +245,9 @@ def _gains(report: Report) -> list[Sentence]:
 def _certainly(effect: Effect) -> str:
     if effect.certain is None:
         return ""
-    return f" ({number(effect.certain)} of them certainly)" if effect.certain else (
-        " (of none is it certain)"
-    )
+    if not effect.certain:
+        return " (of none is it certain)"
+    return f" ({number(effect.certain)} of them certainly)"
 
 
 def _certain_lines(report: Report, effect: Effect, kind: str, what: str) -> list[Sentence]:
@@ -308,6 +309,6 @@ def called(report: Report, name: str | None) -> Sentence:
     return Sentence("{}", (name or "",))
 
 
-def interval_words(limits: list[float] | None) -> str:
-    """An interval in brackets, or nothing."""
-    return percent_range(limits)
+def _plain(text: str) -> str:
+    """Text of a verdict, whose braces stand for themselves."""
+    return text.replace("{", "{{").replace("}", "}}")

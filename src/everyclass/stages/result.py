@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +10,7 @@ from torch import nn
 
 from everyclass.artifacts import (
     ClassCounts,
+    Diagnosis,
     Evaluation,
     Features,
     Head,
@@ -48,6 +48,8 @@ class RescueResult:
             chosen for one of them, such as a penalty, is chosen on other parts of those.
         cost: of the best candidate, on the deciding images.
         evaluations: of the last test set given to :meth:`evaluate`, by classifier.
+        tested: that test set.
+        diagnosis: why the worst classes fail, if that was looked into; a report shows it.
     """
 
     verdict: Verdict
@@ -62,6 +64,8 @@ class RescueResult:
     candidates: list[dict[str, Any]] = field(default_factory=list)
     cost: Cost | None = None
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    tested: Features | None = field(default=None, repr=False)
+    diagnosis: Diagnosis | None = field(default=None, repr=False)
 
     @property
     def chosen(self) -> str:
@@ -108,6 +112,7 @@ class RescueResult:
             no change is recommended); all three stay in ``evaluations``.
         """
         self.evaluations = {name: evaluate(self.predict(test, name)) for name in _NAMES}
+        self.tested = test
         return self.evaluations["old"], self.evaluations[self.verdict.use]
 
     def to_module(self, model: nn.Module, which: ClassifierName | None = None) -> nn.Module:
@@ -123,24 +128,37 @@ class RescueResult:
         """
         return fold_head(model, self.old, self.classifier(which))
 
-    def report(self, path: str | Path, *, title: str = "Rescue of the worst classes") -> Path:
+    def report(
+        self,
+        path: str | Path,
+        *,
+        title: str = "Rescue of the worst classes",
+        images: Any = None,
+    ) -> Path:
         """Write the report of this rescue, with the last test set given to :meth:`evaluate`.
 
         Args:
-            path: the HTML file to write.
+            path: the HTML file to write; ``.md`` makes a short comment for a pull request.
             title: its heading.
+            images: of the test set, for thumbnails of errors: an array (n, h, w, 3) uint8, a
+                folder in which the ids are file names, or a function from rows to pictures.
         """
-        from everyclass.reporting import RescueReport, write_report
+        from everyclass.reporting import Judged, pictures_of, report_of, write_as
 
-        report = RescueReport(
+        judged = {}
+        if self.tested is not None:
+            judged = {name: Judged.of(self.predict(self.tested, name)) for name in _NAMES}
+        report = report_of(
+            judged,
             title=title,
             verdict=self.verdict.to_dict(),
-            evaluations=self.evaluations,
             class_counts=self.class_counts,
-            settings=self.settings,
-            created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            settings={**self.settings, "made with": birth_certificate()},
+            candidates=self.to_dict()["candidates"],
+            pictures=pictures_of(images, None if self.tested is None else self.tested.ids),
+            diagnosis=self.diagnosis,
         )
-        return write_report(path, report)
+        return write_as(path, report)
 
     def save(self, folder: str | Path, test: Features | None = None) -> None:
         """Write heads, ``evaluation.json``, ``result.json``, ``report.html`` into ``folder``.

@@ -17,6 +17,7 @@ from everyclass.cli import (
     methods,
     plan,
     pretrain,
+    report,
     rescue,
     split,
     zoo,
@@ -55,6 +56,7 @@ app.command("rescue")(rescue.rescue)
 app.command("adjust")(adjust.adjust)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("plan")(plan.plan)
 app.command("split")(split.split)
 app.command("pretrain")(pretrain.pretrain)

@@ -1,11 +1,12 @@
 """From evaluations to one HTML file or a comment, to the paper's figures, and what gates print."""
 
-from everyclass.reporting.building import Format, on_the_same_classes, report, report_of, write_as
+from everyclass.reporting.building import Format, report, report_of, write_as
 from everyclass.reporting.charts import recall_chart, recalls_chart
 from everyclass.reporting.data import Report
+from everyclass.reporting.from_files import named_files, report_of_files
 from everyclass.reporting.gates import gate_table, github_annotations, junit_xml
 from everyclass.reporting.html import render_report, write_report
-from everyclass.reporting.judged import Judged, judged_file
+from everyclass.reporting.judged import Judged
 from everyclass.reporting.markdown import render_comment, write_comment
 from everyclass.reporting.rows import recall_rows
 from everyclass.reporting.thumbnails import pictures_of
@@ -16,9 +17,8 @@ __all__ = [
     "Report",
     "gate_table",
     "github_annotations",
-    "judged_file",
     "junit_xml",
-    "on_the_same_classes",
+    "named_files",
     "pictures_of",
     "recall_chart",
     "recall_rows",
@@ -27,6 +27,7 @@ __all__ = [
     "render_report",
     "report",
     "report_of",
+    "report_of_files",
     "write_as",
     "write_comment",
     "write_report",

@@ -13,7 +13,7 @@ import numpy as np
 
 from everyclass.artifacts import ClassCounts, Comparison, Diagnosis, Predictions
 from everyclass.errors import InputError, InputTypeError
-from everyclass.metrics import compare_all
+from everyclass.metrics import GateResult, compare_all
 from everyclass.reporting.cards import MOST_CARDS
 from everyclass.reporting.data import Report
 from everyclass.reporting.html import write_report
@@ -26,7 +26,7 @@ from everyclass.reporting.thumbnails import (
     thumbnail,
 )
 
-__all__ = ["Format", "on_the_same_classes", "report", "report_of", "write_as"]
+__all__ = ["Format", "default_title", "on_the_same_classes", "report", "report_of", "write_as"]
 
 Format = Literal["html", "md"]
 _EXAMPLES = 4
@@ -84,7 +84,7 @@ def report(
     judged = {n: Judged.of(p) for n, p in on_the_same_classes(predictions).items()}
     made = report_of(
         judged,
-        title=title or _title(list(judged), baseline),
+        title=title or default_title(list(judged), baseline),
         baseline=baseline,
         show=show,
         settings=settings or {},
@@ -93,7 +93,12 @@ def report(
     return write_as(out, made, format)
 
 
-def write_as(path: str | Path, made: Report, format: Format | None = None) -> Path:
+def write_as(
+    path: str | Path,
+    made: Report,
+    format: Format | None = None,
+    gates: Sequence[GateResult] = (),
+) -> Path:
     """Write a report as a page, or as a comment if asked to or if the file ends in ``.md``.
 
     Raises:
@@ -104,7 +109,7 @@ def write_as(path: str | Path, made: Report, format: Format | None = None) -> Pa
         raise InputError(f"A report is written as html or md; got {format!r}.")
     ending = Path(path).suffix.lower()
     if format == "md" or (format is None and ending == ".md"):
-        return write_comment(path, made)
+        return write_comment(path, made, gates)
     return write_report(path, made)
 
 
@@ -192,7 +197,8 @@ def _examples(
     return found
 
 
-def _title(names: Sequence[str], baseline: str | None) -> str:
+def default_title(names: Sequence[str], baseline: str | None = None) -> str:
+    """A heading from the names of the classifiers."""
     if len(names) == 1:
         return "Recall of every class"
     first = baseline or names[0]

@@ -166,6 +166,4 @@ def _why(
     if training is not None and training <= _FEW:
         images = "1 image" if training == 1 else f"{training:,} images"
         return "few training images", f"It was learned from {images}."
-    if takers:
-        return None, "Its images are given to many other classes."
     return None, ""

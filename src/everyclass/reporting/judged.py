@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import Evaluation, Predictions
-from everyclass.metrics import EvaluationState, holds_state, log_probabilities
+from everyclass.metrics import EvaluationState, log_probabilities
 
-__all__ = ["Judged", "judged_file"]
+__all__ = ["Judged"]
 
 _VALUES = 1 << 20  # scores that are turned into probabilities at once
 
@@ -60,28 +59,6 @@ class Judged:
     def of_state(cls, state: EvaluationState) -> Judged:
         """What was counted elsewhere; single images are not known."""
         return cls(**_of_state(state))
-
-
-def judged_file(path: str | Path, **options: Any) -> Judged:
-    """Read predictions, a saved state, or the ``.json`` of an evaluation.
-
-    Args:
-        path: the file.
-        options: those of :meth:`Predictions.load`.
-
-    Raises:
-        MissingFileError: nothing is there.
-        FileFormatError: none of these.
-        InputError: what it holds does not fit together.
-    """
-    if Path(path).suffix.lower() == ".json":
-        return Judged(Evaluation.load(path))
-    if holds_state(path):
-        state = EvaluationState.load(path)
-        if options.get("class_counts") is not None:
-            state.class_counts = options["class_counts"]
-        return Judged.of_state(state)
-    return Judged.of(Predictions.load(path, **options))
 
 
 def _of_state(state: EvaluationState) -> dict[str, Any]:

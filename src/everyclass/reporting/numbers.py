@@ -46,7 +46,10 @@ def number_rows(report: Report) -> list[NumberRow]:
     if not report.evaluations:
         return []
     rows = [_row(report, key, _values(report, key), _limits(report, key)) for key in _SUMMARY]
+    scored = next(report.each())[1].num_scored
     for percent in _WORST:
+        if scored * int(percent) <= 100:
+            continue  # of one class, which is the lowest recall
         values = {name: e.worst[percent] for name, e in report.each()}
         limits = {n: ((e.intervals or {}).get("worst") or {}).get(percent) for n, e in report.each()}
         rows.insert(len(rows) - 4, _row(report, f"worst_{percent}", values, limits))

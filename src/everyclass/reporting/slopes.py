@@ -37,19 +37,16 @@ def slope_chart(
     """
     import altair as alt
 
-    values = _values(rows, old, new)
-    data = alt.InlineData(values=values)
+    recalls = [r for row in rows for r in (row["recall_old"] or 0, row["recall_new"] or 0)]
+    low, high = max(0.0, min(recalls) - 0.05), min(1.0, max(recalls) + 0.05)
+    data = alt.InlineData(values=_values(rows, low, high))
+    room = alt.Scale(domain=[low - 0.02, high + 0.02], nice=False, zero=False)
     x = alt.X(
         "side:Q",
         axis=None,
         scale=alt.Scale(domain=[-0.24, 2.25], nice=False, zero=False),
     )
-    y = alt.Y(
-        "recall:Q",
-        title=None,
-        scale=alt.Scale(domain=[-0.02, 1.02], nice=False),
-        axis=None,
-    )
+    y = alt.Y("recall:Q", title=None, scale=room, axis=None)
     groups = alt.Scale(
         domain=["", *GROUP_COLOURS], range=[UNGROUPED, *GROUP_COLOURS.values()]
     )
@@ -65,11 +62,14 @@ def slope_chart(
     sides = alt.Chart(alt.InlineData(values=[{"side": 0}, {"side": 1}])).encode(x=x)
     heads = alt.Chart(alt.InlineData(values=[{"side": 0, "head": old}, {"side": 1, "head": new}]))
     is_old, is_new = "datum.side === 0", "datum.side === 1"
-    label = base.encode(y=alt.Y("label:Q", scale=alt.Scale(domain=[-0.02, 1.02], nice=False)))
+    beside = base.encode(x="beside:Q", y=alt.Y("label:Q", scale=room))
     return styled(
         alt.LayerChart(
             layer=[
                 sides.mark_rule(color="#d5d9df"),
+                base.mark_rule(color=OLD_COLOUR, strokeWidth=0.8).encode(
+                    x2="beside:Q", y2="label:Q"
+                ),
                 base.mark_line(strokeWidth=2, opacity=0.85).encode(detail="class:N", color=colour),
                 base.transform_filter(is_old).mark_point(
                     size=42, filled=True, opacity=1, color=OLD_COLOUR
@@ -77,11 +77,11 @@ def slope_chart(
                 base.transform_filter(is_new)
                 .mark_point(size=60, filled=True, opacity=1)
                 .encode(color=colour),
-                label.transform_filter(is_old)
-                .mark_text(align="right", dx=-9, color=TEXT_COLOUR, fontSize=11)
+                beside.transform_filter(is_old)
+                .mark_text(align="right", dx=-3, color=TEXT_COLOUR, fontSize=11)
                 .encode(text="short:N"),
-                label.transform_filter(is_new)
-                .mark_text(align="left", dx=9, color=TEXT_COLOUR, fontSize=12, limit=175)
+                beside.transform_filter(is_new)
+                .mark_text(align="left", dx=3, color=TEXT_COLOUR, fontSize=12, limit=175)
                 .encode(text="text:N"),
                 heads.mark_text(align="center", color=TEXT_COLOUR, fontSize=12, limit=120).encode(
                     x=x, y=alt.value(-10), text="head:N"
@@ -95,9 +95,11 @@ def slope_chart(
     )
 
 
-def _values(rows: Sequence[ClassRow], old: str, new: str) -> list[dict[str, Any]]:
-    sides = (("recall_old", spread([row["recall_old"] or 0 for row in rows])),
-             ("recall_new", spread([row["recall_new"] or 0 for row in rows])))  # fmt: skip
+def _values(rows: Sequence[ClassRow], low: float, high: float) -> list[dict[str, Any]]:
+    sides = [
+        (key, spread([row[key] or 0 for row in rows], low, high))  # type: ignore[literal-required]
+        for key in ("recall_old", "recall_new")
+    ]
     return [
         {
             "class": row["class"],
@@ -107,6 +109,7 @@ def _values(rows: Sequence[ClassRow], old: str, new: str) -> list[dict[str, Any]
             "before": _with_interval(row["recall_old"], row["interval_old"]),
             "after": _with_interval(row["recall_new"], row["interval_new"]),
             "side": side,
+            "beside": (-0.1, 1.1)[side],
             "recall": row[key],  # type: ignore[literal-required]
             "label": labels[i],
             "short": f"{100 * (row[key] or 0):.0f}",  # type: ignore[literal-required]
@@ -121,41 +124,39 @@ def _with_interval(recall: float | None, limits: Sequence[float] | None) -> str:
     return f"{100 * (recall or 0):.1f}%" + (f"  [{percent_range(limits)}]" if limits else "")
 
 
-def spread(values: Sequence[float], gap: float = _GAP) -> list[float]:
-    """Move labels apart that would stand on each other, and keep them between 0 and 1.
+def spread(values: Sequence[float], low: float = 0.0, high: float = 1.0) -> list[float]:
+    """Move labels apart that would stand on each other, and keep them between low and high.
 
     Args:
         values: where they would stand; more than fit are set as far apart as there is room for.
-        gap: the least distance.
+        low, high: the ends of the axis.
 
     Example:
-        >>> [round(y, 2) for y in spread([0.5, 0.5, 0.9], gap=0.1)]
-        [0.45, 0.55, 0.9]
+        >>> [round(y, 2) for y in spread([0.5, 0.5, 0.9])]
+        [0.47, 0.53, 0.9]
     """
-    if not values:
-        return []
-    gap = min(gap, 1 / max(1, len(values) - 1))
+    gap = (high - low) * min(_GAP, 1 / max(1, len(values) - 1))
     order = sorted(range(len(values)), key=lambda i: (values[i], i))
-    blocks: list[list[float]] = []  # [sum of wished starts, members]; a start is where it begins
+    blocks: list[tuple[float, int]] = []  # the sum of where its members wish it to start; members
     for i in order:
-        blocks.append([values[i], 1])
-        while len(blocks) > 1 and _start(blocks[-2], gap) + gap * blocks[-2][1] > _start(
-            blocks[-1], gap
-        ):
+        block = (values[i], 1)
+        while blocks and _end(blocks[-1], gap, low, high) > _start(block, gap, low, high):
             wished, members = blocks.pop()
-            last = blocks[-1]
-            last[0] += wished - gap * last[1] * members
-            last[1] += members
-    placed, found = iter(order), [0.0] * len(values)
+            # Each member wishes its own value less its place in the block.
+            block = (wished + block[0] - gap * members * block[1], members + block[1])
+        blocks.append(block)
+    found, placed = [0.0] * len(values), iter(order)
     for block in blocks:
-        start = _start(block, gap)
-        for place in range(int(block[1])):
+        start = _start(block, gap, low, high)
+        for place in range(block[1]):
             found[next(placed)] = start + gap * place
     return found
 
 
-def _start(block: Sequence[float], gap: float) -> float:
-    """Where a block of labels begins that stands around what its members wish, inside 0..1."""
+def _start(block: tuple[float, int], gap: float, low: float, high: float) -> float:
     wished, members = block
-    # Each member wishes value − gap × its place in the block; the mean of these is the best start.
-    return min(max(wished / members, 0.0), 1.0 - gap * (members - 1))
+    return max(low, min(wished / members, high - gap * (members - 1)))
+
+
+def _end(block: tuple[float, int], gap: float, low: float, high: float) -> float:
+    return _start(block, gap, low, high) + gap * block[1]

@@ -246,7 +246,7 @@ def _certainly(effect: Effect) -> str:
     if effect.certain is None:
         return ""
     if not effect.certain:
-        return " (of none is it certain)"
+        return " (for none of them is that certain)"
     return f" ({number(effect.certain)} of them certainly)"
 
 

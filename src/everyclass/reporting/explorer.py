@@ -96,7 +96,7 @@ def bars_chart(
             layer=[
                 base.mark_bar(color=OLD_COLOUR).encode(y=old),
                 base.mark_bar(width=alt.RelativeBandSize(band=0.5)).encode(y=new, color=_colour()),
-                base.mark_rule(strokeWidth=1, opacity=0.75, color="#333a44").encode(
+                base.mark_rule(strokeWidth=1, opacity=0.6, color="#333a44").encode(
                     y=_y("low"), y2="high:Q"
                 ),
                 _catcher(base, ["class", *_known(report)]),

@@ -41,11 +41,8 @@ def slope_chart(
     low, high = max(0.0, min(recalls) - 0.05), min(1.0, max(recalls) + 0.05)
     data = alt.InlineData(values=_values(rows, low, high))
     room = alt.Scale(domain=[low - 0.02, high + 0.02], nice=False, zero=False)
-    x = alt.X(
-        "side:Q",
-        axis=None,
-        scale=alt.Scale(domain=[-0.24, 2.25], nice=False, zero=False),
-    )
+    across = alt.Scale(domain=[-0.24, 2.25], nice=False, zero=False)
+    x = alt.X("side:Q", axis=None, scale=across)
     y = alt.Y("recall:Q", title=None, scale=room, axis=None)
     groups = alt.Scale(
         domain=["", *GROUP_COLOURS], range=[UNGROUPED, *GROUP_COLOURS.values()]
@@ -62,7 +59,9 @@ def slope_chart(
     sides = alt.Chart(alt.InlineData(values=[{"side": 0}, {"side": 1}])).encode(x=x)
     heads = alt.Chart(alt.InlineData(values=[{"side": 0, "head": old}, {"side": 1, "head": new}]))
     is_old, is_new = "datum.side === 0", "datum.side === 1"
-    beside = base.encode(x="beside:Q", y=alt.Y("label:Q", scale=room))
+    beside = base.encode(
+        x=alt.X("beside:Q", axis=None, scale=across), y=alt.Y("label:Q", axis=None, scale=room)
+    )
     return styled(
         alt.LayerChart(
             layer=[

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["render_report", "write_report"]
 
 MOST_CHANGES = 10
-PAGE = 100  # rows of the table of classes that are written out where there are many
+PAGE = 50  # rows of the table of classes that are written out where there are many
 
 
 def render_report(report: Report) -> str:
@@ -39,7 +39,7 @@ def render_report(report: Report) -> str:
 
     Scripts, styles, pictures and data are inside, a Content-Security-Policy forbids everything
     else, and names of classes and files are text wherever they stand. Without JavaScript only the
-    charts are missing, and of more than 200 classes all but the worst 100.
+    charts are missing, and of more than 200 classes all but the worst 50.
     """
     from markupsafe import Markup
 

@@ -64,7 +64,7 @@ const classes = (number) => `${thousands(number)} class${number === 1 ? "" : "es
 
 // --- the classes --------------------------------------------------------------------------------
 const GROUPS = ["many", "medium", "few"];
-const MOST_BARS = 200, MOST_NAMES = 30, BINS = 60, PAGE = 100;
+const MOST_BARS = 200, MOST_NAMES = 30, BINS = 60, PAGE = 50;
 
 class Explorer {
   constructor(data) {
@@ -223,8 +223,15 @@ class Explorer {
     };
   }
 
+  // One drawing after the other; of those that wait only the last.
+  draw() {
+    const mine = (this.wanted = (this.wanted ?? 0) + 1);
+    this.last = (this.last ?? Promise.resolve()).then(() => (mine === this.wanted ? this.redraw() : undefined));
+    return this.last;
+  }
+
   // Draws anew, or puts other rows into the chart that is there.
-  async draw() {
+  async redraw() {
     const found = this.ordered(this.chosen());
     const many = found.length > MOST_BARS;
     const rows = many ? this.bins(found) : found.map((c, rank) => this.bar(c, rank));
@@ -236,6 +243,7 @@ class Explorer {
     const names = found.length <= MOST_NAMES;
     if (this.drawn === many) {
       const view = await views.get(this.place);
+      if (!view) return;
       if (!many) view.signal("names", names);
       await view.data("rows", rows).runAsync();
       return;
@@ -331,7 +339,11 @@ class Explorer {
   listen() {
     $("controls").hidden = false;
     $("controls").addEventListener("submit", (event) => event.preventDefault());
-    $("find").addEventListener("input", () => this.update());
+    let typing = 0;
+    $("find").addEventListener("input", () => {
+      cancelAnimationFrame(typing);
+      typing = requestAnimationFrame(() => this.update());
+    });
     document.querySelectorAll("[name=group]").forEach((box) => box.addEventListener("change", () => this.update()));
     $("order").addEventListener("change", () => this.draw());
     $("against")?.addEventListener("change", (event) => {

@@ -56,9 +56,7 @@ def test_charts_are_drawn_without_network_complaint_or_sideways_scrolling(
     page.close()
 
 
-def test_the_table_of_classes_can_be_sorted(
-    browser: Any, report: Report, tmp_path: Path
-) -> None:
+def test_the_table_of_classes_can_be_sorted(browser: Any, report: Report, tmp_path: Path) -> None:
     page = browser.new_page()
     page.goto(write_report(tmp_path / "report.html", report).as_uri())
     page.locator("summary").click()

@@ -1,4 +1,4 @@
-"""The paper's figures from stored predictions: as text, as a picture."""
+"""Figures from stored predictions: as text, as a picture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from everyclass.artifacts import atomic_write
+from everyclass.bench.frontier import frontier_chart, frontier_text
 from everyclass.bench.results import DEFAULT_RESULTS, Result, load_results
-from everyclass.bench.show import percent
+from everyclass.bench.show import percent, table_rows
 from everyclass.bench.tables import Table
 from everyclass.errors import InputError
 
@@ -21,13 +22,15 @@ __all__ = ["figure_chart", "figure_text", "save_figure"]
 
 
 def figure_text(table: Table, rows: list[dict[str, Any]], results: Path = DEFAULT_RESULTS) -> str:
-    """Per-class recall of each row in percent, classes in order of their training images.
+    """What a figure draws: recall class by class, most training images first, or the frontier.
 
     Args:
         table: a figure.
         rows: of :func:`everyclass.bench.table_rows`.
         results: folder with stored results.
     """
+    if table.figure == "frontier":
+        return frontier_text(table, rows)
     stored = _stored(table, results)
     if not stored:
         return f"{table.title}\n\nNo results yet: everyclass bench run {table.name}"
@@ -47,11 +50,13 @@ def figure_text(table: Table, rows: list[dict[str, Any]], results: Path = DEFAUL
 
 
 def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.TopLevelMixin:
-    """Draw the figure: two classifiers over each other, or each under the other.
+    """Draw the figure: two classifiers over each other, each under the other, or the frontier.
 
     Raises:
         InputError: a row of a pair, or every row, has no result.
     """
+    if table.figure == "frontier":
+        return frontier_chart(table, table_rows(table, results))
     stored = _stored(table, results)
     if table.figure == "pair":
         stored = {row.method: stored[row.method] for row in table.rows[:2] if row.method in stored}

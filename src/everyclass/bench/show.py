@@ -57,7 +57,11 @@ def _row(row: Row, table: Table, results: Path) -> dict[str, Any]:
         "intervals": {name: _mean_limits(evaluations, name) for name in NUMBERS},
         "extra": row.extra,
         "zeros_replaced": sum(e.zeros_replaced for e in evaluations),
-        **({"per_class_recall": _mean_recall(evaluations)} if table.figure else {}),
+        **(
+            {"per_class_recall": _mean_recall(evaluations)}
+            if table.figure in ("pair", "each")
+            else {}
+        ),
     }
 
 

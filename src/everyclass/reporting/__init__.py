@@ -8,6 +8,7 @@ from everyclass.reporting.gates import gate_table, github_annotations, junit_xml
 from everyclass.reporting.html import render_report, write_report
 from everyclass.reporting.judged import Judged
 from everyclass.reporting.markdown import render_comment, write_comment
+from everyclass.reporting.pareto import pareto_chart
 from everyclass.reporting.rows import recall_rows
 from everyclass.reporting.thumbnails import pictures_of
 
@@ -19,6 +20,7 @@ __all__ = [
     "github_annotations",
     "junit_xml",
     "named_files",
+    "pareto_chart",
     "pictures_of",
     "recall_chart",
     "recall_rows",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         samples_needed,
         state_of_files,
     )
+    from everyclass.reporting import report
     from everyclass.stages import (
         Ensemble,
         RescueResult,
@@ -86,6 +87,7 @@ _HOME = {
     "get_method": "methods",
     "load_dataset": "data",
     "pretrain": "stages",
+    "report": "reporting",
     "rescue": "stages",
     "rescue_run": "stages",
     "samples_needed": "metrics",
@@ -126,6 +128,7 @@ __all__ = [
     "load_dataset",
     "losses",
     "pretrain",
+    "report",
     "rescue",
     "rescue_run",
     "samples_needed",

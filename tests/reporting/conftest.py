@@ -10,7 +10,7 @@ import pytest
 
 from everyclass.artifacts import ClassCounts, Evaluation
 from everyclass.metrics import evaluate
-from everyclass.reporting import RescueReport
+from everyclass.reporting import Report
 
 VERDICT = {"use": "ensemble", "reason": "the gain is certain", "decided_on": "validation data"}
 SETTINGS = {
@@ -33,7 +33,7 @@ def judged(outcomes: dict[int, dict[int, int]], counts: ClassCounts) -> Evaluati
 
 
 @pytest.fixture
-def report() -> RescueReport:
+def report() -> Report:
     """truck 90 % → 80 %, cat 40 % → 60 %, lynx 0 % → 50 %, and a yeti without test images."""
     counts = ClassCounts([50, 200, 5, 10], names=("cat", "truck", "yeti", "lynx"))
     evaluations = {
@@ -42,14 +42,14 @@ def report() -> RescueReport:
         "ensemble": judged({1: {1: 8, 3: 2}, 0: {0: 3, 1: 2}, 3: {3: 2, 1: 2}}, counts),
     }
     created = "2026-11-23T18:00:00+0000"
-    return RescueReport("Cats and trucks", VERDICT, evaluations, counts, SETTINGS, created)
+    return Report("Cats and trucks", VERDICT, evaluations, counts, SETTINGS, created)
 
 
 @pytest.fixture(scope="session")
-def report_of() -> Callable[..., RescueReport]:
+def report_of() -> Callable[..., Report]:
     """Make a report of as many classes as there are names, with random but fixed outcomes."""
 
-    def make(names: Sequence[str], images: int = 3, **changed: Any) -> RescueReport:
+    def make(names: Sequence[str], images: int = 3, **changed: Any) -> Report:
         random = np.random.default_rng(0)
         number = len(names)
         counts = ClassCounts(np.sort(random.integers(1, 500, number))[::-1], names=tuple(names))
@@ -70,6 +70,6 @@ def report_of() -> Callable[..., RescueReport]:
             "settings": SETTINGS,
             "created": "2026-11-23T18:00:00+0000",
         }
-        return RescueReport(**(parts | changed))
+        return Report(**(parts | changed))
 
     return make

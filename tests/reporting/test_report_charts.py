@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from everyclass.artifacts import ClassCounts
-from everyclass.reporting import RescueReport, recall_chart, recall_rows
-from everyclass.reporting.charts import GROUP_COLOURS, change_chart, counts_chart
+from everyclass.reporting import Report, recall_chart, recall_rows
+from everyclass.reporting.charts import GROUP_COLOURS, counts_chart
+from everyclass.reporting.slopes import slope_chart, spread
 
 
 def drawn(chart: Any) -> list[dict[str, Any]]:
@@ -20,29 +21,29 @@ def drawn(chart: Any) -> list[dict[str, Any]]:
     return list(rows)
 
 
-def test_recall_chart_draws_one_column_per_class(report: RescueReport) -> None:
+def test_recall_chart_draws_one_column_per_class(report: Report) -> None:
     rows = drawn(recall_chart(report.class_rows(), new="ensemble"))
     assert [row["class"] for row in rows] == ["truck", "cat", "lynx", "yeti"]
     assert [row["series"] for row in rows][:2] == ["ensemble: many", "ensemble: medium"]
     assert rows[0]["points"] == pytest.approx(-10)
 
 
-def test_recall_chart_sorts_rows_itself(report: RescueReport) -> None:
+def test_recall_chart_sorts_rows_itself(report: Report) -> None:
     rows = drawn(recall_chart(report.class_rows()[::-1]))
     assert [row["class"] for row in rows] == ["truck", "cat", "lynx", "yeti"]
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100, 1000, 8142])
-def test_charts_stay_small(report_of: Callable[..., RescueReport], classes: int) -> None:
+def test_charts_stay_small(report_of: Callable[..., Report], classes: int) -> None:
     rows = report_of([f"class {c}" for c in range(classes)]).class_rows()
     for chart in (recall_chart(rows), counts_chart(rows)):
         text = json.dumps(chart.to_dict(), allow_nan=False)
         assert len(text) < 100_000
 
 
-def test_charts_are_as_wide_as_what_holds_them(report: RescueReport) -> None:
+def test_charts_are_as_wide_as_what_holds_them(report: Report) -> None:
     rows = report.class_rows()
-    for chart in (recall_chart(rows), counts_chart(rows), change_chart(report.risers())):
+    for chart in (recall_chart(rows), counts_chart(rows), slope_chart(report.risers())):
         specification = chart.to_dict()
         assert specification["width"] == "container"
         assert specification["description"]
@@ -56,7 +57,7 @@ def test_classes_without_training_images_have_no_bar() -> None:
     assert [row["images"] for row in equal] == [5, 5]
 
 
-def test_saved_as_svg_and_png(report: RescueReport, tmp_path: Path) -> None:
+def test_saved_as_svg_and_png(report: Report, tmp_path: Path) -> None:
     chart = recall_chart(report.class_rows(), old="CE", new="CE + GML", width=600)
     chart.save(str(tmp_path / "figure2.svg"))
     chart.save(str(tmp_path / "figure2.png"))

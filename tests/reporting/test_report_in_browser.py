@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from everyclass.reporting import RescueReport, write_report
+from everyclass.reporting import Report, write_report
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
@@ -32,7 +32,7 @@ def browser() -> Iterator[Any]:
 @pytest.mark.parametrize("classes", [10, 100, 8142])
 def test_charts_are_drawn_without_network_complaint_or_sideways_scrolling(
     browser: Any,
-    report_of: Callable[..., RescueReport],
+    report_of: Callable[..., Report],
     tmp_path: Path,
     classes: int,
     scheme: str,
@@ -56,9 +56,7 @@ def test_charts_are_drawn_without_network_complaint_or_sideways_scrolling(
     page.close()
 
 
-def test_the_table_of_classes_can_be_sorted(
-    browser: Any, report: RescueReport, tmp_path: Path
-) -> None:
+def test_the_table_of_classes_can_be_sorted(browser: Any, report: Report, tmp_path: Path) -> None:
     page = browser.new_page()
     page.goto(write_report(tmp_path / "report.html", report).as_uri())
     page.locator("summary").click()
@@ -76,7 +74,7 @@ def test_the_table_of_classes_can_be_sorted(
 
 
 def test_paper_gets_the_table_and_light_colours(
-    browser: Any, report: RescueReport, tmp_path: Path
+    browser: Any, report: Report, tmp_path: Path
 ) -> None:
     page = browser.new_page(color_scheme="dark")
     page.goto(write_report(tmp_path / "report.html", report).as_uri())
@@ -90,7 +88,7 @@ def test_paper_gets_the_table_and_light_colours(
 
 
 def test_without_javascript_the_words_stand_alone(
-    browser: Any, report: RescueReport, tmp_path: Path
+    browser: Any, report: Report, tmp_path: Path
 ) -> None:
     page = browser.new_page(java_script_enabled=False)
     page.goto(write_report(tmp_path / "report.html", report).as_uri())

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from everyclass.artifacts import ClassCounts
 from everyclass.errors import InputError, OutputError
-from everyclass.reporting import RescueReport, html, render_report, write_report
+from everyclass.reporting import Report, html, render_report, write_report
 from everyclass.reporting.charts import GROUP_COLOURS, OLD_COLOUR
 
 HOSTILE = [
@@ -80,10 +80,15 @@ class Page(HTMLParser):
     @property
     def charts(self) -> list[dict[str, Any]]:
         """The specifications of the charts."""
+        return [values for values in self.data if "layer" in values]
+
+    @property
+    def data(self) -> list[dict[str, Any]]:
+        """All data blocks: the charts, and the columns of every class."""
         return [json.loads(text) for kind, text in self.scripts if kind == "application/json"]
 
 
-def test_a_manager_reads_cost_first_then_gain(report: RescueReport) -> None:
+def test_a_manager_reads_cost_first_then_gain(report: Report) -> None:
     words = Page(render_report(report)).words
     assert "Use the ensemble of the old and the retrained classifier." in words
     assert "It costs 1 of 3 classes some recall, 10.0 points on average." in words
@@ -99,12 +104,13 @@ def test_a_manager_reads_cost_first_then_gain(report: RescueReport) -> None:
     order = [
         "Use the ensemble",
         "What the ensemble costs",
-        "Before and after",
+        "Lowest recall of any class",
+        "Recall of every class Find",
+        "Who paid and who rose",
+        "The worst classes of the ensemble",
         "Classes never predicted Classes",
-        "Recall of every class",
-        "Who rose and who paid",
+        "Test images still needed",
         "Training images per class",
-        "Every class",
         "Classes that cannot be judged",
         "How it was made",
     ]
@@ -112,7 +118,7 @@ def test_a_manager_reads_cost_first_then_gain(report: RescueReport) -> None:
     assert places == sorted(places)
 
 
-def test_replaced_zeros_are_marked_and_explained(report: RescueReport) -> None:
+def test_replaced_zeros_are_marked_and_explained(report: Report) -> None:
     words = Page(render_report(report)).words
     assert "0.3%*" in words
     assert "is counted as 0.1% there: 1 class of old." in words
@@ -122,13 +128,13 @@ def test_replaced_zeros_are_marked_and_explained(report: RescueReport) -> None:
     assert "%*" not in words
 
 
-def test_a_falling_accuracy_is_a_cost(report: RescueReport) -> None:
+def test_a_falling_accuracy_is_a_cost(report: Report) -> None:
     swapped = {"old": report.evaluations["ensemble"], "ensemble": report.evaluations["old"]}
     words = Page(render_report(replace(report, evaluations=swapped))).words
     assert "points on average, and accuracy falls from 68.4% to 57.9%. In return the" in words
 
 
-def test_nothing_but_zeros_leads_with_how_many(report: RescueReport) -> None:
+def test_nothing_but_zeros_leads_with_how_many(report: Report) -> None:
     evaluations = {**report.evaluations, "ensemble": report.evaluations["old"]}
     words = Page(render_report(replace(report, evaluations=evaluations))).words
     assert "No class loses recall." in words
@@ -136,7 +142,7 @@ def test_nothing_but_zeros_leads_with_how_many(report: RescueReport) -> None:
     assert "No class gains recall." in words
 
 
-def test_no_change_recommended_shows_what_was_tried(report: RescueReport) -> None:
+def test_no_change_recommended_shows_what_was_tried(report: Report) -> None:
     verdict = {"use": "old", "reason": "nothing is gained", "decided_on": "validation data"}
     words = Page(render_report(replace(report, verdict=verdict))).words
     assert "Keep the classifier you have. No change is recommended." in words
@@ -144,38 +150,38 @@ def test_no_change_recommended_shows_what_was_tried(report: RescueReport) -> Non
     assert "What the ensemble would cost" in words
 
 
-def test_without_a_test_set_it_says_how_to_give_one(report: RescueReport) -> None:
+def test_without_a_test_set_it_says_how_to_give_one(report: Report) -> None:
     page = Page(render_report(replace(report, evaluations={})))
     assert "No labelled test data was given" in page.words
     assert "--test test.npz" in page.words
     assert "Before and after" not in page.words
     assert len(page.charts) == 1  # the training images
-    assert page.names == ["truck", "cat", "lynx", "yeti"]
+    assert page.names == ["Cats and trucks", "truck", "cat", "lynx", "yeti"]
 
 
-def test_two_classifiers_make_two_columns(report: RescueReport) -> None:
+def test_two_classifiers_make_two_columns(report: Report) -> None:
     evaluations = {name: report.evaluations[name] for name in ("old", "retrained")}
     verdict = {**report.verdict, "use": "retrained"}
     page = Page(render_report(replace(report, verdict=verdict, evaluations=evaluations)))
     assert "Use the retrained classifier." in page.words
     assert "nsemble" not in page.words
-    assert "Measure Old Retrainedrecommended" in page.words
+    assert "Measure Old Retrained recommended" in page.words.replace("Retrainedr", "Retrained r")
     assert len(Page(render_report(report)).charts) == 4
 
 
-def test_untestable_classes_are_listed_and_have_no_number(report: RescueReport) -> None:
+def test_untestable_classes_are_listed_and_have_no_number(report: Report) -> None:
     words = Page(render_report(report)).words
     assert "1 class has no test image and is left out of every number above: yeti." in words
-    assert "yeti25few0–––" in words
+    assert "yeti5few0––––" in words
 
 
-def test_every_chart_has_words(report: RescueReport) -> None:
+def test_every_chart_has_words(report: Report) -> None:
     charts = [a for _, a in Page(render_report(report)).tags if "data-chart" in a]
     assert len(charts) == 4
     assert all(a["role"] == "img" and a["aria-label"] for a in charts)
 
 
-def test_hostile_names_are_text(report_of: Callable[..., RescueReport]) -> None:
+def test_hostile_names_are_text(report_of: Callable[..., Report]) -> None:
     settings = {"<b>key</b>": "<script>alert(2)</script>"}
     title = "</title><script>alert(3)</script>"
     report = report_of(HOSTILE, title=title, settings=settings)
@@ -188,11 +194,11 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 @settings(max_examples=15)
 @given(st.lists(NAMES, min_size=2, max_size=5, unique=True))
-def test_any_names_are_text(report_of: Callable[..., RescueReport], names: list[str]) -> None:
+def test_any_names_are_text(report_of: Callable[..., Report], names: list[str]) -> None:
     assert_harmless(report_of(names))
 
 
-def assert_harmless(report: RescueReport) -> None:
+def assert_harmless(report: Report) -> None:
     plain = Page(
         render_report(replace(report, class_counts=ClassCounts(report.class_counts.counts)))
     )
@@ -200,23 +206,26 @@ def assert_harmless(report: RescueReport) -> None:
     assert {tag for tag, _ in page.tags} == {tag for tag, _ in plain.tags}
     assert [kind for kind, _ in page.scripts] == [kind for kind, _ in plain.scripts]
     assert not any(key.startswith("on") for _, a in page.tags for key in a)
-    assert set(page.names) == set(report.names)
-    in_charts = {row.get("class") for c in page.charts for d in c["datasets"].values() for row in d}
+    assert set(report.names) <= set(page.names)
+    data = [rows for chart in page.charts for rows in chart.get("datasets", {}).values()]
+    in_charts = {row["class"] for rows in data for row in rows if "class" in row}
     assert in_charts <= set(report.names)
+    assert [block["names"] for block in page.data if "names" in block] == [list(report.names)]
 
 
-def test_nothing_comes_from_elsewhere(report: RescueReport) -> None:
+def test_nothing_comes_from_elsewhere(report: Report) -> None:
     text = render_report(report)
     page = Page(text)
     for _, attributes in page.tags:
-        assert not {"src", "href", "srcset", "action", "data", "poster"} & set(attributes)
+        assert not {"src", "srcset", "action", "data", "poster"} & set(attributes)
+        assert (attributes.get("href") or "#").startswith("#")
     style = text[text.index("<style>") : text.index("</style>")]
     assert "url(" not in style
     assert "@import" not in style
     assert not any("$schema" in chart for chart in page.charts)
 
 
-def test_the_policy_allows_these_scripts_and_nothing_else(report: RescueReport) -> None:
+def test_the_policy_allows_these_scripts_and_nothing_else(report: Report) -> None:
     page = Page(render_report(report))
     (policy,) = (a["content"] for _, a in page.tags if "http-equiv" in a)
     assert policy is not None
@@ -231,7 +240,7 @@ def test_the_policy_allows_these_scripts_and_nothing_else(report: RescueReport) 
     assert policy.count("sha256-") == 2
 
 
-def test_the_style_knows_the_colours_of_the_charts(report: RescueReport) -> None:
+def test_the_style_knows_the_colours_of_the_charts(report: Report) -> None:
     text = render_report(report)
     for colour in (OLD_COLOUR, *GROUP_COLOURS.values()):
         assert f'.chart [fill="{colour}"]' in text
@@ -239,25 +248,26 @@ def test_the_style_knows_the_colours_of_the_charts(report: RescueReport) -> None
 
 
 def test_8142_classes_are_written_quickly_and_stay_small(
-    report_of: Callable[..., RescueReport], tmp_path: Path
+    report_of: Callable[..., Report], tmp_path: Path
 ) -> None:
     report = report_of([f"Genus{c // 7} species{c}" for c in range(8142)])
     html._vega()  # bundled once per process, in two seconds
     start = time.perf_counter()
     path = write_report(tmp_path / "report.html", report)
     assert time.perf_counter() - start < 5
-    assert path.stat().st_size < 6_000_000
+    assert path.stat().st_size < 2_500_000
     text = path.read_text(encoding="utf-8")
-    assert text.count('<tr><th scope="row"><bdi>') == 8142
-    assert 'details class="long"' in text
+    (columns,) = (block for block in Page(text).data if "names" in block)
+    assert len(columns["names"]) == len(columns["support"]) == 8142
+    assert 'id="table-of-classes" class="long"' in text
 
 
-def test_the_same_report_gives_the_same_page(report: RescueReport) -> None:
+def test_the_same_report_gives_the_same_page(report: Report) -> None:
     pages = {render_report(replace(report)) for _ in range(2)}
     assert len(pages) == 1
 
 
-def test_another_theme_of_the_caller_changes_nothing(report: RescueReport) -> None:
+def test_another_theme_of_the_caller_changes_nothing(report: Report) -> None:
     import altair as alt
 
     page = render_report(report)
@@ -267,7 +277,7 @@ def test_another_theme_of_the_caller_changes_nothing(report: RescueReport) -> No
 
 
 def test_written_whole_or_not_at_all(
-    report: RescueReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_report(str(tmp_path / "deep" / "report.html"), report)
     assert path == tmp_path / "deep" / "report.html"
@@ -280,14 +290,14 @@ def test_written_whole_or_not_at_all(
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
 
-def test_a_folder_that_cannot_be_written_is_said(report: RescueReport, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_said(report: Report, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="Cannot write"):
         write_report(tmp_path / "file" / "report.html", report)
 
 
 def test_half_a_character_is_refused_before_there_is_a_report(
-    report_of: Callable[..., RescueReport],
+    report_of: Callable[..., Report],
 ) -> None:
     with pytest.raises(InputError, match="holds half a character"):
         report_of(["a\ud800", "b"])

@@ -11,11 +11,12 @@ import pytest
 from everyclass.artifacts import ClassCounts
 from everyclass.errors import InputError
 from everyclass.metrics import evaluate
-from everyclass.reporting import RescueReport, recall_rows
-from everyclass.reporting.data import bin_rows
+from everyclass.reporting import Report, recall_rows
+from everyclass.reporting.numbers import number_rows
+from everyclass.reporting.rows import bin_rows
 
 
-def test_class_rows_are_sorted_by_training_count(report: RescueReport) -> None:
+def test_class_rows_are_sorted_by_training_count(report: Report) -> None:
     rows = report.class_rows()
     assert [row["class"] for row in rows] == ["truck", "cat", "lynx", "yeti"]
     assert [row["index"] for row in rows] == [1, 0, 3, 2]
@@ -30,7 +31,7 @@ def test_class_rows_are_sorted_by_training_count(report: RescueReport) -> None:
     assert rows[3]["change"] is None
 
 
-def test_who_rose_and_who_paid(report: RescueReport) -> None:
+def test_who_rose_and_who_paid(report: Report) -> None:
     assert [row["class"] for row in report.risers()] == ["lynx", "cat"]
     assert [row["class"] for row in report.risers(1)] == ["lynx"]
     assert [row["class"] for row in report.payers()] == ["truck"]
@@ -49,61 +50,67 @@ def test_of_equal_changes_the_better_tested_class_comes_first() -> None:
     after = evaluate(labels=labels, predicted=[0, 1, 1, 2], class_counts=counts)
     verdict = {"use": "retrained", "reason": "", "decided_on": ""}
     evaluations = {"old": before, "retrained": after}
-    report = RescueReport("", verdict, evaluations, counts, {}, "")
+    report = Report("", verdict, evaluations, counts, {}, "")
     assert [row["index"] for row in report.risers()] == [1, 0]
 
 
-def test_numbers_before_and_after(report: RescueReport) -> None:
-    rows = {row["key"]: row for row in report.number_rows()}
+def test_numbers_before_and_after(report: Report) -> None:
+    rows = {row["key"]: row for row in number_rows(report)}
     assert list(rows) == [
-        "accuracy",
-        "balanced_accuracy",
-        "geometric_mean",
-        "harmonic_mean",
         "lowest_recall",
-        "worst_5",
-        "worst_10",
+        "harmonic_mean",
+        "geometric_mean",
+        "balanced_accuracy",
+        "accuracy",
         "many",
         "medium",
         "few",
     ]
-    old = {key: row["values"]["old"] for key, row in rows.items()}
+    old = {key: row["cells"]["old"]["value"] for key, row in rows.items()}
     assert old["accuracy"] == pytest.approx(11 / 19)
     assert old["balanced_accuracy"] == pytest.approx(1.3 / 3)
     assert old["geometric_mean"] == pytest.approx((0.9 * 0.4 * 0.001) ** (1 / 3))
     assert old["harmonic_mean"] == pytest.approx(3 / (1 / 0.9 + 1 / 0.4 + 1000))
-    assert (old["lowest_recall"], old["worst_5"], old["few"]) == (0, 0, 0)
-    assert rows["accuracy"]["values"]["ensemble"] == pytest.approx(13 / 19)
-    assert rows["lowest_recall"]["values"] == {"old": 0.0, "retrained": 0.6, "ensemble": 0.5}
-    assert rows["lowest_recall"]["classes"]["old"] == ["lynx"]
-    assert rows["lowest_recall"]["classes"]["retrained"] == ["cat", "truck"]
+    assert (old["lowest_recall"], old["few"]) == (0, 0)
+    assert rows["accuracy"]["cells"]["ensemble"]["value"] == pytest.approx(13 / 19)
+    lowest = rows["lowest_recall"]["cells"]
+    assert {n: c["value"] for n, c in lowest.items()} == {
+        "old": 0.0,
+        "retrained": 0.6,
+        "ensemble": 0.5,
+    }
+    assert lowest["old"]["classes"] == ["lynx"]
+    assert lowest["retrained"]["classes"] == ["cat", "truck"]
     floored = {"old": True, "retrained": False, "ensemble": False}
-    assert rows["harmonic_mean"]["floored"] == floored
-    assert not any(rows["accuracy"]["floored"].values())
+    assert {n: c["floored"] for n, c in rows["harmonic_mean"]["cells"].items()} == floored
+    assert not any(c["floored"] for c in rows["accuracy"]["cells"].values())
+    limits = report.evaluations["old"].intervals
+    assert limits is not None
+    assert lowest["old"]["interval"] == limits["lowest_recall"]
+    assert rows["few"]["cells"]["old"]["interval"] == limits["groups"]["paper"]["few"]
+    assert lowest["ensemble"]["difference"] == 0.5
+    assert lowest["ensemble"]["difference_interval"] is None  # single images are not known
 
 
 def test_groups_are_left_out_where_there_is_one_and_calibration_where_it_is_unknown(
-    report_of: Callable[..., RescueReport],
+    report_of: Callable[..., Report],
 ) -> None:
     report = report_of(["a", "b"], class_counts=ClassCounts([500, 500], names=("a", "b")))
-    keys = [row["key"] for row in report.number_rows()]
+    keys = [row["key"] for row in number_rows(report)]
     assert "many" not in keys
     assert "calibration_error" not in keys
     scored = evaluate(labels=[0, 1], probs=[[0.9, 0.1], [0.8, 0.2]])
     report = replace(report, evaluations=dict.fromkeys(("old", "ensemble"), scored))
-    assert report.number_rows()[-1]["key"] == "calibration_error"
+    assert number_rows(report)[-2]["key"] == "calibration_error"
 
 
-def test_what_stays_open(report: RescueReport) -> None:
+def test_what_stays_open(report: Report) -> None:
     assert report.never_predicted() == {"old": ["lynx"], "retrained": [], "ensemble": []}
     assert report.zeros() == {"old": 1, "retrained": 0, "ensemble": 0}
     assert report.untestable() == ["yeti"]
-    images, margin = report.certainty()
-    assert images == 5
-    assert margin == pytest.approx(1.96 / (2 * np.sqrt(5 + 1.96**2)))
 
 
-def test_settings_become_two_columns(report: RescueReport) -> None:
+def test_settings_become_two_columns(report: Report) -> None:
     assert report.setting_rows() == [
         ("seed", "0"),
         ("retraining.objective", "gml"),
@@ -125,21 +132,21 @@ def test_settings_become_two_columns(report: RescueReport) -> None:
     ],
 )
 def test_the_recommended_classifier_is_shown_or_else_what_was_tried(
-    report: RescueReport, use: str, evaluated: tuple[str, ...], shown: str | None
+    report: Report, use: str, evaluated: tuple[str, ...], shown: str | None
 ) -> None:
     evaluations = {name: report.evaluations[name] for name in evaluated}
     verdict = {**report.verdict, "use": use}
     assert replace(report, verdict=verdict, evaluations=evaluations).shown == shown
 
 
-def test_without_evaluations_the_classes_are_still_listed(report: RescueReport) -> None:
+def test_without_evaluations_the_classes_are_still_listed(report: Report) -> None:
     rows = replace(report, evaluations={}).class_rows()
     assert [row["class"] for row in rows] == ["truck", "cat", "lynx", "yeti"]
     assert {row["recall_new"] for row in rows} == {None}
     assert {row["support"] for row in rows} == {None}
 
 
-def test_what_does_not_fit_together_is_refused(report: RescueReport) -> None:
+def test_what_does_not_fit_together_is_refused(report: Report) -> None:
     old = report.evaluations["old"]
     with pytest.raises(InputError, match="must be one of old, retrained, ensemble; got 'new'"):
         replace(report, verdict={**report.verdict, "use": "new"})
@@ -175,7 +182,7 @@ def test_names_become_printable_and_stay_distinct() -> None:
 
 
 def test_bins_hold_every_class_once_and_never_mix_groups(
-    report_of: Callable[..., RescueReport],
+    report_of: Callable[..., Report],
 ) -> None:
     rows = report_of([f"class {c}" for c in range(1000)]).class_rows()
     bins = bin_rows(rows, bins=60)

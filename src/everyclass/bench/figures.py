@@ -1,4 +1,4 @@
-"""The paper's figures from stored predictions: as text, as a picture."""
+"""Figures from stored predictions: as text, as a picture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from everyclass.artifacts import atomic_write
+from everyclass.bench.frontier import frontier_chart, frontier_text
 from everyclass.bench.results import DEFAULT_RESULTS, Result, load_results
-from everyclass.bench.show import percent
+from everyclass.bench.show import percent, table_rows
 from everyclass.bench.tables import Table
 from everyclass.errors import InputError
 
@@ -21,13 +22,15 @@ __all__ = ["figure_chart", "figure_text", "save_figure"]
 
 
 def figure_text(table: Table, rows: list[dict[str, Any]], results: Path = DEFAULT_RESULTS) -> str:
-    """Per-class recall of each row in percent, classes in order of their training images.
+    """What a figure draws: recall class by class, most training images first, or the frontier.
 
     Args:
         table: a figure.
         rows: of :func:`everyclass.bench.table_rows`.
         results: folder with stored results.
     """
+    if table.figure == "frontier":
+        return frontier_text(table, rows)
     stored = _stored(table, results)
     if not stored:
         return f"{table.title}\n\nNo results yet: everyclass bench run {table.name}"
@@ -47,11 +50,13 @@ def figure_text(table: Table, rows: list[dict[str, Any]], results: Path = DEFAUL
 
 
 def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.TopLevelMixin:
-    """Draw the figure: two classifiers over each other, or each under the other.
+    """Draw the figure: two classifiers over each other, each under the other, or the frontier.
 
     Raises:
         InputError: a row of a pair, or every row, has no result.
     """
+    if table.figure == "frontier":
+        return frontier_chart(table, table_rows(table, results))
     stored = _stored(table, results)
     if table.figure == "pair":
         stored = {row.method: stored[row.method] for row in table.rows[:2] if row.method in stored}
@@ -59,7 +64,7 @@ def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.TopLevelM
         raise InputError(
             f"{table.name} has no results to draw; make them: everyclass bench run {table.name}"
         )
-    from everyclass.reporting import RescueReport, recall_chart, recalls_chart
+    from everyclass.reporting import recall_chart, recall_rows, recalls_chart
 
     first = {method: runs[0] for method, runs in stored.items()}
     counts = next(iter(first.values())).class_counts
@@ -67,15 +72,8 @@ def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.TopLevelM
         recalls = {method: run.evaluation.per_class_recall for method, run in first.items()}
         return recalls_chart(recalls, counts)
     (old, before), (new, after) = first.items()
-    report = RescueReport(
-        title=table.title,
-        verdict={"use": "retrained", "reason": "", "decided_on": ""},
-        evaluations={"old": before.evaluation, "retrained": after.evaluation},
-        class_counts=counts,
-        settings={},
-        created="",
-    )
-    return recall_chart(report.class_rows(), old=old, new=new, width=900)
+    rows = recall_rows(before.evaluation, after.evaluation, counts)
+    return recall_chart(rows, old=old, new=new, width=900)
 
 
 def save_figure(table: Table, path: str | Path, results: Path = DEFAULT_RESULTS) -> None:

@@ -31,7 +31,9 @@ def table_rows(table: Table, results: Path = DEFAULT_RESULTS) -> list[dict[str, 
     Returns:
         One dict per row with ``method``, ``n``, the four numbers as fractions (None without
         runs), each with its standard deviation over the runs as ``<number>_sd`` (None below two
-        runs), and ``paper`` with the same four keys (None where the paper gives none).
+        runs), ``paper`` with the same four keys (None where the paper gives none), and
+        ``intervals`` with them too: the 95 % interval of a single run that its test images allow,
+        limits averaged over the runs (None without runs).
 
     Raises:
         InputError: a stored result does not fit its row.
@@ -52,9 +54,14 @@ def _row(row: Row, table: Table, results: Path) -> dict[str, Any]:
         **means,
         **spreads,
         "paper": {name: row.paper.get(name) for name in NUMBERS},
+        "intervals": {name: _mean_limits(evaluations, name) for name in NUMBERS},
         "extra": row.extra,
         "zeros_replaced": sum(e.zeros_replaced for e in evaluations),
-        **({"per_class_recall": _mean_recall(evaluations)} if table.figure else {}),
+        **(
+            {"per_class_recall": _mean_recall(evaluations)}
+            if table.figure in ("pair", "each")
+            else {}
+        ),
     }
 
 
@@ -62,8 +69,16 @@ def _mean_recall(evaluations: list[Evaluation]) -> npt.NDArray[np.float64] | Non
     return np.mean([e.per_class_recall for e in evaluations], axis=0) if evaluations else None
 
 
+def _mean_limits(evaluations: list[Evaluation], name: str) -> list[float] | None:
+    limits = [(e.intervals or {})[name] for e in evaluations]
+    return np.mean(limits, axis=0).tolist() if limits else None
+
+
 def table_text(table: Table, rows: list[dict[str, Any]], style: TableStyle = "text") -> str:
-    """Rows as a table in percent: ours (± standard deviation), the paper's, the difference.
+    """Rows as a table in percent: ours, the paper's, the difference.
+
+    Beside ours stands the standard deviation over the runs, or in brackets the interval of the only
+    run.
 
     Args:
         table: which one.
@@ -75,6 +90,8 @@ def table_text(table: Table, rows: list[dict[str, Any]], style: TableStyle = "te
     notes = []
     if any(row["zeros_replaced"] for row in rows):
         notes = ["* a recall of zero counts as 0.001 in these means"]
+    if any(row["n"] == 1 for row in rows):
+        notes.append("[ ] 95 % interval of the only run, from its test images")
     if style == "markdown":
         lines = [f"**{table.title}**", "", _piped(heads), _piped(["---"] + ["--:"] * 13)]
         return "\n".join([*lines, *map(_piped, body), *[f"\n{note}" for note in notes]])
@@ -109,11 +126,15 @@ def _cells(row: dict[str, Any]) -> list[str]:
         cells += [
             percent(ours)
             + ("*" if floored else "")
-            + ("" if spread is None else f" ± {100 * spread:.2f}"),
+            + (_range(row["intervals"][name]) if spread is None else f" ± {100 * spread:.2f}"),
             percent(paper),
             f"{100 * (ours - paper):+.2f}" if both else "–",
         ]
     return cells
+
+
+def _range(limits: list[float] | None) -> str:
+    return "" if limits is None else f" [{100 * limits[0]:.1f}–{100 * limits[1]:.1f}]"
 
 
 def _piped(cells: list[str]) -> str:

@@ -62,8 +62,9 @@ class Table:
         data: the data configuration, see ``DataConfig``.
         rows: in the paper's order, then ours.
         split: fingerprint of the training images, or None where any will do.
-        figure: how the paper draws recall class by class instead of giving means: the first two
-            rows over each other ("pair"), or each row by itself ("each"); None for a table.
+        figure: what is drawn: recall class by class as in the paper, the first two rows over each
+            other ("pair") or each row by itself ("each"); or the means of all rows against each
+            other ("frontier"); None for a table.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Table:
     data: dict[str, Any]
     rows: tuple[Row, ...]
     split: str | None = None
-    figure: Literal["pair", "each"] | None = None
+    figure: Literal["pair", "each", "frontier"] | None = None
 
 
 def table_names() -> list[str]:
@@ -96,8 +97,13 @@ def load_table(name: str) -> Table:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(f"There is no table {name!r}; there are {', '.join(table_names())}.{hint}")
     values, made = _read(name), _read(_RESULTS)
-    rows = tuple(Row(**row, **made.get(row["result"], {})) for row in values.pop("rows"))
-    return Table(name=name, rows=rows, **values)
+    rows = {
+        row["result"]: Row(**row, **made.get(row["result"], {})) for row in values.pop("rows", ())
+    }
+    for other in values.pop("rows_of", ()):
+        for row in load_table(other).rows:
+            rows.setdefault(row.result, row)
+    return Table(name=name, rows=tuple(rows.values()), **values)
 
 
 def _read(name: str) -> dict[str, Any]:

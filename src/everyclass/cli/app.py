@@ -19,6 +19,7 @@ from everyclass.cli import (
     methods,
     plan,
     pretrain,
+    report,
     rescue,
     split,
     zoo,
@@ -59,6 +60,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("diagnose")(diagnose.diagnose)
 app.command("export")(export.export)
+app.command("report")(report.report)
 app.command("plan")(plan.plan)
 app.command("split")(split.split)
 app.command("pretrain")(pretrain.pretrain)

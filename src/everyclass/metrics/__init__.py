@@ -30,7 +30,7 @@ from everyclass.metrics.recall import (
 )
 from everyclass.metrics.scores import log_probabilities
 from everyclass.metrics.state import EvaluationState
-from everyclass.metrics.state_files import check_replaceable
+from everyclass.metrics.state_files import check_replaceable, holds_state
 from everyclass.metrics.suspects import Certainty, certainty_of
 from everyclass.metrics.uncertainty import recall_uncertainty
 
@@ -54,6 +54,7 @@ __all__ = [
     "gate",
     "geometric_mean",
     "harmonic_mean",
+    "holds_state",
     "images_to_decide",
     "judge_gates",
     "log_probabilities",

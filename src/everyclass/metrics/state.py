@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from everyclass.artifacts import (
     LOGITS_ARE_PROBS,
@@ -240,6 +241,13 @@ class EvaluationState:
         pairs = self._confusions.pairs()
         order = np.lexsort((pairs[1], pairs[0], -pairs[2]))[:most]
         return [tuple(pair) for pair in pairs[:, order].T.tolist()]
+
+    def reliability(self) -> npt.NDArray[np.float64] | None:
+        """(15, 3) per bin of the top class's probability: images, summed probability, images right.
+
+        None without scores.
+        """
+        return None if self._scores is None else self._scores.confidence.copy()
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` of a few numbers per class and confused pair; replaces only its like.

@@ -1,18 +1,36 @@
-"""From evaluations to one HTML file, to the paper's figures, and to what gates print."""
+"""From evaluations to one HTML file or a comment, to the paper's figures, and what gates print."""
 
+from everyclass.reporting.building import Format, report, report_of, write_as
 from everyclass.reporting.charts import recall_chart, recalls_chart
-from everyclass.reporting.data import RescueReport, recall_rows
+from everyclass.reporting.data import Report
+from everyclass.reporting.from_files import named_files, report_of_files
 from everyclass.reporting.gates import gate_table, github_annotations, junit_xml
 from everyclass.reporting.html import render_report, write_report
+from everyclass.reporting.judged import Judged
+from everyclass.reporting.markdown import render_comment, write_comment
+from everyclass.reporting.pareto import pareto_chart
+from everyclass.reporting.rows import recall_rows
+from everyclass.reporting.thumbnails import pictures_of
 
 __all__ = [
-    "RescueReport",
+    "Format",
+    "Judged",
+    "Report",
     "gate_table",
     "github_annotations",
     "junit_xml",
+    "named_files",
+    "pareto_chart",
+    "pictures_of",
     "recall_chart",
     "recall_rows",
     "recalls_chart",
+    "render_comment",
     "render_report",
+    "report",
+    "report_of",
+    "report_of_files",
+    "write_as",
+    "write_comment",
     "write_report",
 ]

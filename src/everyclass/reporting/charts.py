@@ -14,12 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts
-from everyclass.reporting.data import ClassRow, bin_rows
+from everyclass.reporting.rows import ClassRow, bin_rows
 
 if TYPE_CHECKING:
     import altair as alt
 
-__all__ = ["MOST_BARS", "change_chart", "counts_chart", "recall_chart", "recalls_chart"]
+__all__ = [
+    "GROUP_COLOURS",
+    "MOST_BARS",
+    "OLD_COLOUR",
+    "TEXT_COLOUR",
+    "Width",
+    "counts_chart",
+    "recall_chart",
+    "recalls_chart",
+    "styled",
+]
 
 MOST_BARS = 200
 MOST_NAMES = 30
@@ -49,7 +59,7 @@ def recall_chart(
     reaches down to the mean of their worst tenth.
 
     Args:
-        rows: all classes, as :meth:`RescueReport.class_rows` gives them.
+        rows: all classes, as :meth:`Report.class_rows` gives them.
         old: what the classifier before is called.
         new: what the classifier after is called.
         width: pixels, or "container" on a page; give pixels to save a picture.
@@ -66,7 +76,7 @@ def recall_chart(
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     shown = alt.Legend(title=None) if legend else None
     layers = _recall_bars if len(rows) <= MOST_BARS else _recall_lines
-    return _styled(
+    return styled(
         layers(
             rows,
             old,
@@ -135,7 +145,7 @@ def recalls_chart(
     chart: alt.FacetChart = bars.facet(
         row=alt.Row("classifier:N", sort=list(recalls), header=header), spacing=6
     )
-    return _styled(chart)
+    return styled(chart)
 
 
 def _recall_bars(
@@ -143,7 +153,9 @@ def _recall_bars(
 ) -> alt.LayerChart:
     import altair as alt
 
-    values = [{**row, "points": _points(row), "series": f"{new}: {row['group']}"} for row in rows]
+    values = [
+        {**_plain(row), "points": _points(row), "series": f"{new}: {row['group']}"} for row in rows
+    ]
     base = alt.Chart(alt.InlineData(values=values)).encode(x=_class_axis(rows))
     narrow = alt.RelativeBandSize(band=0.5)
     return alt.LayerChart(
@@ -179,79 +191,24 @@ def _recall_lines(
     )
 
 
-def change_chart(
-    rows: Sequence[ClassRow],
-    *,
-    old: str = "old",
-    new: str = "new",
-    width: Width = "container",
-    row_height: int = 24,
-) -> alt.LayerChart:
-    """Draw from where to where the recall of each row goes, in the order of the rows.
-
-    Args:
-        rows: a few dozen classes at most, such as the risers or the payers.
-        old: what the classifier before is called.
-        new: what the classifier after is called.
-        width: pixels, or "container" on a page.
-        row_height: pixels per class.
-    """
-    import altair as alt
-
-    values = [
-        {
-            **row,
-            "points": _points(row),
-            "right": max(row["recall_old"] or 0, row["recall_new"] or 0),
-        }
-        for row in rows
-    ]
-    names = alt.Axis(title=None, labelLimit=130, labelPadding=8, domain=False, ticks=False)
-    percent = alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1], labelFlush=False)
-    room = alt.Scale(domain=[0, 1.15])  # for the numbers to the right of the points
-    x = alt.X("recall_old:Q", title="recall", axis=percent, scale=room)
-    base = alt.Chart(alt.InlineData(values=values)).encode(
-        y=alt.Y("class:N", sort=None, axis=names), tooltip=_class_tooltip(old, new)
-    )
-    colour = _group_colour()
-    return _styled(
-        alt.LayerChart(
-            layer=[
-                base.mark_bar(height=4, opacity=0.45).encode(x=x, x2="recall_new:Q", color=colour),
-                base.mark_point(size=45, opacity=1, filled=True, color=OLD_COLOUR).encode(x=x),
-                base.mark_point(size=70, opacity=1, filled=True).encode(
-                    x="recall_new:Q", color=colour
-                ),
-                base.mark_text(align="left", dx=9, color=TEXT_COLOUR).encode(
-                    x="right:Q", text=alt.Text("points:Q", format="+.1f")
-                ),
-            ]
-        ).properties(
-            width=width,
-            height=row_height * len(rows),
-            description=f"Recall of single classes, from the {old} to the {new} classifier.",
-        )
-    )
-
-
 def counts_chart(
     rows: Sequence[ClassRow], *, width: Width = "container", height: int = 180
 ) -> alt.LayerChart:
     """Draw training images per class, most first; on a logarithmic axis where they differ much.
 
     Args:
-        rows: all classes, as :meth:`RescueReport.class_rows` gives them.
+        rows: all classes, as :meth:`Report.class_rows` gives them.
         width: pixels, or "container" on a page.
         height: pixels.
     """
     import altair as alt
 
     rows = _most_first(rows)
-    counts = [row["training_count"] for row in rows]
+    counts = [row["training_count"] or 0 for row in rows]
     uneven = max(counts) > 20 * max(1, min(counts))
     floor = FLOOR_ON_LOG if uneven else 0
     if len(rows) <= MOST_BARS:
-        values = [{**row, "images": max(row["training_count"], floor)} for row in rows]
+        values = [{**_plain(row), "images": max(row["training_count"] or 0, floor)} for row in rows]
         base = alt.Chart(alt.InlineData(values=values)).encode(x=_class_axis(rows))
         title, tooltip = "training images", _class_tooltip("", "")[:3]
     else:
@@ -265,7 +222,7 @@ def counts_chart(
     if uneven:
         axis.values = [10**power for power in range(len(str(max(counts))))]
     y = alt.Y("images:Q", title=title, scale=scale, axis=axis)
-    return _styled(
+    return styled(
         alt.LayerChart(
             layer=[
                 base.mark_bar().encode(y=y, y2=alt.Y2Datum(floor), color=_group_colour()),
@@ -279,12 +236,17 @@ def counts_chart(
     )
 
 
+def _plain(row: ClassRow) -> dict[str, Any]:
+    """What the chart shows of a row."""
+    return {key: value for key, value in row.items() if not key.startswith("interval")}
+
+
 def _points(row: ClassRow) -> float | None:
     return None if row["change"] is None else 100 * row["change"]
 
 
 def _most_first(rows: Sequence[ClassRow]) -> list[ClassRow]:
-    return sorted(rows, key=lambda row: -row["training_count"])
+    return sorted(rows, key=lambda row: -(row["training_count"] or 0))
 
 
 def _bin_values(rows: Sequence[ClassRow]) -> list[dict[str, Any]]:
@@ -334,7 +296,7 @@ def _rank_axis(field: str, rows: Sequence[ClassRow]) -> alt.X:
 
 
 def _order_of(rows: Sequence[ClassRow]) -> str:
-    most, fewest = rows[0]["training_count"], rows[-1]["training_count"]
+    most, fewest = rows[0]["training_count"] or 0, rows[-1]["training_count"] or 0
     if most == fewest:
         return f"{len(rows):,} classes of {most:,} training images each"
     return f"{len(rows):,} classes, from {most:,} training images down to {fewest:,}"
@@ -378,7 +340,8 @@ def _bin_tooltip(old: str, new: str) -> list[alt.Tooltip]:
     ]
 
 
-def _styled(chart: _Chart) -> _Chart:
+def styled(chart: _Chart) -> _Chart:
+    """Quiet axes in colours that a page can restyle."""
     quiet: dict[str, Any] = {"labelColor": TEXT_COLOUR, "titleColor": TEXT_COLOUR}
     styled: _Chart = (
         chart.configure(font="system-ui, sans-serif")

@@ -1,71 +1,25 @@
-"""What the report says, as plain values: derived here, drawn in ``charts``, put on a page in
-``html``.
+"""What the report says, as plain values: worded in ``words``, drawn in ``charts``, put on a page
+in ``html``.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import ClassCounts, Evaluation
+from everyclass.artifacts import ClassCounts, Comparison, Diagnosis, Evaluation
 from everyclass.errors import InputError
+from everyclass.reporting.rows import ClassRow, class_names, recall_rows
+from everyclass.reporting.thumbnails import Example
 
-__all__ = ["BinRow", "ClassRow", "Classifier", "Effect", "NumberRow", "RescueReport", "bin_rows"]
+__all__ = ["Classifier", "Effect", "Report"]
 
 Classifier = Literal["old", "retrained", "ensemble"]
-
-# "class" is a keyword, hence the functional form.
-ClassRow = TypedDict(
-    "ClassRow",
-    {
-        "class": str,
-        "index": int,
-        "group": str,
-        "training_count": int,
-        "support": int | None,
-        "recall_old": float | None,
-        "recall_new": float | None,
-        "change": float | None,
-    },
-)
-ClassRow.__doc__ = "One class: fractions, and None where a class has no test image."
-
-
-class BinRow(TypedDict):
-    """Neighbouring classes of one group, ``start`` to ``stop`` in the order of the rows.
-
-    ``mean`` is over all of them, ``worst`` over the worst tenth; ``lowest`` is one class.
-    """
-
-    start: int
-    stop: int
-    middle: float
-    group: str
-    most_images: int
-    fewest_images: int
-    mean_images: float
-    mean_old: float | None
-    mean_new: float | None
-    worst_old: float | None
-    worst_new: float | None
-    lowest_class: str | None
-    lowest_new: float | None
-
-
-class NumberRow(TypedDict):
-    """One number of every classifier that was evaluated."""
-
-    key: str
-    values: dict[str, float | None]
-    floored: dict[str, bool]
-    classes: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -76,34 +30,35 @@ class Effect:
         classes: how many there are.
         mean_change: their mean change of recall, a signed fraction; 0 if there are none.
         largest: the class that moves most, or None.
+        certain: how many of them move more than chance would, or None where that was not tested.
     """
 
     classes: int
     mean_change: float
     largest: ClassRow | None
-
-
-# Control characters, and those that turn the writing direction of what follows.
-_UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)), " ") | dict.fromkeys(
-    (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-)
-_SUMMARY = ("accuracy", "balanced_accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
-_WORST = ("5", "10")
-_GROUPS = ("many", "medium", "few")
+    certain: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class RescueReport:
-    """Everything that a report of a rescue shows.
+class Report:
+    """Everything that a report shows: of a rescue, or of any classifiers on the same images.
 
     Attributes:
-        title: what was rescued.
-        verdict: ``use`` ("old", "retrained" or "ensemble"), ``reason`` (a sentence) and
-            ``decided_on`` (the data that it was decided on).
-        evaluations: by classifier; "old" and at least one other, or empty without test data.
-        class_counts: training images per class, with the classes' names.
+        title: what was judged.
+        verdict: of a rescue: ``use`` ("old", "retrained" or "ensemble"), ``reason`` (a sentence)
+            and ``decided_on`` (the data that it was decided on). None for any other classifiers.
+        evaluations: by what the classifier is called. The first is the one that the others are
+            compared with. Of a rescue: "old" and at least one other, or empty without test data.
+        class_counts: training images per class, with the classes' names, where known.
         settings: how the run was made; may be nested.
         created: when, in ISO form.
+        show: the classifier that is set against the first; see :attr:`shown`.
+        comparisons: of the first with others, by their names, where single images are known.
+        pairs: by classifier: (true class, predicted class, images), most frequent first.
+        reliability: by classifier: (15, 3), see :meth:`EvaluationState.reliability`.
+        examples: of the worst classes by index: images that :attr:`judged` gets wrong.
+        diagnosis: why the worst classes of :attr:`judged` fail, where that was looked into.
+        candidates: what a rescue compared, with numbers on the images that decided.
 
     Raises:
         InputError: an unknown classifier, evaluations on different test data or classes, or a
@@ -112,28 +67,42 @@ class RescueReport:
     Example:
         >>> counts = ClassCounts([90, 9], names=("cat", "lynx"))
         >>> verdict = {"use": "old", "reason": "Nothing is gained.", "decided_on": "validation"}
-        >>> RescueReport("Cats", verdict, {}, counts, {"seed": 0}, "2026-11-23T18:00:00").shown
+        >>> Report("Cats", verdict, {}, counts, {"seed": 0}, "2026-11-23T18:00:00").shown
     """
 
     title: str
-    verdict: dict[str, str]
-    evaluations: dict[str, Evaluation]
-    class_counts: ClassCounts
-    settings: dict[str, Any]
+    verdict: Mapping[str, str] | None
+    evaluations: Mapping[str, Evaluation]
+    class_counts: ClassCounts | None
+    settings: Mapping[str, Any]
     created: str
+    show: str | None = None
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    pairs: Mapping[str, Sequence[tuple[int, int, int]]] = field(default_factory=dict)
+    reliability: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    examples: Mapping[int, Sequence[Example]] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
+    candidates: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
+        if self.verdict is not None:
+            self._check_verdict(self.verdict)
+        elif not self.evaluations:
+            raise InputError("A report needs at least one evaluation.")
+        if self.show is not None and self.show not in self.evaluations:
+            raise InputError(f"{self.show!r} is to be shown and was not evaluated.")
+        self._check_classes()
+
+    def _check_verdict(self, verdict: Mapping[str, str]) -> None:
         known = get_args(Classifier)
-        use = self.verdict.get("use", "nothing")
+        use = verdict.get("use", "nothing")
         if use not in known:
             raise InputError(f"verdict['use'] must be one of {', '.join(known)}; got {use!r}.")
         for key in ("reason", "decided_on"):
-            if key not in self.verdict:
+            if key not in verdict:
                 raise InputError(f"verdict has no {key!r}; it is printed under the verdict.")
-        if self.evaluations:
-            self._check_evaluations(known, use)
-
-    def _check_evaluations(self, known: Sequence[str], use: str) -> None:
+        if not self.evaluations:
+            return
         unknown = [key for key in self.evaluations if key not in known]
         if unknown:
             raise InputError(
@@ -146,235 +115,152 @@ class RescueReport:
             )
         if use not in self.evaluations:
             raise InputError(f"The verdict is to use {use!r}, which was not evaluated.")
-        support = self.evaluations["old"].support
+
+    def _check_classes(self) -> None:
+        first = self.baseline
         for key, evaluation in self.evaluations.items():
-            if evaluation.num_classes != self.class_counts.num_classes:
+            counts = self.class_counts
+            if counts is not None and evaluation.num_classes != counts.num_classes:
                 raise InputError(
                     f"The evaluation of {key!r} has {evaluation.num_classes} classes and "
-                    f"class_counts has {self.class_counts.num_classes}."
+                    f"class_counts has {counts.num_classes}."
                 )
-            if not np.array_equal(evaluation.support, support):
+            if first and not np.array_equal(evaluation.support, self.evaluations[first].support):
                 raise InputError(
-                    f"{key!r} and 'old' were evaluated on different test data: their images per "
-                    "class differ; evaluate both on the same."
+                    f"{key!r} and {first!r} were evaluated on different test data: their images "
+                    "per class differ; evaluate both on the same."
                 )
+
+    @property
+    def is_rescue(self) -> bool:
+        """Whether the classifiers are those of a rescue, and a verdict was given."""
+        return self.verdict is not None
 
     @property
     def classifiers(self) -> list[str]:
-        """The classifiers that were evaluated, in the order old, retrained, ensemble."""
-        return [key for key in get_args(Classifier) if key in self.evaluations]
+        """The classifiers that were evaluated; of a rescue in the order old, retrained, ensemble."""
+        if self.is_rescue:
+            return [key for key in get_args(Classifier) if key in self.evaluations]
+        return list(self.evaluations)
+
+    @property
+    def baseline(self) -> str | None:
+        """The classifier that the others are compared with."""
+        return next(iter(self.classifiers), None)
+
+    @property
+    def others(self) -> list[str]:
+        """The classifiers that are compared with the first."""
+        return self.classifiers[1:]
 
     @property
     def shown(self) -> str | None:
-        """The new classifier that is set against the old one: the recommended one.
+        """The classifier that is set against the first one, or None where there is no other.
 
-        Where the verdict is to keep the old one: what was tried, the ensemble before the retrained
-        classifier. None without evaluations.
+        Of a rescue the recommended one; where the verdict is to keep the old one, what was tried,
+        the ensemble before the retrained classifier. Else ``show``, or the other with the highest
+        harmonic mean of recall.
         """
-        if not self.evaluations:
+        if not self.others:
             return None
-        if self.verdict["use"] != "old":
-            return self.verdict["use"]
-        return self.classifiers[-1]
+        if self.show is not None and self.show != self.baseline:
+            return self.show
+        if self.verdict is None:
+            return max(self.others, key=lambda name: self.evaluations[name].harmonic_mean)
+        return self.classifiers[-1] if self.verdict["use"] == "old" else self.verdict["use"]
+
+    @property
+    def judged(self) -> str | None:
+        """The classifier whose worst classes are looked at: the one that is to be used."""
+        if self.verdict is not None and self.verdict["use"] == "old":
+            return self.baseline
+        return self.shown or self.baseline
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """What each class is called on the page."""
-        return _names(self.class_counts)
+        known = next(iter(self.evaluations.values()), None)
+        if self.class_counts is not None and self.class_counts.names is not None:
+            given: tuple[str, ...] | None = self.class_counts.names
+        else:
+            given = None if known is None else known.class_names
+        number = self.class_counts.num_classes if self.class_counts else known.num_classes  # type: ignore[union-attr]
+        return class_names(given, number)
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.names)
+
+    @functools.cached_property
+    def groups(self) -> npt.NDArray[np.str_] | None:
+        """(C,) many, medium or few, by the paper's rule; None where all are in one, or unknown."""
+        if self.class_counts is None:
+            return None
+        groups = self.class_counts.groups("paper")
+        return groups if len(set(groups.tolist())) > 1 else None
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The paired comparison of the first and the shown classifier, where there is one."""
+        return self.comparisons.get(self.shown or "")
+
+    @functools.cached_property
+    def _rows(self) -> list[ClassRow]:
+        old, new = self.evaluations.get(self.baseline or ""), self.evaluations.get(self.shown or "")
+        return recall_rows(old, new, self.class_counts, self.names)
 
     def class_rows(self) -> list[ClassRow]:
-        """Every class, most training images first: recall of the old and the shown classifier."""
-        new = self.evaluations[self.shown] if self.shown else None
-        return recall_rows(self.evaluations.get("old"), new, self.class_counts)
+        """Every class, most training images first: recall of the first and the shown classifier."""
+        return list(self._rows)
 
     def risers(self, most: int | None = None) -> list[ClassRow]:
         """Classes whose recall rose, largest gain first; of equal ones, most test images first."""
-        rows = [row for row in self.class_rows() if (row["change"] or 0) > 0]
+        rows = [row for row in self._rows if (row["change"] or 0) > 0]
         return sorted(rows, key=lambda row: (-(row["change"] or 0), -(row["support"] or 0)))[:most]
 
     def payers(self, most: int | None = None) -> list[ClassRow]:
         """Classes whose recall fell, largest loss first; of equal ones, most test images first."""
-        rows = [row for row in self.class_rows() if (row["change"] or 0) < 0]
+        rows = [row for row in self._rows if (row["change"] or 0) < 0]
         return sorted(rows, key=lambda row: (row["change"] or 0, -(row["support"] or 0)))[:most]
 
     def gain(self) -> Effect:
         """What the shown classifier gives to the classes that rise."""
-        return _effect(self.risers())
+        found = self.comparison
+        return _effect(self.risers(), None if found is None else len(found.rose))
 
     def cost(self) -> Effect:
         """What the shown classifier takes from the classes that pay."""
-        return _effect(self.payers())
+        found = self.comparison
+        return _effect(self.payers(), None if found is None else len(found.paid))
 
-    def number_rows(self) -> list[NumberRow]:
-        """Before and after: the headline numbers, the worst classes, the groups, calibration."""
-        if not self.evaluations:
-            return []
-        rows = [
-            self._number(key, {n: getattr(e, key) for n, e in self._each()}) for key in _SUMMARY
-        ]
-        for percent in _WORST:
-            values = {name: e.worst[percent] for name, e in self._each()}
-            rows.append(self._number(f"worst_{percent}", values))
-        groups = self.class_counts.groups("paper")
-        for group in _GROUPS if len(set(groups)) > 1 else ():
-            means = {name: _mean_recall(e, groups == group) for name, e in self._each()}
-            if means["old"] is not None:
-                rows.append(self._number(group, means))
-        errors = {name: e.calibration_error for name, e in self._each()}
-        if all(error is not None for error in errors.values()):
-            rows.append(self._number("calibration_error", errors))
-        return rows
-
-    def _each(self) -> Iterator[tuple[str, Evaluation]]:
+    def each(self) -> Iterator[tuple[str, Evaluation]]:
+        """Every classifier with its evaluation, in their order."""
         return ((name, self.evaluations[name]) for name in self.classifiers)
-
-    def _number(self, key: str, values: Mapping[str, float | None]) -> NumberRow:
-        floored = key in ("geometric_mean", "harmonic_mean")
-        return {
-            "key": key,
-            "values": dict(values),
-            "floored": {name: floored and e.zeros_replaced > 0 for name, e in self._each()},
-            "classes": {
-                name: [self.names[c] for c in e.lowest_classes] if key == "lowest_recall" else []
-                for name, e in self._each()
-            },
-        }
 
     def never_predicted(self) -> dict[str, list[str]]:
         """Names of the scored classes that no test image was given to, by classifier."""
-        return {name: [self.names[c] for c in e.never_predicted] for name, e in self._each()}
+        return {name: [self.names[c] for c in e.never_predicted] for name, e in self.each()}
 
     def zeros(self) -> dict[str, int]:
         """How many classes have a recall of zero, by classifier."""
-        return {name: e.zeros_replaced for name, e in self._each()}
+        return {name: e.zeros_replaced for name, e in self.each()}
 
     def untestable(self) -> list[str]:
         """Names of the classes without a test image."""
-        old = self.evaluations.get("old")
-        return [] if old is None else [self.names[c] for c in old.untestable]
-
-    def certainty(self) -> tuple[int, float]:
-        """Test images of the median class, and how far off a recall from so many may be.
-
-        The second is the largest half-width of Wilson's 95 % interval, a fraction.
-        """
-        support = self.evaluations["old"].support
-        images = int(np.median(support[support > 0]))
-        z = 1.96
-        return images, z / (2 * math.sqrt(images + z * z))
+        first = self.evaluations.get(self.baseline or "")
+        return [] if first is None else [self.names[c] for c in first.untestable]
 
     def setting_rows(self) -> list[tuple[str, str]]:
         """How the run was made: names of nested settings joined by dots, values as text."""
         return list(_flat(self.settings))
 
 
-def recall_rows(
-    old: Evaluation | None, new: Evaluation | None, class_counts: ClassCounts
-) -> list[ClassRow]:
-    """Every class, most training images first, with its recall before and after.
-
-    Args:
-        old, new: on the same test data; None leaves that recall open.
-        class_counts: training images per class, with the classes' names.
-    """
-    counts = class_counts.counts
-    groups, names = class_counts.groups("paper"), _names(class_counts)
-    rows: list[ClassRow] = []
-    for c in np.argsort(-counts, kind="stable").tolist():
-        before, after = _recall(old, c), _recall(new, c)
-        change = None if before is None or after is None else after - before
-        rows.append(
-            {
-                "class": names[c],
-                "index": c,
-                "group": str(groups[c]),
-                "training_count": int(counts[c]),
-                "support": None if old is None else int(old.support[c]),
-                "recall_old": before,
-                "recall_new": after,
-                "change": change,
-            }
-        )
-    return rows
-
-
-def bin_rows(rows: Sequence[ClassRow], bins: int = 60) -> list[BinRow]:
-    """Take neighbouring classes together, about ``bins`` times and never across groups.
-
-    Args:
-        rows: classes, most training images first.
-        bins: how many, roughly; a group that has classes always has one.
-    """
-    size = math.ceil(len(rows) / bins)
-    found: list[BinRow] = []
-    first = 0
-    for group in _GROUPS:
-        members = [row for row in rows if row["group"] == group]
-        parts = math.ceil(len(members) / size)
-        for part in range(parts):  # parts of nearly equal size
-            start, stop = part * len(members) // parts, (part + 1) * len(members) // parts
-            found.append(_bin(members[start:stop], group, first + start))
-        first += len(members)
-    return found
-
-
-def _bin(rows: Sequence[ClassRow], group: str, start: int) -> BinRow:
-    images = [row["training_count"] for row in rows]
-    old = [row["recall_old"] for row in rows if row["recall_old"] is not None]
-    new = [row["recall_new"] for row in rows if row["recall_new"] is not None]
-    lowest = min(
-        (row for row in rows if row["recall_new"] is not None),
-        key=lambda row: row["recall_new"] or 0,
-        default=None,
-    )
-    return {
-        "start": start,
-        "stop": start + len(rows),
-        "middle": start + len(rows) / 2,
-        "group": group,
-        "most_images": max(images),
-        "fewest_images": min(images),
-        "mean_images": float(np.mean(images)),
-        "mean_old": float(np.mean(old)) if old else None,
-        "mean_new": float(np.mean(new)) if new else None,
-        "worst_old": _worst_tenth(old),
-        "worst_new": _worst_tenth(new),
-        "lowest_class": None if lowest is None else lowest["class"],
-        "lowest_new": None if lowest is None else lowest["recall_new"],
-    }
-
-
-def _worst_tenth(recall: Sequence[float]) -> float | None:
-    return float(np.mean(sorted(recall)[: math.ceil(len(recall) / 10)])) if recall else None
-
-
-def _names(class_counts: ClassCounts) -> tuple[str, ...]:
-    """Distinct names in printable characters; ``class 7`` where one is a number or blank."""
-    given = class_counts.names or ("",) * class_counts.num_classes
-    names = [" ".join(name.translate(_UNPRINTABLE).split()) for name in given]
-    names = [
-        f"class {name or c}" if not name.strip("0123456789") else name
-        for c, name in enumerate(names)
-    ]
-    often = Counter(names)
-    return tuple(n if often[n] == 1 else f"{n} (index {c})" for c, n in enumerate(names))
-
-
-def _recall(evaluation: Evaluation | None, index: int) -> float | None:
-    if evaluation is None or np.isnan(evaluation.per_class_recall[index]):
-        return None
-    return float(evaluation.per_class_recall[index])
-
-
-def _mean_recall(evaluation: Evaluation, members: npt.NDArray[np.bool_]) -> float | None:
-    recall = evaluation.per_class_recall[members & (evaluation.support > 0)]
-    return float(recall.mean()) if recall.size else None
-
-
-def _effect(rows: Sequence[ClassRow]) -> Effect:
+def _effect(rows: Sequence[ClassRow], certain: int | None) -> Effect:
     if not rows:
-        return Effect(0, 0.0, None)
-    return Effect(len(rows), float(np.mean([row["change"] for row in rows])), rows[0])
+        return Effect(0, 0.0, None, certain)
+    mean = float(np.mean([row["change"] for row in rows]))
+    return Effect(len(rows), mean, rows[0], certain)
 
 
 def _flat(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:

@@ -1,59 +1,76 @@
-"""One HTML file that shows a rescue, and needs nothing outside itself."""
+"""One HTML file that shows a report, and needs nothing outside itself."""
 
 from __future__ import annotations
 
 import base64
 import functools
 import hashlib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from everyclass.artifacts import atomic_write
-from everyclass.reporting.charts import (
-    MOST_BARS,
-    change_chart,
-    counts_chart,
-    recall_chart,
-)
-from everyclass.reporting.data import ClassRow, RescueReport
+from everyclass.reporting import formats
+from everyclass.reporting.calibration import reliability_chart, reliability_rows
+from everyclass.reporting.cards import worst_cards
+from everyclass.reporting.charts import MOST_BARS, counts_chart
+from everyclass.reporting.confused import pair_rows
+from everyclass.reporting.data import Report
+from everyclass.reporting.explorer import bars_chart, class_columns, lines_chart
+from everyclass.reporting.needed import needed_images
+from everyclass.reporting.numbers import number_rows
+from everyclass.reporting.rows import ClassRow, recall_rows
+from everyclass.reporting.slopes import slope_chart
+from everyclass.reporting.words import Sentence, called, words_of
 
 if TYPE_CHECKING:
     import jinja2
+    from markupsafe import Markup
 
 __all__ = ["render_report", "write_report"]
 
-MOST_CHANGES = 15
+MOST_CHANGES = 10
+PAGE = 50  # rows of the table of classes that are written out where there are many
 
 
-def render_report(report: RescueReport) -> str:
+def render_report(report: Report) -> str:
     """Return the report as one HTML page; the same report gives the same page.
 
-    Scripts, styles and data are inside, a Content-Security-Policy forbids everything else, and
-    names of classes are text wherever they stand. Without JavaScript only the charts are missing.
+    Scripts, styles, pictures and data are inside, a Content-Security-Policy forbids everything
+    else, and names of classes and files are text wherever they stand. Without JavaScript only the
+    charts are missing, and of more than 200 classes all but the worst 50.
     """
     from markupsafe import Markup
 
     rows = report.class_rows()
+    table = sorted(_table_rows(report), key=_worst_first)
+    reliability = reliability_rows(report)
     scripts = [_vega(), _text("report.js")]
     return _template().render(
         report=report,
-        use=report.verdict["use"],
-        shown=report.shown,
-        old=report.evaluations.get("old"),
-        new=report.evaluations[report.shown] if report.shown else None,
-        rows=sorted(rows, key=_worst_first),
-        risers=report.risers(MOST_CHANGES),
-        payers=report.payers(MOST_CHANGES),
-        charts=_charts(report, rows),
+        words=words_of(report),
+        numbers=number_rows(report),
+        table=table if len(table) <= MOST_BARS else table[:PAGE],
         most_bars=MOST_BARS,
+        page=PAGE,
+        payers=report.payers(MOST_CHANGES),
+        risers=report.risers(MOST_CHANGES),
+        cards=worst_cards(report),
+        pairs=pair_rows(report),
+        reliability=reliability,
+        needed=needed_images(report),
+        charts=_charts(report, rows, reliability),
+        columns=class_columns(report),
+        called=lambda name: _said(called(report, name)),
+        title_of=lambda name: name.capitalize() if report.is_rescue else name,
         policy=_policy(scripts),
         style=Markup(_text("report.css")),
         scripts=[Markup(script) for script in scripts],
     )
 
 
-def write_report(path: str | Path, report: RescueReport) -> Path:
+def write_report(path: str | Path, report: Report) -> Path:
     """Write the report, whole or not at all, and return where it is.
 
     Raises:
@@ -67,15 +84,28 @@ def write_report(path: str | Path, report: RescueReport) -> Path:
     return path
 
 
-def _charts(report: RescueReport, rows: list[ClassRow]) -> dict[str, dict[str, Any]]:
-    charts = {"counts": counts_chart(rows)}
-    if report.shown:
-        new = report.shown
-        charts["recall"] = recall_chart(rows, new=new, legend=False)
+def _charts(
+    report: Report, rows: list[ClassRow], reliability: Sequence[Any]
+) -> dict[str, dict[str, Any]]:
+    charts: dict[str, Any] = {}
+    if report.class_counts is not None:
+        charts["counts"] = counts_chart(rows)
+    if report.evaluations:
+        charts["bars"] = bars_chart(report)
+        if len(rows) > MOST_BARS:
+            charts["lines"] = lines_chart(report)
+    if report.shown and report.baseline:
+        sides = {"old": _short(report.baseline), "new": _short(report.shown)}
         for name, changed in (("risers", report.risers), ("payers", report.payers)):
             if changed(1):
-                charts[name] = change_chart(changed(MOST_CHANGES), new=new)
+                charts[name] = slope_chart(changed(MOST_CHANGES), **sides)
+    if reliability:
+        charts["reliability"] = reliability_chart(reliability)
     return {name: _specification(chart) for name, chart in charts.items()}
+
+
+def _short(name: str, most: int = 40) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _specification(chart: Any) -> dict[str, Any]:
@@ -88,9 +118,37 @@ def _specification(chart: Any) -> dict[str, Any]:
     return specification
 
 
-def _worst_first(row: ClassRow) -> tuple[bool, float, float]:
-    recall = row["recall_new"]
+def _table_rows(report: Report) -> list[dict[str, Any]]:
+    """What the table of every class shows of each, beside the row itself."""
+    comparison = report.comparison
+    sure = {} if comparison is None else dict.fromkeys(comparison.rose, "rose")
+    sure |= {} if comparison is None else dict.fromkeys(comparison.paid, "paid")
+    each = {
+        name: {row["index"]: row for row in recall_rows(None, e, report.class_counts, report.names)}
+        for name, e in report.each()
+    }
+    limits = None if comparison is None else comparison.interval
+    return [
+        {
+            **row,
+            "recalls": [(n, rows[row["index"]]) for n, rows in each.items()],
+            "limits": None if limits is None else limits[row["index"]].tolist(),
+            "sure": sure.get(row["index"], ""),
+        }
+        for row in report.class_rows()
+    ]
+
+
+def _worst_first(row: Any) -> tuple[bool, float, float]:
+    recall = row["recall_old"] if row["recall_new"] is None else row["recall_new"]
     return recall is None, recall or 0.0, row["recall_old"] or 0.0
+
+
+def _said(sentence: Sentence) -> Markup:
+    from markupsafe import Markup, escape
+
+    names = [Markup("<bdi>{}</bdi>").format(name) for name in sentence.names]
+    return escape(sentence.text).format(*names)
 
 
 @functools.cache
@@ -104,7 +162,8 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "points": _points, "sentence": _sentence}
+    environment.filters |= {name: getattr(formats, name) for name in formats.__all__}
+    environment.filters["said"] = _said
     return environment.get_template("report.html.j2")
 
 
@@ -126,27 +185,10 @@ def _text(name: str) -> str:
 
 
 def _policy(scripts: list[str]) -> str:
-    """Forbid everything but these scripts and the styles: no network, no other script."""
+    """Forbid everything but these scripts, styles and pictures inside: no network at all."""
     hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}%"
-
-
-def _points(value: float | None) -> str:
-    if value is None:
-        return "–"
-    text = f"{100 * value:+.1f}"
-    return "±0.0" if text in ("+0.0", "-0.0") else text.replace("-", "\N{MINUS SIGN}")
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    end = "" if text.endswith((".", "!", "?")) else "."
-    return f"{text[:1].upper()}{text[1:]}{end}" if text else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -60,6 +59,8 @@ class RescueResult:
         held_out: what old head and best candidate answer on the deciding images.
         training: cross-fitted probabilities of the training images, without validation data.
         evaluations: of the last test set given to :meth:`evaluate`, by classifier.
+        tested: that test set.
+        diagnosis: why the worst classes fail, if that was looked into; a report shows it.
     """
 
     verdict: Verdict
@@ -76,6 +77,8 @@ class RescueResult:
     held_out: HeldOutAnswers | None = None
     training: Certainty | None = None
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    tested: Features | None = field(default=None, repr=False)
+    diagnosis: Diagnosis | None = field(default=None, repr=False)
 
     @property
     def chosen(self) -> str:
@@ -122,6 +125,7 @@ class RescueResult:
             no change is recommended); all three stay in ``evaluations``.
         """
         self.evaluations = {name: evaluate(self.predict(test, name)) for name in _NAMES}
+        self.tested = test
         return self.evaluations["old"], self.evaluations[self.verdict.use]
 
     def to_module(
@@ -169,24 +173,37 @@ class RescueResult:
         chosen = self.classifier(which)
         return approximate_by_one_layer(chosen, train, judged_on=judged_on, bias=bias)
 
-    def report(self, path: str | Path, *, title: str = "Rescue of the worst classes") -> Path:
+    def report(
+        self,
+        path: str | Path,
+        *,
+        title: str = "Rescue of the worst classes",
+        images: Any = None,
+    ) -> Path:
         """Write the report of this rescue, with the last test set given to :meth:`evaluate`.
 
         Args:
-            path: the HTML file to write.
+            path: the HTML file to write; ``.md`` makes a short comment for a pull request.
             title: its heading.
+            images: of the test set, for thumbnails of errors: an array (n, h, w, 3) uint8, a
+                folder in which the ids are file names, or a function from rows to pictures.
         """
-        from everyclass.reporting import RescueReport, write_report
+        from everyclass.reporting import Judged, pictures_of, report_of, write_as
 
-        report = RescueReport(
+        judged = {}
+        if self.tested is not None:
+            judged = {name: Judged.of(self.predict(self.tested, name)) for name in _NAMES}
+        report = report_of(
+            judged,
             title=title,
             verdict=self.verdict.to_dict(),
-            evaluations=self.evaluations,
             class_counts=self.class_counts,
-            settings=self.settings,
-            created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            settings={**self.settings, "made with": birth_certificate()},
+            candidates=self.to_dict()["candidates"],
+            pictures=pictures_of(images, None if self.tested is None else self.tested.ids),
+            diagnosis=self.diagnosis,
         )
-        return write_report(path, report)
+        return write_as(path, report)
 
     def diagnose(
         self, test: Features, which: ClassifierName = "old", *, worst: int = 10
@@ -222,10 +239,12 @@ class RescueResult:
         """
         if test is not None:
             self.evaluate(test)
+            self.diagnosis = self.diagnose(test)
         stale = [*(f"{name}.npz" for name in _NAMES), "diagnosis.json"]
         with replaced_together(folder, stale=stale) as new:
             if test is not None:
-                self.diagnose(test).save(new / "diagnosis.json")
+                assert self.diagnosis is not None
+                self.diagnosis.save(new / "diagnosis.json")
                 for name in _NAMES:
                     self.predict(test, name).save(new / f"{name}.npz")
             self.old.save(new / "old-head.safetensors")

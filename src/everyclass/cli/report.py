@@ -1,0 +1,116 @@
+"""`everyclass report`: one page, or a short comment, about any classifiers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everyclass.cli.options import Quiet
+
+__all__ = ["report"]
+
+
+def report(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE",
+            help="Predictions of one classifier, or of several on the same images; also a saved "
+            "--state, or the .json of an evaluation, which say nothing of single images.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write; .md makes a comment.")] = Path(
+        "report.html"
+    ),
+    format: Annotated[
+        str | None,
+        typer.Option(help="html, or md: a short comment. [default: by the ending of --out]"),
+    ] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(help='What the classifiers are called: "old,new". [default: the files]'),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="The file, or name, the others are compared with; default the first."),
+    ] = None,
+    show: Annotated[
+        str | None,
+        typer.Option(
+            help="The file, or name, set against it; default the one with the highest harmonic "
+            "mean of recall."
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="The heading.")] = None,
+    counts: Annotated[
+        Path | None,
+        typer.Option(help="Training images per class: .csv with class,count, .json or .npz."),
+    ] = None,
+    class_names: Annotated[
+        Path | None,
+        typer.Option(help="Class names in class order: .txt, one a line, or .json (id2label too)."),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder in which the predictions' ids are file names; shows errors."),
+    ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(help="What an .npy, or columns named as classes, hold: logits or probs."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="An .npy of the true classes, for files without any.")
+    ] = None,
+    labels_column: Annotated[str, typer.Option(help="Column of the true classes.")] = "labels",
+    predicted_column: Annotated[
+        str, typer.Option(help="Column of the predicted classes.")
+    ] = "predicted",
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GATE",
+            help="As in evaluate, on the classifier that is shown; a comment lists the gates.",
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write one page that says whether the worst classes are better, and who pays for it.
+
+    Example: everyclass report old.npz new.npz --out report.html
+    """
+    from everyclass import metrics, reporting
+    from everyclass.artifacts import load_class_names
+    from everyclass.errors import InputError
+
+    if format not in (None, "html", "md"):
+        raise InputError(f"--format must be html or md; got {format!r}.")
+    gates = metrics.read_gates(fail_if or [])
+    options = {
+        "scores": scores,
+        "labels_column": labels_column,
+        "predicted_column": predicted_column,
+        "class_names": None if class_names is None else load_class_names(class_names),
+    }
+    made = reporting.report_of_files(
+        reporting.named_files(files, names),
+        baseline=baseline,
+        show=show,
+        title=title,
+        class_counts=counts,
+        images=images,
+        labels=labels,
+        **options,
+    )
+    results = metrics.judge_gates(
+        made.evaluations[made.judged or ""],
+        gates,
+        lambda path: metrics.evaluation_of_file(path, **options),
+    )
+    reporting.write_as(out, made, format, results)
+    if not quiet:
+        typer.echo(f"Report: {out}")
+    if results:
+        typer.echo(reporting.gate_table(results))
+    metrics.check_results(results)

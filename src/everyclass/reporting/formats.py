@@ -1,0 +1,63 @@
+"""How numbers read on a page and in a comment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "number",
+    "of_classes",
+    "p_value",
+    "percent",
+    "percent_range",
+    "points",
+    "points_range",
+    "sentence",
+]
+
+
+def percent(value: float | None) -> str:
+    """Such as ``12.0%``; a dash for what is not known."""
+    return "–" if value is None or value != value else f"{100 * value:.1f}%"
+
+
+def percent_range(limits: Sequence[float] | None) -> str:
+    """Such as ``9.1–15.4%``; nothing without limits."""
+    return "" if limits is None else f"{100 * limits[0]:.1f}–{100 * limits[1]:.1f}%"
+
+
+def points(value: float | None, *, signed: bool = True) -> str:
+    """Percentage points such as ``+3.0``, with a true minus sign; a dash for None."""
+    if value is None or value != value:
+        return "–"
+    if not signed:
+        return f"{100 * value:.1f}"
+    text = f"{100 * value:+.1f}"
+    return "±0.0" if text in ("+0.0", "-0.0") else text.replace("-", "\N{MINUS SIGN}")
+
+
+def points_range(limits: Sequence[float] | None) -> str:
+    """Such as ``+1.2 to +4.8``; nothing without limits."""
+    return "" if limits is None else f"{points(limits[0])} to {points(limits[1])}"
+
+
+def p_value(value: float | None) -> str:
+    """Three digits; a dash for None."""
+    return "–" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def number(value: float) -> str:
+    """A whole number with commas."""
+    return f"{value:,.0f}"
+
+
+def of_classes(count: int) -> str:
+    """``1 class``, ``8,142 classes``."""
+    return f"{count:,} class{'' if count == 1 else 'es'}"
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    text = text.strip()
+    end = "" if text.endswith((".", "!", "?")) else "."
+    return f"{text[:1].upper()}{text[1:]}{end}" if text else ""

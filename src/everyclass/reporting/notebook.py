@@ -140,7 +140,7 @@ def comparison_html(comparison: Comparison) -> str:
 
 
 def rescue_html(result: RescueResult) -> str:
-    """The verdict, what was compared, what it costs, and the test numbers if there are any, as HTML.
+    """The verdict, what was compared, what it costs, and test numbers if there are any, as HTML.
 
     Args:
         result: of :func:`everyclass.rescue`.

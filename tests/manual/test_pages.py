@@ -1,15 +1,13 @@
 """Every code block of README and manual runs, and prints what the page says."""
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("sybil")
-sys.path.insert(0, str(Path(__file__).parent))
-import pages
-import readme
+import manual_pages as pages
+import readme_setup as readme
 
 SLOW = {"tutorials/images.md", "tutorials/texts.md"}
 NEEDS = {
@@ -29,7 +27,7 @@ def parameters():
         yield pytest.param(page, id=name, marks=marks)
 
 
-@pytest.mark.parametrize("page", parameters())
+@pytest.mark.parametrize("page", list(parameters()))
 def test_every_code_block_runs(page, tmp_path, monkeypatch):
     missing = [m for m in NEEDS.get(name_of(page), ()) if importlib.util.find_spec(m) is None]
     if missing:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint test-slow test-integrations bench clean
+.PHONY: demo test lint docs test-slow test-integrations bench clean
 
 demo: $(VENV)/.installed ## Install, rescue a small classifier, show where its report is.
 	$(BIN)/everyclass demo
@@ -17,6 +17,9 @@ lint: $(VENV)/.developed-with ## Style, types, and the floors of docs/architectu
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv-docs/.installed ## The manual into site/, strictly: a bad link or an unlisted name fails.
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 test-slow: $(VENV)/.tested-with ## Every test; EVERYCLASS_DATA names the folder with CIFAR.
 	$(BIN)/python -m pytest
@@ -38,7 +41,8 @@ bench: $(VENV)/.tested-with ## Speed and memory, as ratios within one run.
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(INTEGRATIONS) everyclass-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INTEGRATIONS) .venv-docs site everyclass-demo .pytest_cache .mypy_cache .ruff_cache \
+		.hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -51,6 +55,14 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.tested-with: $(VENV)/.installed
 	$(PIP) install -q -c constraints.txt -e ".[test]"
+	@touch $@
+
+# Without torch: the reference is read from the sources.
+.venv-docs/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+		$$(.venv-docs/bin/python -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
 	@touch $@
 
 $(VENV)/.developed-with: $(VENV)/.tested-with

@@ -120,6 +120,12 @@ class Comparison:
     def __str__(self) -> str:
         return self.table(most=20)
 
+    def _repr_html_(self) -> str:
+        """What changed, as a notebook shows it."""
+        from everyclass.reporting import comparison_html
+
+        return comparison_html(self)
+
     def table(self, most: int | None = None) -> str:
         """A plain-text table: who paid first, then who rose, then who is undecided.
 

@@ -55,9 +55,9 @@ class Evaluation:
         support, predicted_count: (C,) images of, and images given to, each class.
         per_class_recall, per_class_precision, per_class_f1: (C,), NaN where undefined.
         class_names, class_counts: where known.
-        top5_accuracy, negative_log_likelihood, brier_score, calibration_error,
-        classwise_calibration_error, geometric_mean_loss: with scores only, else None. The
-            likelihood and the loss are infinite (null in files) where a true class got 0.
+        top5_accuracy, negative_log_likelihood, brier_score: with scores only, else None, as are:
+        calibration_error, classwise_calibration_error, geometric_mean_loss: the likelihood and
+            this loss are infinite (null in files) where a true class got 0.
         lowest_if_equal: the lowest recall to expect if every class truly had the mean recall.
         intervals: ``[low, high]`` under the same names as the numbers that recalls give, nested as
             those are; ``per_class_recall`` is a list in class order, None for a class without test
@@ -179,6 +179,12 @@ class Evaluation:
 
     def __str__(self) -> str:
         return self.table(most=20)
+
+    def _repr_html_(self) -> str:
+        """Headline numbers and the ten worst classes, as a notebook shows them."""
+        from everyclass.reporting import evaluation_html
+
+        return evaluation_html(self)
 
     def table(self, most: int | None = None) -> str:
         """A plain-text table, worst classes first.

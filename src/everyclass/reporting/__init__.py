@@ -8,6 +8,7 @@ from everyclass.reporting.gates import gate_table, github_annotations, junit_xml
 from everyclass.reporting.html import render_report, write_report
 from everyclass.reporting.judged import Judged
 from everyclass.reporting.markdown import render_comment, write_comment
+from everyclass.reporting.notebook import comparison_html, evaluation_html, rescue_html
 from everyclass.reporting.pareto import pareto_chart
 from everyclass.reporting.rows import recall_rows
 from everyclass.reporting.thumbnails import pictures_of
@@ -16,6 +17,8 @@ __all__ = [
     "Format",
     "Judged",
     "Report",
+    "comparison_html",
+    "evaluation_html",
     "gate_table",
     "github_annotations",
     "junit_xml",
@@ -30,6 +33,7 @@ __all__ = [
     "report",
     "report_of",
     "report_of_files",
+    "rescue_html",
     "write_as",
     "write_comment",
     "write_report",

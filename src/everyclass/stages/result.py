@@ -224,6 +224,12 @@ class RescueResult:
         near = nearest_classes(test, worst_classes(said, worst))
         return diagnose_predictions(said, Evidence(held_out, self.training, near), worst=worst)
 
+    def _repr_html_(self) -> str:
+        """Verdict, candidates and test numbers, as a notebook shows them."""
+        from everyclass.reporting import rescue_html
+
+        return rescue_html(self)
+
     def save(self, folder: str | Path, test: Features | None = None) -> None:
         """Write heads, ``evaluation.json``, ``result.json``, ``report.html`` into ``folder``.
 

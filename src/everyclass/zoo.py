@@ -168,7 +168,7 @@ def check(
 def _evaluated(model: Classifier, dataset: Dataset) -> Evaluation:
     device = torch.device("cpu")
     images = image_batches(dataset, dataset.test, device)
-    predicted = predict_images(model, images, device, "fp32").argmax(dim=1)
+    predicted = predict_images(model, images, device, "fp32")[1].argmax(dim=1)
     counts = ClassCounts(dataset.class_counts.counts, dataset.class_names)
     return evaluate(labels=dataset.test.labels, predicted=predicted.numpy(), class_counts=counts)
 

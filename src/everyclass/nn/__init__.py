@@ -15,6 +15,7 @@ from everyclass.nn.heads import (
 )
 from everyclass.nn.projector import Projector
 from everyclass.nn.resnet_cifar import ResNetCIFAR, resnet32, resnet32_experts, resnet32_wide
+from everyclass.nn.timm_backbone import Preprocessing, TimmBackbone, timm_backbone
 
 __all__ = [
     "BACKBONES",
@@ -28,14 +29,17 @@ __all__ = [
     "ExpertHead",
     "FeatureQueue",
     "NearestMeanHead",
+    "Preprocessing",
     "Projector",
     "ResNetCIFAR",
     "RoutedExpertHead",
     "ScaledLinear",
+    "TimmBackbone",
     "build_classifier",
     "head_of_module",
     "module_of_head",
     "resnet32",
     "resnet32_experts",
     "resnet32_wide",
+    "timm_backbone",
 ]

@@ -115,11 +115,7 @@ def _chosen(table: Table, methods: Sequence[str] | None) -> list[Row]:
 
 def _waves(work: list[_Job]) -> list[list[_Job]]:
     """First what trains from scratch, so that no two methods train the start that they share."""
-    first = {
-        (j.method, j.seed): j
-        for j in work
-        if get_method(j.method, j.table.data["name"]).rests_on is None
-    }
+    first = {(j.method, j.seed): j for j in work if _rests_on(j) is None}
     second = [j for j in work if (j.method, j.seed) not in first]
     for job in second:
         needed = _rests_on(job)

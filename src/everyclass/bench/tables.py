@@ -64,6 +64,7 @@ class Table:
         split: fingerprint of the training images, or None where any will do.
         figure: how the paper draws recall class by class instead of giving means: the first two
             rows over each other ("pair"), or each row by itself ("each"); None for a table.
+        statistics: whether the rows are data sets, counted, and not methods.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Table:
     rows: tuple[Row, ...]
     split: str | None = None
     figure: Literal["pair", "each"] | None = None
+    statistics: bool = False
 
 
 def table_names() -> list[str]:

@@ -14,6 +14,7 @@ from everyclass.cli import (
     data,
     demo,
     evaluate,
+    extract,
     methods,
     plan,
     pretrain,
@@ -53,6 +54,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("rescue")(rescue.rescue)
 app.command("adjust")(adjust.adjust)
+app.command("extract")(extract.extract)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("plan")(plan.plan)

@@ -10,6 +10,7 @@ from everyclass.data.augmentation import (
     get_augmentation,
 )
 from everyclass.data.batch_source import BatchSource, MemorySource
+from everyclass.data.checking import PartCounts, count_parts, count_published, find_bad_pictures
 from everyclass.data.download import get_dataset
 from everyclass.data.image_set import Dataset, ImageSet
 from everyclass.data.opening import open_pictures
@@ -50,6 +51,7 @@ __all__ = [
     "MemorySource",
     "Mixed",
     "Mixup",
+    "PartCounts",
     "Profile",
     "ProgressivelyBalanced",
     "RowSampler",
@@ -57,6 +59,9 @@ __all__ = [
     "SquareRoot",
     "TableFile",
     "Transform",
+    "count_parts",
+    "count_published",
+    "find_bad_pictures",
     "find_published",
     "get_augmentation",
     "get_dataset",

@@ -89,6 +89,11 @@ class DataConfig:
         """A name for folders."""
         return self.name if self.in_memory else parse_spec(self.name).slug
 
+    @property
+    def says_size(self) -> bool:
+        """Whether it says what size pictures become."""
+        return not self.in_memory and parse_spec(self.name).size is not None
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for ``config.json``: those that say something about this data set."""
         values = asdict(self)

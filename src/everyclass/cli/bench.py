@@ -66,7 +66,7 @@ def show(
         bench.save_figure(chosen, out, results)
         typer.echo(f"Figure: {out}", err=True)
     if format_ == "json":
-        print_json({"rows": rows, "commands": bench.filling_commands(chosen, rows)})
+        print_json({"rows": rows})
     elif chosen.figure:
         typer.echo(bench.figure_text(chosen, rows, results))
     else:

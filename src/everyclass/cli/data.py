@@ -66,9 +66,10 @@ def check(
         if decode:
             found = sets.find_bad_pictures(dataset, workers=workers, show=shown(quiet))
             found.save(bad)
+    bad_ones = None if found is None else found.found
     if json:
         parts = {each.part: asdict(each) for each in counts}
-        print_json({"data": config.slug, "parts": parts, "bad_images": found and found.found})
+        print_json({"data": config.slug, "parts": parts, "bad_images": bad_ones})
     else:
         for each in counts:
             typer.echo(

@@ -57,6 +57,7 @@ def open_pictures(
         FileFormatError: a file is not what it should be, or not the published one.
         InputError: parts that do not fit each other.
     """
+    size = spec.size or Cut.size
     if spec.kind in PUBLISHED:
         parts, names = _published(spec, search_roots(root))
     else:
@@ -80,7 +81,7 @@ def open_pictures(
         std=facts.std if facts else IMAGENET_STD,
         crop_padding=None,
         flip=True,
-        cut=Cut(size=spec.size or Cut.size),
+        cut=Cut(size=size),
         bad_images=bad_images,
     )
 

@@ -76,7 +76,7 @@ def image_batches(
             images,
             cut=dataset.cut,
             augmentations=augmentations,
-            bad=bad or BadPictures(dataset.bad_images),
+            bad=BadPictures(dataset.bad_images) if bad is None else bad,
             workers=workers,
             **normal,
         )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 __all__ = ["SHAPES", "BadPictureError", "Crop", "Cut", "decode"]
 
 # Never EPS and the like, for which Pillow starts other programs.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MOST_PIXELS = 89_478_485  # what Pillow warns of by default: a quarter of a gigabyte as RGB
 REDUCING_GAP = 2.0
 ATTEMPTS = 10
@@ -68,6 +68,7 @@ def decode(
     """
     from PIL import Image
 
+    Image.init()  # loads what FORMATS names, once
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata; sizes are checked here

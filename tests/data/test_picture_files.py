@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import signal
 import tarfile
 from pathlib import Path
 
@@ -228,6 +230,46 @@ def test_looking_at_everything_finds_them_all(damaged: Path) -> None:
     assert len(find_bad_pictures(data, workers=0)) == 3
 
 
+def test_what_is_no_file_is_no_picture(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    with open(tmp_path / "huge.jpg", "wb") as stream:
+        stream.truncate(1 << 40)
+    names = ("pipe", "folder", "huge")
+    (tmp_path / "l.txt").write_text("".join(f"{name}.jpg 0\n" for name in names) + "x.jpg 1\n")
+    (tmp_path / "x.jpg").write_bytes(a_picture(1, 1))
+    data = load_dataset(DataConfig(f"list:{tmp_path / 'l.txt'}"))
+    found = find_bad_pictures(data, workers=0).found
+    assert [found[str(tmp_path / f"{name}.jpg")][:15] for name in names] == [
+        "no regular file",
+        "no regular file",
+        "1,099,511,627,7",
+    ]
+
+
+class _Deadly:
+    """Pictures that kill who reads them."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def read(self, row: int) -> bytes:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return b""
+
+    def place(self, row: int) -> str:
+        return str(row)
+
+    name = place
+
+
+def test_a_killed_worker_ends_the_work_with_a_word(tree: Path) -> None:
+    data = load_dataset(DataConfig(f"list:{tree / 'train.txt'},size=16"))
+    deadly = EncodedSet(_Deadly(), np.zeros(4, dtype=np.int64), np.arange(4))
+    with pytest.raises(RunFailedError, match="was killed, perhaps for lack of memory"):
+        list(source(deadly, data, workers=1).plain(torch.arange(4).split(2)))
+
+
 def test_nothing_to_be_read_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text("a.jpg 0\nb.jpg 1\n")
     data = load_dataset(DataConfig(f"list:{tmp_path / 'l.txt'}"))
@@ -321,6 +363,10 @@ def test_shards_that_are_none(tmp_path: Path) -> None:
     refused(shard(("a.jpg", b"x"), ("a.cls", b"dog")), FileFormatError, "holds b'dog'")
     refused(shard(), FileFormatError, "no pictures inside")
     refused(f"shards:{tmp_path}/t-{{0..2}}.tar", MissingFileError, "3 of 3 shards are not there")
+    whole = shard(("a.cls", b"1"), ("a.jpg", bytes(5000)))
+    content = (tmp_path / "s.tar").read_bytes()
+    (tmp_path / "s.tar").write_bytes(content[:3000])
+    refused(whole, FileFormatError, "ends inside 'a.jpg'|not a plain tar file")
     (tmp_path / "z.tar").write_bytes(b"\x1f\x8b" + bytes(600))
     refused(f"shards:{tmp_path / 'z.tar'}", FileFormatError, "not a plain tar file")
 

@@ -118,7 +118,7 @@ class DecodedSource:
             pin_memory=self._normal["device"].type == "cuda",
         )
         some = False
-        for rows, views, failures in loader:
+        for rows, views, failures in _alive(loader):
             for row, reason in failures:
                 self.bad.add(self._pictures.place(row), reason)
             if len(rows):
@@ -126,6 +126,19 @@ class DecodedSource:
                 yield rows, views
         if batches and not some:
             raise RunFailedError(f"None of the pictures could be read: {self.bad.sentence()}.")
+
+
+def _alive(loader: DataLoader[Any]) -> Iterator[Any]:
+    """What the workers hand over; a word about one that was killed."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RunFailedError(
+            "A process that decodes pictures was killed, perhaps for lack of memory; run the same "
+            "again with fewer --workers."
+        ) from error
 
 
 class _Reader(Dataset[Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from everyclass.errors import FileFormatError, InputError, InputTypeError, Missi
 __all__ = ["ENDINGS", "Files", "Listed", "list_folder", "read_list", "read_table"]
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+MOST_BYTES = 1 << 29
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,13 @@ class Files:
 
     def read(self, row: int) -> bytes:
         """The content of the file."""
-        with open(self.place(row), "rb") as stream:
+        path = self.place(row)
+        about = os.stat(path)  # before it is opened: a pipe would wait for ever
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError("no regular file")
+        if about.st_size > MOST_BYTES:
+            raise OSError(f"{about.st_size:,} bytes are too many for a picture")
+        with open(path, "rb") as stream:
             return stream.read()
 
     def place(self, row: int) -> str:

@@ -121,6 +121,7 @@ def read_shards(paths: Sequence[Path]) -> tuple[Shards, npt.NDArray[np.int64]]:
 def _members(path: Path) -> tuple[dict[str, tuple[str, int, int]], dict[str, int]]:
     pictures: dict[str, tuple[str, int, int]] = {}
     classes: dict[str, int] = {}
+    length = path.stat().st_size
     try:
         with tarfile.open(path, "r:") as archive:  # "r:" is a plain tar and nothing else
             for member in archive:
@@ -138,6 +139,8 @@ def _members(path: Path) -> tuple[dict[str, tuple[str, int, int]], dict[str, int
                 elif f".{ending.lower()}".endswith(ENDINGS):
                     if key in pictures:
                         raise FileFormatError(f"{path}: {key!r} has two pictures.")
+                    if member.offset_data + member.size > length:
+                        raise FileFormatError(f"{path} ends inside {member.name!r}; get it anew.")
                     pictures[key] = (member.name, member.offset_data, member.size)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise FileFormatError(

@@ -7,7 +7,7 @@ weights, in float32 on a CPU, so that :func:`check` can ask for exactly the same
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def add(
             "method": run.config["method"],
             "backbone": run.config["backbone"],
             "head": run.config["recipe"]["head"],
-            "data": asdict(config),
+            "data": config.to_dict(),
             "split_fingerprint": dataset.train.fingerprint,
             "class_names": dataset.class_names,
             "class_counts": dataset.class_counts.counts,
@@ -128,8 +128,9 @@ def add(
             "run": run.result,
         }
     )
-    ratio = "" if config.imbalance_ratio == USUAL_RATIO else f"-ir{config.imbalance_ratio:g}"
-    name = f"{config.name}{ratio}/{run.config['method']}"
+    usual = config.imbalance_ratio in (None, USUAL_RATIO)
+    ratio = "" if usual else f"-ir{config.imbalance_ratio:g}"
+    name = f"{config.slug}{ratio}/{run.config['method']}"
     path = Path(folder) / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     save_safetensors(path, arrays, {"everyclass_zoo": _VERSION, "facts": json.dumps(facts)})
@@ -168,9 +169,10 @@ def check(
 def _evaluated(model: Classifier, dataset: Dataset) -> Evaluation:
     device = torch.device("cpu")
     images = image_batches(dataset, dataset.test, device)
-    predicted = predict_images(model, images, device, "fp32").argmax(dim=1)
+    rows, logits = predict_images(model, images, device, "fp32")
+    labels, predicted = dataset.test.labels[rows.numpy()], logits.argmax(dim=1).numpy()
     counts = ClassCounts(dataset.class_counts.counts, dataset.class_names)
-    return evaluate(labels=dataset.test.labels, predicted=predicted.numpy(), class_counts=counts)
+    return evaluate(labels=labels, predicted=predicted, class_counts=counts)
 
 
 def _narrowed(value: torch.Tensor) -> np.ndarray[Any, Any]:

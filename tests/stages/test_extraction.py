@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from everyclass import extract
-from everyclass.data import BatchAugmentation
+from everyclass.data import BatchAugmentation, MemorySource
 from everyclass.data.augmentation import CropAndFlip
 from everyclass.errors import InputError, InputTypeError
 from everyclass.nn import Classifier, CosineHead, build_classifier
@@ -324,7 +324,7 @@ def views_of(problem: Any, num_views: int, **options: Any) -> Any:
     model, images, labels = problem
     return extract_views(
         model,
-        images,
+        MemorySource([images]),
         labels,
         num_views=num_views,
         device=torch.device("cpu"),

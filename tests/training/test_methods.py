@@ -22,7 +22,7 @@ from everyclass.training import HeadRecipe, Recipe, Supervised, load_checkpoint
 
 METHODS = method_names()
 TRAINED = [name for name in METHODS if isinstance(get_method(name), Recipe)]
-LATER = {"other_views", "nesterov", "teacher"}  # are left out where they say nothing
+LATER = {"weights", "other_views", "nesterov", "teacher"}  # are left out where they say nothing
 PLAIN = [name for name in METHODS if name not in {"paco", "gpaco", "proco"}]
 DIGITS = DataConfig("digits-lt", imbalance_ratio=20)
 

@@ -4,8 +4,10 @@ Running needs torch and lives in ``everyclass.bench.run``; showing does not.
 """
 
 from everyclass.bench.figures import figure_chart, figure_text, save_figure
+from everyclass.bench.filling import filling_commands
 from everyclass.bench.results import Result, load_results
 from everyclass.bench.show import TableStyle, table_rows, table_text
+from everyclass.bench.statistics import statistics_rows, statistics_text
 from everyclass.bench.tables import Row, Table, load_table, table_names
 
 __all__ = [
@@ -15,9 +17,12 @@ __all__ = [
     "TableStyle",
     "figure_chart",
     "figure_text",
+    "filling_commands",
     "load_results",
     "load_table",
     "save_figure",
+    "statistics_rows",
+    "statistics_text",
     "table_names",
     "table_rows",
     "table_text",

@@ -16,7 +16,7 @@ from everyclass.bench.tables import Row, Table
 from everyclass.errors import EveryclassError, FileFormatError, InputError
 from everyclass.metrics import evaluate
 
-__all__ = ["DEFAULT_RESULTS", "Result", "load_results", "result_path"]
+__all__ = ["DEFAULT_RESULTS", "Result", "data_name", "load_results", "result_path"]
 
 DEFAULT_RESULTS = Path("benchmarks") / "results"
 
@@ -85,9 +85,15 @@ class Result:
         return result
 
 
+def data_name(data: Mapping[str, Any]) -> str:
+    """What folders of a data set are called: ``cifar100-lt-ir100``, ``imagenet-lt``."""
+    ratio = data.get("imbalance_ratio")
+    return str(data["name"]) if ratio is None else f"{data['name']}-ir{ratio:g}"
+
+
 def result_path(folder: Path, data: Mapping[str, Any], result: str, seed: int) -> Path:
     """Where the result of a row is kept: ``<results>/<data>-ir<ratio>/<row>-s<seed>.npz``."""
-    return folder / f"{data['name']}-ir{data['imbalance_ratio']:g}" / f"{result}-s{seed}.npz"
+    return folder / data_name(data) / f"{result}-s{seed}.npz"
 
 
 def load_results(folder: Path, table: Table, row: Row) -> list[Result]:

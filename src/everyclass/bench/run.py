@@ -14,13 +14,14 @@ from typing import Any
 import torch
 
 from everyclass.artifacts import ClassCounts, Features, Predictions, Run, birth_certificate
-from everyclass.bench.results import DEFAULT_RESULTS, Result, result_path
+from everyclass.bench.results import DEFAULT_RESULTS, Result, data_name, result_path
 from everyclass.bench.tables import Row, Table
 from everyclass.data import DataConfig
 from everyclass.errors import InputError
 from everyclass.methods import get_method
 from everyclass.progress import silent
 from everyclass.stages import RescueResult, Retraining, extract_run, pretrain, rescue
+from everyclass.training import Recipe
 
 __all__ = ["run_table"]
 
@@ -114,19 +115,23 @@ def _chosen(table: Table, methods: Sequence[str] | None) -> list[Row]:
 
 def _waves(work: list[_Job]) -> list[list[_Job]]:
     """First what trains from scratch, so that no two methods train the start that they share."""
-    first = {(j.method, j.seed): j for j in work if get_method(j.method).rests_on is None}
+    first = {(j.method, j.seed): j for j in work if _rests_on(j) is None}
     second = [j for j in work if (j.method, j.seed) not in first]
     for job in second:
-        needed = get_method(job.method).rests_on
+        needed = _rests_on(job)
         assert needed is not None
         first.setdefault((needed.name, job.seed), replace(job, method=needed.name, rows=()))
     return [list(first.values()), second]
 
 
+def _rests_on(job: _Job) -> Recipe | None:
+    return get_method(job.method, job.table.data["name"]).rests_on
+
+
 def _make(job: _Job, show: Any = silent) -> list[Path]:
     """Train what is not trained yet, then make each row from it."""
-    name = f"{job.table.data['name']}-ir{job.table.data['imbalance_ratio']:g}"
-    recipe = get_method(job.method)
+    name = data_name(job.table.data)
+    recipe = get_method(job.method, job.table.data["name"])
     run = pretrain(
         recipe,
         DataConfig(**job.table.data),

@@ -65,6 +65,7 @@ class Table:
         figure: what is drawn: recall class by class as in the paper, the first two rows over each
             other ("pair") or each row by itself ("each"); or the means of all rows against each
             other ("frontier"); None for a table.
+        statistics: whether the rows are data sets, counted, and not methods.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Table:
     rows: tuple[Row, ...]
     split: str | None = None
     figure: Literal["pair", "each", "frontier"] | None = None
+    statistics: bool = False
 
 
 def table_names() -> list[str]:

@@ -16,6 +16,7 @@ from everyclass.cli import (
     diagnose,
     evaluate,
     export,
+    extract,
     methods,
     plan,
     pretrain,
@@ -56,6 +57,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("rescue")(rescue.rescue)
 app.command("adjust")(adjust.adjust)
+app.command("extract")(extract.extract)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("diagnose")(diagnose.diagnose)

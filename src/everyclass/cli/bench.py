@@ -36,6 +36,7 @@ def show(
     out: Annotated[
         Path | None, typer.Option(help="For figures: an .svg, .png or .html file to write.")
     ] = None,
+    data_root: DataRoot = None,
 ) -> None:
     """Show ours beside the paper's, recomputed from the stored predictions.
 
@@ -45,6 +46,15 @@ def show(
     from everyclass.errors import InputError
 
     chosen = bench.load_table(table)
+    if chosen.statistics:
+        if format_ not in ("text", "json") or out is not None:
+            raise InputError(f"{table} is about data sets; it is shown as text or json.")
+        counted = bench.statistics_rows(chosen, data_root)
+        if format_ == "json":
+            print_json({"rows": counted})
+        else:
+            typer.echo(bench.statistics_text(chosen, counted))
+        return
     if format_ not in ("text", "markdown", "latex", "json"):
         raise InputError(f"--format must be text, markdown, latex or json; got {format_!r}.")
     if chosen.figure and format_ not in ("text", "json"):
@@ -61,6 +71,10 @@ def show(
         typer.echo(bench.figure_text(chosen, rows, results))
     else:
         typer.echo(bench.table_text(chosen, rows, format_))  # type: ignore[arg-type]
+        commands = bench.filling_commands(chosen, rows)
+        if commands and format_ == "text":
+            typer.echo("\nRows without results are made by")
+            typer.echo("\n".join(f"  {command}" for command in commands))
 
 
 @app.command("run")
@@ -90,6 +104,8 @@ def run(
     except ValueError:
         raise InputError(f"--seeds must be numbers with commas; got {seeds!r}.") from None
     chosen = load_table(table)
+    if chosen.statistics:
+        raise InputError(f"{table} is about data sets, which nothing has to be run for; show it.")
     for row in chosen.rows:
         if row.pretraining is None and methods is None:
             typer.echo(f"{row.method}: no recipe yet", err=True)

@@ -1,16 +1,17 @@
-"""`everyclass data`: getting data sets."""
+"""`everyclass data`: getting data sets, and looking at them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import DataRoot, Quiet, shown
+from everyclass.cli.options import DataRoot, Json, Quiet, Workers, print_json, shown
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Data sets: get them.", no_args_is_help=True)
+app = typer.Typer(help="Data sets: get them, check them.", no_args_is_help=True)
 
 
 @app.command("get")
@@ -30,3 +31,63 @@ def get(
 
     folder = get_dataset(name, root=data_root, url=url, show=shown(quiet))
     typer.echo(f"{name} is in {folder}")
+
+
+@app.command("check")
+def check(
+    data: Annotated[str, typer.Argument(help="As for --data, such as imagenet-lt or list:FILE.")],
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Open every picture; exit code 1 if one is bad.")
+    ] = False,
+    bad: Annotated[Path, typer.Option(help="Where to list bad pictures.")] = Path("bad-images.csv"),
+    workers: Workers = None,
+    data_root: DataRoot = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check lists against what is published about them, count classes, find bad pictures.
+
+    Example: everyclass data check list:train.txt,test=test.txt,root=images --decode
+    """
+    from dataclasses import asdict
+
+    from everyclass import data as sets
+    from everyclass.errors import DataNotFoundError, RunFailedError
+
+    config = sets.DataConfig(data)
+    published = sets.PUBLISHED.get(config.kind)
+    found = None
+    if published is not None and not decode:
+        roots, named = sets.search_roots(data_root), sets.parse_spec(data).options
+        counts = sets.count_published(published, roots, named)
+    else:
+        dataset = sets.load_dataset(config, root=data_root)
+        counts = sets.count_parts(dataset)
+        if decode:
+            found = sets.find_bad_pictures(dataset, workers=workers, show=shown(quiet))
+            found.save(bad)
+    bad_ones = None if found is None else found.found
+    if json:
+        parts = {each.part: asdict(each) for each in counts}
+        print_json({"data": config.slug, "parts": parts, "bad_images": bad_ones})
+    else:
+        for each in counts:
+            typer.echo(
+                f"{each.part:<6} {each.images:>9,} images, {each.classes:,} classes, "
+                f"largest {each.largest:,}, smallest {each.smallest:,}"
+                f"{', as published' if published else ''}"
+            )
+    if published is not None:
+        missing = [part for part in published.lists if part not in {c.part for c in counts}]
+        if missing:
+            names = ", ".join(published.lists[part] for part in missing)
+            raise DataNotFoundError(
+                f"{published.title} lacks {names}: lines 'path label', "
+                f"{', '.join(f'{published.totals[part]:,}' for part in missing)} of them. They "
+                f"belong into {sets.search_roots(data_root)[0] / 'lists'}."
+            )
+    if found:
+        raise RunFailedError(
+            f"{len(found):,} pictures cannot be used, the first of them "
+            f"{next(iter(found.found))}; all are listed in {bad}."
+        )

@@ -26,7 +26,12 @@ def list_methods() -> None:
 
 
 @app.command("show")
-def show(method: Method) -> None:
+def show(
+    method: Method,
+    data: Annotated[
+        str | None, typer.Option(help="A named data set that the method may have a recipe for.")
+    ] = None,
+) -> None:
     """Show a method's notes and constants.
 
     Example: everyclass methods show ldam-drw
@@ -34,7 +39,7 @@ def show(method: Method) -> None:
     from everyclass.methods import get_method, method_notes
 
     typer.echo(method_notes(method))
-    typer.echo(json.dumps(get_method(method).to_dict(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(get_method(method, data).to_dict(), indent=2, ensure_ascii=False))
 
 
 @app.command("copy")

@@ -10,18 +10,31 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "BadImages",
     "Confidence",
+    "Data",
     "DataRoot",
     "Device",
     "Json",
     "Overwrite",
     "Quiet",
     "Seed",
+    "Workers",
     "print_json",
     "shown",
 ]
 
+BadImages = Annotated[
+    str, typer.Option(help="fail, or skip: leave out and list pictures that cannot be read.")
+]
 Confidence = Annotated[float, typer.Option(help="Of intervals and tests, such as 0.95.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="cifar100-lt, cifar10-lt, digits-lt, imagenet-lt, places-lt, inat2018; or pictures "
+        "in files: list:, table:, folder:, hf:, shards:; such as list:train.txt,test=test.txt."
+    ),
+]
 DataRoot = Annotated[
     Path | None,
     typer.Option(help="Folder to look for the data in, before EVERYCLASS_DATA and the cache."),
@@ -31,6 +44,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in --out.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Processes that decode pictures. [default: one per core]"),
+]
 
 
 def shown(quiet: bool) -> Any:

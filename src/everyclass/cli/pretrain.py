@@ -7,21 +7,45 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import DataRoot, Device, Json, Quiet, Seed, print_json, shown
+from everyclass.cli.options import (
+    BadImages,
+    Data,
+    DataRoot,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    Workers,
+    print_json,
+    shown,
+)
 
 __all__ = ["pretrain"]
 
 
 def pretrain(
     method: Annotated[str, typer.Argument(help="A method, such as ce; see everyclass methods.")],
-    data: Annotated[str, typer.Option(help="cifar100-lt, cifar10-lt or digits-lt.")],
-    imbalance_ratio: Annotated[float, typer.Option(help="Largest over smallest class.")] = 100.0,
+    data: Data,
+    imbalance_ratio: Annotated[
+        float | None,
+        typer.Option(help="Largest over smallest class, of sets that are made so. [default: 100]"),
+    ] = None,
     profile: Annotated[str, typer.Option(help="exp or step.")] = "exp",
     val: Annotated[
-        str, typer.Option(help="none, or rest: hold out what the split leaves over.")
+        str,
+        typer.Option(help="none, or rest: what the split leaves over, or the set's own val list."),
     ] = "none",
     seed: Seed = 0,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Instead of the recipe's: ours, or any name of timm.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Of a timm backbone: none, pretrained, or a file of weights."),
+    ] = None,
+    bad_images: BadImages = "fail",
+    workers: Workers = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     device: Device = "auto",
     compile_: Annotated[
@@ -46,11 +70,15 @@ def pretrain(
     from everyclass.methods import get_method
     from everyclass.stages import pretrain as train
 
+    config = DataConfig(data, imbalance_ratio, profile, val, bad_images)  # type: ignore[arg-type]
     run = train(
-        get_method(method),
-        DataConfig(data, imbalance_ratio, profile, val),  # type: ignore[arg-type]
+        get_method(method, config.kind),
+        config,
         seed=seed,
         epochs=epochs,
+        backbone=backbone,
+        weights=weights,
+        workers=workers,
         precision=precision,  # type: ignore[arg-type]
         device=device,
         compile=compile_,
@@ -63,6 +91,9 @@ def pretrain(
     if json:
         print_json({"run": str(run.folder), **run.result})
         return
+    left_out = run.result.get("bad_images", 0)
+    if left_out:
+        typer.echo(f"{left_out:,} bad pictures were left out: {run.folder / 'bad-images.csv'}")
     typer.echo(f"{run.folder}: test set, last epoch")
     for name, value in run.result["test"].items():
         typer.echo(f"  {name.replace('_', ' '):<18} {value:6.1%}")

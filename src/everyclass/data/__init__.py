@@ -9,9 +9,15 @@ from everyclass.data.augmentation import (
     Transform,
     get_augmentation,
 )
+from everyclass.data.batch_source import BatchSource, MemorySource
+from everyclass.data.checking import PartCounts, count_parts, count_published, find_bad_pictures
 from everyclass.data.download import get_dataset
 from everyclass.data.image_set import Dataset, ImageSet
+from everyclass.data.opening import open_pictures
+from everyclass.data.pictures import BadPictures, Cut, DecodedSource, EncodedSet
+from everyclass.data.places import search_roots
 from everyclass.data.profiles import Profile, long_tailed_counts
+from everyclass.data.published import PUBLISHED, find_published, read_published
 from everyclass.data.registry import DATASETS, DataConfig, load_dataset
 from everyclass.data.samplers import (
     ClassAware,
@@ -21,22 +27,31 @@ from everyclass.data.samplers import (
     RowSampler,
     SquareRoot,
 )
+from everyclass.data.specs import parse_spec
 from everyclass.data.splitting import Split, split
 from everyclass.data.table_files import TableFile
 
 __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
+    "PUBLISHED",
+    "BadPictures",
     "BatchAugmentation",
+    "BatchSource",
     "ClassAware",
     "ClassBalanced",
+    "Cut",
     "CutMix",
     "DataConfig",
     "Dataset",
+    "DecodedSource",
+    "EncodedSet",
     "ImageSet",
     "InstanceBalanced",
+    "MemorySource",
     "Mixed",
     "Mixup",
+    "PartCounts",
     "Profile",
     "ProgressivelyBalanced",
     "RowSampler",
@@ -44,9 +59,17 @@ __all__ = [
     "SquareRoot",
     "TableFile",
     "Transform",
+    "count_parts",
+    "count_published",
+    "find_bad_pictures",
+    "find_published",
     "get_augmentation",
     "get_dataset",
     "load_dataset",
     "long_tailed_counts",
+    "open_pictures",
+    "parse_spec",
+    "read_published",
+    "search_roots",
     "split",
 ]

@@ -1,4 +1,4 @@
-"""Labelled images in memory, and the data sets made of them."""
+"""Labelled images in memory, and the data sets made of images in memory or in files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts
+from everyclass.data.pictures import Cut, EncodedSet
 
 __all__ = ["Dataset", "ImageSet"]
 
@@ -42,27 +43,32 @@ class ImageSet:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A long-tailed training set, a balanced test set, and held-out images where there are any.
+    """Training images, test images, and held-out images where there are any.
 
     Attributes:
         name: such as ``cifar100-lt``.
-        train, test: the images.
-        val: images of the training distribution that no training uses, or None.
+        train, test: the images; test is empty where no images are there to judge by.
+        val: images that no training uses, or None.
         class_names: C names in class order.
         mean, std: per channel, of pixel values in 0..1, for normalisation.
-        crop_padding: pixels of zero padding for the random crop; 0 means no crop.
+        crop_padding: pixels of zero padding for the random crop; 0 means no crop, None a random
+            resized crop, as pictures of many sizes want it.
         flip: whether a mirrored image keeps its class.
+        cut: what becomes of pictures in files; None for images in memory.
+        bad_images: "fail" or "skip": what happens where a picture in a file cannot be read.
     """
 
     name: str
-    train: ImageSet
-    test: ImageSet
-    val: ImageSet | None
+    train: ImageSet | EncodedSet
+    test: ImageSet | EncodedSet
+    val: ImageSet | EncodedSet | None
     class_names: tuple[str, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    crop_padding: int
+    crop_padding: int | None
     flip: bool
+    cut: Cut | None = None
+    bad_images: str = "fail"
 
     @property
     def num_classes(self) -> int:
@@ -72,4 +78,6 @@ class Dataset:
     @property
     def class_counts(self) -> ClassCounts:
         """Training images per class."""
-        return ClassCounts.from_labels(self.train.labels, names=self.class_names)
+        return ClassCounts.from_labels(
+            self.train.labels, num_classes=self.num_classes, names=self.class_names
+        )

@@ -11,10 +11,16 @@ from typing import Any
 from everyclass.data.cifar import CIFAR10, CIFAR100, load_cifar_lt
 from everyclass.data.digits import load_digits_lt
 from everyclass.data.image_set import Dataset
+from everyclass.data.opening import open_pictures
+from everyclass.data.pictures import check_policy
 from everyclass.data.profiles import Profile
+from everyclass.data.published import PUBLISHED
+from everyclass.data.specs import KINDS, parse_spec
 from everyclass.errors import InputError
 
 __all__ = ["DATASETS", "DataConfig", "load_dataset"]
+
+USUAL_RATIO = 100.0
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "cifar100-lt": partial(load_cifar_lt, CIFAR100),
@@ -28,41 +34,96 @@ class DataConfig:
     """Which data set, made long-tailed how.
 
     Attributes:
-        name: one of ``DATASETS``.
-        imbalance_ratio: largest over smallest class.
+        name: one of ``DATASETS``, which are made long-tailed; one of ``PUBLISHED``, which are by
+            nature; or pictures in files, see :func:`everyclass.data.parse_spec`.
+        imbalance_ratio: largest over smallest class, 100 unless said; None where the data are
+            taken as they are.
         profile: "exp" or "step".
-        val: "none", or "rest" for a held-out set that no training uses.
+        val: "none", or "rest" for held-out images that no training uses: what a made split leaves
+            over, or the validation images that a set comes with.
+        bad_images: "fail", or "skip" to leave out pictures that cannot be read.
+
+    Raises:
+        InputError: there is no such data set, or it cannot be made long-tailed; another value of
+            ``val`` or ``bad_images`` than these.
     """
 
     name: str = "cifar100-lt"
-    imbalance_ratio: float = 100.0
+    imbalance_ratio: float | None = None
     profile: Profile = "exp"
     val: str = "none"
+    bad_images: str = "fail"
+
+    def __post_init__(self) -> None:
+        check_policy(self.bad_images)
+        if self.in_memory:
+            if self.imbalance_ratio is None:
+                object.__setattr__(self, "imbalance_ratio", USUAL_RATIO)
+            return
+        spec = parse_spec(self.name)
+        if spec.kind not in (*PUBLISHED, *KINDS):
+            raise InputError(
+                f"There is no data set {self.name!r}; there are "
+                f"{', '.join(sorted((*DATASETS, *PUBLISHED)))}, and pictures in files as "
+                f"{', '.join(f'{kind}:…' for kind in KINDS)}."
+            )
+        if self.imbalance_ratio is not None or self.profile != "exp":
+            raise InputError(
+                f"{spec.slug} is taken as it is; leave out --imbalance-ratio and --profile."
+            )
+        if self.val not in ("none", "rest"):
+            raise InputError(f"--val must be 'none' or 'rest'; got {self.val!r}.")
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images are small, kept in memory, and made long-tailed here."""
+        return self.name in DATASETS
+
+    @property
+    def kind(self) -> str:
+        """The name of a named set, else the form of the files, such as ``list``."""
+        return self.name if self.in_memory else parse_spec(self.name).kind
+
+    @property
+    def slug(self) -> str:
+        """A name for folders."""
+        return self.name if self.in_memory else parse_spec(self.name).slug
+
+    @property
+    def says_size(self) -> bool:
+        """Whether it says what size pictures become."""
+        return not self.in_memory and parse_spec(self.name).size is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for ``config.json``."""
-        return asdict(self)
+        """As plain values, for ``config.json``: those that say something about this data set."""
+        values = asdict(self)
+        if not self.in_memory:
+            del values["imbalance_ratio"], values["profile"]
+        if self.bad_images == "fail":
+            del values["bad_images"]
+        return values
 
 
 def load_dataset(config: DataConfig, *, root: str | Path | None = None) -> Dataset:
-    """Load a named data set.
+    """Load a data set, or open it where its pictures are in files.
 
     Args:
         config: which one, and how long-tailed.
         root: folder to look in before ``EVERYCLASS_DATA`` and the cache.
 
     Raises:
-        InputError: there is no data set of that name, or the split is impossible.
+        InputError: the split is impossible, or parts do not fit each other.
         DataNotFoundError: its files are in none of the places tried.
+        FileFormatError: a file is not what it should be.
 
     Example:
         >>> digits = load_dataset(DataConfig("digits-lt", imbalance_ratio=20))
         >>> digits.class_counts.counts.tolist()
         [120, 86, 61, 44, 31, 22, 16, 11, 8, 6]
     """
-    if config.name not in DATASETS:
-        raise InputError(
-            f"There is no data set {config.name!r}; there are {', '.join(sorted(DATASETS))}."
+    if not config.in_memory:
+        return open_pictures(
+            parse_spec(config.name), val=config.val, bad_images=config.bad_images, root=root
         )
     return DATASETS[config.name](
         imbalance_ratio=config.imbalance_ratio, profile=config.profile, val=config.val, root=root

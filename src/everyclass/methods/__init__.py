@@ -24,10 +24,15 @@ def method_names() -> list[str]:
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
-def get_method(name: str) -> Recipe | HeadRecipe:
+def get_method(name: str, data: str | None = None) -> Recipe | HeadRecipe:
     """The recipe called ``name``; with ``-modern`` after it, under strong augmentation.
 
     A name that ends in ``.py`` is a file of your own, which is run; its ``RECIPE`` is returned.
+
+    Args:
+        name: of the method.
+        data: a named data set; where the method has a recipe of its own for it, in ``ON``, that
+            is returned.
 
     Raises:
         InputError: there is none; the nearest name is suggested. Or the file has no recipe.
@@ -38,12 +43,15 @@ def get_method(name: str) -> Recipe | HeadRecipe:
         128
         >>> get_method("ce-modern").augmentation
         'autoaugment'
+        >>> get_method("ce", "imagenet-lt").backbone
+        'resnext50_32x4d'
     """
     if name.endswith(_MODERN):
-        return modern(get_method(name.removesuffix(_MODERN)))
+        return modern(get_method(name.removesuffix(_MODERN), data))
     if name.endswith(".py"):
         return _from_file(Path(name))
-    recipe = importlib.import_module(_module_name(name)).RECIPE
+    module = importlib.import_module(_module_name(name))
+    recipe = getattr(module, "ON", {}).get(data, module.RECIPE)
     assert isinstance(recipe, Recipe | HeadRecipe)
     return recipe
 

@@ -23,6 +23,7 @@ from everyclass.nn.last_layers import (
 from everyclass.nn.outputs import logits_of
 from everyclass.nn.projector import Projector
 from everyclass.nn.resnet_cifar import ResNetCIFAR, resnet32, resnet32_experts, resnet32_wide
+from everyclass.nn.timm_backbone import Preprocessing, TimmBackbone, timm_backbone
 
 __all__ = [
     "BACKBONES",
@@ -37,10 +38,12 @@ __all__ = [
     "ExpertHead",
     "FeatureQueue",
     "NearestMeanHead",
+    "Preprocessing",
     "Projector",
     "ResNetCIFAR",
     "RoutedExpertHead",
     "ScaledLinear",
+    "TimmBackbone",
     "build_classifier",
     "could_be_last",
     "head_of_module",
@@ -51,6 +54,7 @@ __all__ = [
     "resnet32",
     "resnet32_experts",
     "resnet32_wide",
+    "timm_backbone",
     "unwrapped",
     "weight_rows",
     "with_head",

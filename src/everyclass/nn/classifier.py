@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
@@ -13,6 +14,7 @@ from everyclass.nn.experts import ExpertHead, RoutedExpertHead
 from everyclass.nn.heads import CosineHead, NearestMeanHead, ScaledLinear
 from everyclass.nn.mlp import mlp, mlp_experts
 from everyclass.nn.resnet_cifar import resnet32, resnet32_experts, resnet32_wide
+from everyclass.nn.timm_backbone import timm_backbone, timm_experts
 
 __all__ = ["BACKBONES", "HEADS", "Classifier", "build_classifier"]
 
@@ -57,6 +59,7 @@ class Classifier(nn.Module):
         self.head = head
         self._frozen = False
         self._shift_batch_norm = False
+        self._still: list[nn.Module] = []
 
     def freeze_backbone(self, *, shift_batch_norm: bool = False) -> None:
         """Train the head only.
@@ -70,8 +73,24 @@ class Classifier(nn.Module):
         self._frozen, self._shift_batch_norm = True, shift_batch_norm
         self.train(self.training)
 
+    def keep_still(self, trained: Iterable[str]) -> None:
+        """Keep batch norm in eval mode wherever nothing is trained.
+
+        Args:
+            trained: beginnings of the names of trained parameters.
+        """
+        beginnings = tuple(trained)
+        self._still = [
+            module
+            for name, module in self.named_modules()
+            if not any(True for _ in module.children()) and not f"{name}.".startswith(beginnings)
+        ]
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> Classifier:
         super().train(mode)
+        for module in self._still:
+            module.eval()
         if self._frozen:
             self.backbone.train(mode and self._shift_batch_norm)
         return self
@@ -83,28 +102,41 @@ class Classifier(nn.Module):
 
 
 def build_classifier(
-    backbone: str, num_classes: int, *, seed: int, head: str = "linear"
+    backbone: str, num_classes: int, *, seed: int, head: str = "linear", weights: str = "none"
 ) -> Classifier:
     """Make a freshly initialised network, the same for the same seed.
 
     Args:
-        backbone: one of ``BACKBONES``.
+        backbone: one of ``BACKBONES``; or any name of timm, also with ``-E-experts`` behind a
+            ResNet.
         num_classes: C.
         seed: of the initialisation; the global generators are left as they were.
         head: one of ``HEADS``; "linear" is biased, with Kaiming-normal weights.
+        weights: of a backbone of timm: "none", "pretrained", or a file.
 
     Raises:
-        InputError: there is no such backbone or head.
+        InputError: there is no such backbone or head, or it has no weights of its own.
 
     Example:
         >>> model = build_classifier("resnet32", num_classes=100, seed=0)
         >>> sum(p.numel() for p in model.parameters())
         470004
     """
-    for name, kind, known in (("backbone", backbone, BACKBONES), ("head", head, HEADS)):
-        if kind not in known:
-            raise InputError(f"There is no {name} {kind!r}; there are {', '.join(known)}.")
+    if head not in HEADS:
+        raise InputError(f"There is no head {head!r}; there are {', '.join(HEADS)}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        trunk = BACKBONES[backbone]()
+        trunk = _trunk(backbone, weights)
         return Classifier(trunk, HEADS[head](int(trunk.num_features), num_classes))  # type: ignore[arg-type]
+
+
+def _trunk(backbone: str, weights: str) -> nn.Module:
+    experts = re.fullmatch(r"(.+)-(\d)-experts", backbone)
+    if backbone not in BACKBONES and not experts:
+        return timm_backbone(backbone, weights)
+    if weights != "none":
+        raise InputError(f"There are no weights for {backbone}; leave out --weights.")
+    if backbone in BACKBONES:
+        return BACKBONES[backbone]()
+    assert experts is not None
+    return timm_experts(experts[1], int(experts[2]))

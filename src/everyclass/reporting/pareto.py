@@ -64,7 +64,7 @@ def _panel(
     mine = alt.Chart(alt.InlineData(values=ours)).encode(x=across, y=upward, tooltip=tooltip)
     theirs = alt.Chart(alt.InlineData(values=paper)).encode(x=across, y=upward, tooltip=tooltip)
     along = alt.Chart(alt.InlineData(values=best)).encode(x=across, y=upward)
-    thin = {"color": OURS, "opacity": 0.3, "strokeWidth": 1}
+    thin: dict[str, Any] = {"color": OURS, "opacity": 0.3, "strokeWidth": 1}
     return alt.LayerChart(
         layer=[
             mine.mark_rule(**thin).encode(x=alt.X("x_low:Q", title=title), x2="x_high:Q"),

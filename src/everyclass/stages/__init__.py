@@ -8,6 +8,7 @@ from everyclass.stages.diagnosing import diagnose
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.extraction import extract, extract_views
 from everyclass.stages.folding import fold_head
+from everyclass.stages.frozen_extraction import extract_part
 from everyclass.stages.missing_classes import MissingClasses
 from everyclass.stages.objectives import Objective
 from everyclass.stages.pretraining import pretrain
@@ -42,6 +43,7 @@ __all__ = [
     "diagnose",
     "ensemble_log_probabilities",
     "extract",
+    "extract_part",
     "extract_run",
     "extract_views",
     "fit_temperature",

@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from everyclass.artifacts import Features
-from everyclass.data import BatchAugmentation
-from everyclass.errors import InputError
+from everyclass.data import BatchSource
+from everyclass.errors import InputError, RunFailedError
 from everyclass.nn import Classifier, head_of_module, unwrapped
 from everyclass.progress import silent
 from everyclass.stages.batches import BatchReader
@@ -110,7 +111,7 @@ def _in_eval_mode(model: nn.Module) -> Iterator[None]:
 @torch.inference_mode()
 def extract_views(
     model: Classifier,
-    images: BatchAugmentation,
+    images: BatchSource,
     labels: Tensor,
     *,
     num_views: int,
@@ -118,38 +119,63 @@ def extract_views(
     precision: Literal["fp32", "bf16"],
     class_names: Sequence[str],
     seed: int = 0,
-    batch_size: int = 500,
+    batch_size: int | None = None,
     title: str = "extracting features",
+    ids: npt.NDArray[Any] | None = None,
     show: Any = silent,
 ) -> Features:
     """Cache the plain view of each image and ``num_views − 1`` augmented ones.
 
     Args:
         model: backbone and head; used in eval mode.
-        images: the images on the device.
+        images: the images, with one augmentation.
         labels: (n,) int64.
         num_views: v ≥ 1; the first view is never augmented.
         device, precision: what the backbone runs on and in.
         class_names: C names.
         seed: of the augmentation.
-        batch_size: images per step.
+        batch_size: images per step; default what suits their size.
         title: of the progress.
+        ids: (n,) what each image is called, or None.
         show: how progress is shown.
 
     Returns:
-        Features of shape (n, d) for one view, else (v, n, d), float32.
+        Features of shape (n, d) for one view, else (v, n, d), float32; of the images that could be
+        read.
     """
     model.eval()
     generator = torch.Generator().manual_seed(seed)
-    views = []
+    views: list[npt.NDArray[np.float32]] = []
+    rows = torch.arange(len(labels))
+    size = batch_size or images.batch_size
     with show(title, num_views * len(labels), "images") as task:
         for view in range(num_views):
-            parts = []
-            for rows in torch.arange(len(labels)).split(batch_size):
-                batch = images.plain(rows) if view == 0 else images.augmented(rows, generator)
+            read, parts = [], []
+            for some, batch in _batches_of_view(images, rows.split(size), view, generator):
                 with autocast(device, precision):
                     parts.append(model.backbone(batch).float().cpu())
-                task.advance(len(rows))
+                read.append(some)
+                task.advance(len(some))
+            if view and len(torch.cat(read)) != len(rows):
+                raise RunFailedError("Pictures went missing while their features were extracted.")
+            rows = torch.cat(read)
             views.append(torch.cat(parts).numpy())
     stacked = views[0] if num_views == 1 else np.stack(views)
-    return Features(stacked, labels.numpy(), head_of_module(model.head), tuple(class_names))
+    return Features(
+        stacked,
+        labels[rows].numpy(),
+        head_of_module(model.head),
+        tuple(class_names),
+        None if ids is None else ids[rows.numpy()],
+    )
+
+
+def _batches_of_view(
+    images: BatchSource, batches: Sequence[Tensor], view: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The plain view first, then augmented ones."""
+    if view == 0:
+        yield from images.plain(batches)
+    else:
+        for rows, (batch,) in images.augmented(batches, generator):
+            yield rows, batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 from dataclasses import asdict, replace
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from everyclass.artifacts import Predictions, Run, birth_certificate
-from everyclass.data import DataConfig, Dataset, load_dataset
+from everyclass.data import BadPictures, DataConfig, Dataset, load_dataset
 from everyclass.errors import InputError
 from everyclass.metrics import evaluate
 from everyclass.nn import BACKBONES, Classifier, build_classifier
@@ -34,7 +35,8 @@ from everyclass.training import (
 
 __all__ = ["pretrain"]
 
-BACKBONE_OF = {"digits-lt": "mlp"}
+BACKBONE_OF = {"cifar100-lt": "resnet32", "cifar10-lt": "resnet32", "digits-lt": "mlp"}
+OF_PICTURES = "resnet50"
 
 
 def pretrain(
@@ -43,9 +45,12 @@ def pretrain(
     *,
     seed: int = 0,
     epochs: int | None = None,
+    backbone: str | None = None,
+    weights: str | None = None,
     precision: Precision = "auto",
     device: str = "auto",
     compile: bool = False,
+    workers: int | None = None,
     out: str | Path | None = None,
     start: str | Path | None = None,
     data_root: str | Path | None = None,
@@ -61,10 +66,13 @@ def pretrain(
         data: the data set.
         seed: of initialisation, order and augmentation.
         epochs: instead of the recipe's; milestones keep their place as fractions.
+        backbone: instead of the recipe's: one of ours or any of timm.
+        weights: instead of the recipe's, for a backbone of timm: "none", "pretrained", or a file.
         precision: "auto" takes bfloat16 where the hardware computes in it; a run that was begun
             goes on in its own, on whatever machine.
         device: "auto", "cpu", "cuda", ….
         compile: compile the network with ``torch.compile``.
+        workers: processes that decode pictures in files; default one per core.
         out: the run's folder; default ``runs/<data>-<method>-s<seed>``.
         start: folder of a finished run on the same data that a method in two stages begins with,
             or that a student learns from, instead of the one that it would train.
@@ -72,11 +80,12 @@ def pretrain(
         show: how progress is shown.
 
     Returns:
-        The finished run, with ``predictions.npz`` of the test set and ``result.json``.
+        The finished run, with ``predictions.npz`` of the test set, ``result.json``, and
+        ``bad-images.csv`` if pictures had to be left out.
 
     Raises:
         InputError: the folder holds a run with another configuration; ``start`` is not finished or
-            on other data, or the method takes none.
+            on other data, or the method takes none; there are no test images.
         DataNotFoundError: the data set's files are not found.
         RunFailedError: the training diverged.
     """
@@ -84,7 +93,11 @@ def pretrain(
         recipe = replace(recipe, schedule=replace(recipe.schedule, epochs=epochs))
     where = choose_device(device)
     dataset = load_dataset(data, root=data_root)
-    folder = Path(out or Path("runs") / f"{data.name}-{recipe.name}-s{seed}")
+    if not len(dataset.test):
+        raise InputError(
+            f"{data.slug} has no test images to judge the network by; name some: test=…."
+        )
+    folder = Path(out or Path("runs") / f"{data.slug}-{recipe.name}-s{seed}")
     chosen = _precision(precision, folder, where)
     rests_on = recipe.rests_on
     begun = None
@@ -96,19 +109,24 @@ def pretrain(
             data,
             seed=seed,
             epochs=epochs,
+            backbone=backbone,
+            weights=weights,
             precision=precision,
             device=device,
             compile=compile,
+            workers=workers,
             out=_beside(folder, recipe.name, rests_on.name),
             data_root=data_root,
             show=show,
         )
     goes_on = begun is not None and recipe.start is not None
-    backbone = begun.config["backbone"] if begun and goes_on else _backbone(recipe, data)
+    network = begun.config["backbone"] if begun and goes_on else _backbone(recipe, data, backbone)
+    if isinstance(recipe, Recipe) and weights is not None:
+        recipe = replace(recipe, weights=weights)
     config = {
         "method": recipe.name,
         "data": data.to_dict(),
-        "backbone": backbone,
+        "backbone": network,
         "recipe": recipe.to_dict(),
         "start": begun.config if begun else None,
         "precision": chosen,
@@ -126,18 +144,30 @@ def pretrain(
             stacklevel=2,
         )
     clock = time.perf_counter()
+    bad = BadPictures(data.bad_images)
+    reading: dict[str, Any] = {"bad": bad, "workers": workers}
     if isinstance(recipe, HeadRecipe):
         assert begun is not None
         model = _with_head(recipe, begun, dataset, device=device, data_root=data_root, show=show)
         save_checkpoint(run.checkpoint, {"model": model.state_dict()})
     else:
-        model = build_classifier(backbone, dataset.num_classes, seed=seed, head=recipe.head)
+        model = build_classifier(
+            network,
+            dataset.num_classes,
+            seed=seed,
+            head=recipe.head,
+            weights="none" if begun and goes_on else recipe.weights,
+        )
         fit(
             _learner(model, recipe, dataset, begun, seed),
-            [
-                image_batches(dataset, dataset.train, where, augmentation)
-                for augmentation in (recipe.augmentation, *recipe.other_views)
-            ],
+            image_batches(
+                dataset,
+                dataset.train,
+                where,
+                recipe.augmentation,
+                *recipe.other_views,
+                **reading,
+            ),
             torch.from_numpy(dataset.train.labels),
             TrainingSettings(
                 schedule=recipe.schedule,
@@ -157,17 +187,20 @@ def pretrain(
             show=show,
         )
     model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    logits = predict_images(model, image_batches(dataset, dataset.test, where), where, chosen)
+    judged = image_batches(dataset, dataset.test, where, **reading)
+    rows, logits = predict_images(model, judged, where, chosen)
     predictions = Predictions(
-        labels=dataset.test.labels,
+        labels=dataset.test.labels[rows.numpy()],
         logits=logits.numpy(),
         class_names=dataset.class_names,
         class_counts=dataset.class_counts,
     )
     predictions.save(run.folder / "predictions.npz")
+    bad.save(run.folder / "bad-images.csv")
     run.finish(
         {
             "config": run.config,
+            **({} if data.bad_images == "fail" else {"bad_images": len(bad)}),
             "split_fingerprint": dataset.train.fingerprint,
             "class_counts": dataset.class_counts.counts,
             "test": evaluate(predictions).summary(),
@@ -205,12 +238,16 @@ def _finished(start: str | Path, recipe: Recipe | HeadRecipe, data: DataConfig) 
     return run
 
 
-def _backbone(recipe: Recipe | HeadRecipe, data: DataConfig) -> str:
-    """The recipe's backbone, in the kind of network that the data set is for."""
-    named = (recipe.backbone if isinstance(recipe, Recipe) else None) or "resnet32"
-    kind = BACKBONE_OF.get(data.name, "resnet32")
-    likewise = named.replace("resnet32", kind)
-    return likewise if likewise in BACKBONES else kind
+def _backbone(recipe: Recipe | HeadRecipe, data: DataConfig, asked: str | None) -> str:
+    """The recipe's backbone, in the kind of network that is asked for or that the data are for."""
+    named = recipe.backbone if isinstance(recipe, Recipe) else None
+    made = re.fullmatch(r"(.+?)(-wide|-\d-experts)?", named or "resnet32")
+    assert made is not None
+    small = made[1] == "resnet32"  # recipes of 32 × 32 images; others say what they mean
+    usual = BACKBONE_OF.get(data.name, OF_PICTURES) if small else made[1]
+    kind = asked or usual
+    likewise = f"{kind}{made[2] or ''}"
+    return kind if made[2] == "-wide" and likewise not in BACKBONES else likewise
 
 
 def _learner(
@@ -218,6 +255,8 @@ def _learner(
 ) -> Learner:
     """The network and what it learns by, before the first step."""
     given: dict[str, Any] = {} if recipe.mixing is None else {"mixing": recipe.mixing}
+    if recipe.start is None and "" not in recipe.trained and not recipe.shift_batch_norm:
+        model.keep_still(recipe.trained)
     if begun is not None:
         finished = load_network(begun, dataset.num_classes)
         if recipe.start is not None:

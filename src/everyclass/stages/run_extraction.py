@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from everyclass.artifacts import Features, Run
-from everyclass.data import DataConfig, ImageSet, load_dataset
+from everyclass.data import BadPictures, DataConfig, EncodedSet, ImageSet, load_dataset
 from everyclass.errors import FileFormatError
 from everyclass.progress import silent
 from everyclass.stages.extraction import extract_views
@@ -29,6 +29,7 @@ def extract_run(
     device: str = "auto",
     data_root: str | Path | None = None,
     seed: int = 0,
+    bad: BadPictures | None = None,
     show: Any = silent,
 ) -> tuple[Features, Features | None, Features]:
     """Features of a run's training, held-out and test images.
@@ -40,6 +41,7 @@ def extract_run(
         device: "auto", "cpu", "cuda", ….
         data_root: folder to look for the data in.
         seed: of the augmentation.
+        bad: the list of pictures that cannot be read; default one with the run's policy.
         show: how progress is shown.
     """
     try:
@@ -55,10 +57,10 @@ def extract_run(
         memory_format=torch.channels_last,  # type: ignore[call-overload]
     )
 
-    def features(part: ImageSet, views: int, what: str) -> Features:
+    def features(part: ImageSet | EncodedSet, views: int, what: str) -> Features:
         return extract_views(
             model,
-            image_batches(dataset, part, where),
+            image_batches(dataset, part, where, bad=bad),
             torch.from_numpy(part.labels),
             num_views=views,
             device=where,

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from everyclass.artifacts import Run
-from everyclass.data import BatchAugmentation, Dataset, ImageSet, get_augmentation
+from everyclass.data import (
+    BadPictures,
+    BatchAugmentation,
+    BatchSource,
+    Dataset,
+    DecodedSource,
+    EncodedSet,
+    ImageSet,
+    MemorySource,
+    get_augmentation,
+)
 from everyclass.errors import InputError, MissingFileError
 from everyclass.nn import Classifier, build_classifier
 from everyclass.training import autocast, load_checkpoint
@@ -38,38 +48,69 @@ def load_network(run: Run, num_classes: int) -> Classifier:
 
 
 def image_batches(
-    dataset: Dataset, images: ImageSet, device: torch.device, pipeline: str = "basic"
-) -> BatchAugmentation:
-    """The images of one part of a data set, ready on the device with an augmentation.
+    dataset: Dataset,
+    images: ImageSet | EncodedSet,
+    device: torch.device,
+    *pipelines: str,
+    bad: BadPictures | None = None,
+    workers: int | None = None,
+) -> BatchSource:
+    """The images of one part of a data set, as batches on a device.
 
     Args:
-        dataset: says how its images are normalised, and whether they may be mirrored.
+        dataset: says how its images are cut and normalised, and whether they may be mirrored.
         images: the part.
-        device: where images are kept and batches are made.
-        pipeline: one of ``everyclass.data.AUGMENTATIONS``.
+        device: where batches are made, and images in memory are kept.
+        pipelines: of ``everyclass.data.AUGMENTATIONS``, one for each view; default "basic".
+        bad: the list of pictures that cannot be read; default one with the data set's policy.
+        workers: processes that decode pictures in files; default one per core.
     """
-    return BatchAugmentation(
-        torch.from_numpy(images.images),
-        transforms=get_augmentation(pipeline, crop_padding=dataset.crop_padding, flip=dataset.flip),
-        mean=dataset.mean,
-        std=dataset.std,
-        device=device,
+    augmentations = [
+        get_augmentation(name, crop_padding=dataset.crop_padding, flip=dataset.flip)
+        for name in pipelines or ("basic",)
+    ]
+    normal: dict[str, Any] = {"mean": dataset.mean, "std": dataset.std, "device": device}
+    if isinstance(images, EncodedSet):
+        assert dataset.cut is not None
+        return DecodedSource(
+            images,
+            cut=dataset.cut,
+            augmentations=augmentations,
+            bad=BadPictures(dataset.bad_images) if bad is None else bad,
+            workers=workers,
+            **normal,
+        )
+    first = BatchAugmentation(
+        torch.from_numpy(images.images), transforms=augmentations[0], **normal
     )
+    return MemorySource([first, *(first.with_transforms(more) for more in augmentations[1:])])
 
 
 @torch.inference_mode()
 def predict_images(
     model: nn.Module,
-    images: BatchAugmentation,
+    images: BatchSource,
     device: torch.device,
     precision: Literal["fp32", "bf16"],
     *,
-    batch_size: int = 500,
-) -> Tensor:
-    """Logits of un-augmented images: (n, C) float32 on the CPU, the network in eval mode."""
+    batch_size: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What a network in eval mode says of un-augmented images.
+
+    Args:
+        model: from images to logits.
+        images: all of them are asked about.
+        device, precision: what the network runs on and in.
+        batch_size: images per step; default what suits their size.
+
+    Returns:
+        The rows that could be read, (m,) int64, and their logits, (m, C) float32 on the CPU.
+    """
     model.eval()
-    logits = []
-    for rows in torch.arange(len(images)).split(batch_size):
+    read, logits = [], []
+    batches = torch.arange(len(images)).split(batch_size or images.batch_size)
+    for rows, batch in images.plain(batches):
         with autocast(device, precision):
-            logits.append(model(images.plain(rows)).float().cpu())
-    return torch.cat(logits)
+            logits.append(model(batch).float().cpu())
+        read.append(rows)
+    return torch.cat(read), torch.cat(logits)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from everyclass.artifacts import Run, prepare_folder, replaced_together
+from everyclass.data import BadPictures
 from everyclass.errors import InputError
 from everyclass.progress import silent
 from everyclass.stages.missing_classes import MissingClasses
@@ -52,6 +53,7 @@ def rescue_run(
             f"The training in {run.folder} is not finished; go on with it by everyclass pretrain."
         )
     folder = prepare_folder(out or run.folder / "rescue", overwrite=overwrite)
+    bad = BadPictures(run.config["data"].get("bad_images", "fail"))
     train, held_out, test = extract_run(
         run,
         num_views=num_views,
@@ -59,6 +61,7 @@ def rescue_run(
         device=device,
         data_root=data_root,
         seed=seed,
+        bad=bad,
         show=show,
     )
     result = rescue(
@@ -75,4 +78,5 @@ def rescue_run(
         train.save(new / "train-features.npz")
         test.save(new / "test-features.npz")
         result.save(new, test)
+        bad.save(new / "bad-images.csv")
     return result

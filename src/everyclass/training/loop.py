@@ -13,7 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from everyclass.data import BatchAugmentation, InstanceBalanced, RowSampler
+from everyclass.data import (
+    BatchAugmentation,
+    BatchSource,
+    InstanceBalanced,
+    MemorySource,
+    RowSampler,
+)
 from everyclass.errors import FileFormatError, RunFailedError
 from everyclass.progress import silent
 from everyclass.training.allocator import keep_large_buffers
@@ -75,7 +81,7 @@ class EpochLog:
 
 def fit(
     learner: Learner,
-    views: Sequence[BatchAugmentation],
+    images: BatchSource | Sequence[BatchAugmentation],
     labels: Tensor,
     settings: TrainingSettings,
     *,
@@ -93,7 +99,8 @@ def fit(
 
     Args:
         learner: the network and what it learns by.
-        views: the training images on the device, once for each view that the learner takes.
+        images: the training images, with as many augmentations as the learner takes views; a
+            list of augmentations is of images on the device.
         labels: (n,) int64.
         settings: see :class:`TrainingSettings`.
         device: where to train.
@@ -110,6 +117,7 @@ def fit(
         RunFailedError: the loss became NaN or infinite.
     """
     keep_large_buffers()
+    source = MemorySource(images) if isinstance(images, Sequence) else images
     learner.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     learner.autocast = partial(autocast, device, settings.precision)
     sampler = sampler or InstanceBalanced(labels)
@@ -143,18 +151,20 @@ def fit(
             learner.train()
             total = torch.zeros((), device=device)
             correct = torch.zeros((), device=device)
-            for rows in _batches(sampler.draw(generator, epoch, epochs), settings.batch_size):
+            seen = 0
+            batches = _batches(sampler.draw(generator, epoch, epochs), settings.batch_size)
+            for rows, batch in source.augmented(batches, generator):
                 target = labels[rows.to(device)]
-                batch = [images.augmented(rows, generator) for images in views]
                 loss, logits = learner(batch, target, generator)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
+                seen += len(rows)
                 total += loss.detach() * len(rows)
                 correct += (logits.detach().argmax(dim=1) == target).sum()
                 task.advance(len(rows), f"epoch {epoch}/{epochs}")
             scheduler.step()
-            mean_loss = float(total) / size
+            mean_loss = float(total) / seen
             if not torch.isfinite(total):
                 raise RunFailedError(
                     f"The training loss became {mean_loss} in epoch {epoch}; lower the learning "
@@ -164,7 +174,7 @@ def fit(
                 EpochLog(
                     epoch,
                     mean_loss,
-                    float(correct) / size,
+                    float(correct) / seen,
                     learning_rate,
                     time.perf_counter() - start,
                 )

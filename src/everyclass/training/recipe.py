@@ -32,12 +32,14 @@ class Recipe:
             ``teacher=`` and ``mixing=`` where the recipe has them.
         start: the recipe whose finished network this one goes on from; None: from scratch.
         teacher: the recipe whose finished network this one learns from, or None.
-        backbone: one of ``everyclass.nn.BACKBONES``; None: what the data set usually has.
+        backbone: one of ``everyclass.nn.BACKBONES`` or a name of timm; None: what the data set
+            usually has.
+        weights: of a backbone of timm: "none", "pretrained", or a file.
         head: one of ``everyclass.nn.HEADS``.
         keep_head: begin with the head of ``start`` instead of a fresh one.
         trained: beginnings of parameter names and the factor of their learning rate; what begins
             with none of them is frozen, and the longest that fits counts.
-        shift_batch_norm: let the statistics of a frozen backbone follow the batches.
+        shift_batch_norm: let the statistics of what is frozen in the backbone follow the batches.
         sampler: which images an epoch shows.
         augmentation: one of ``everyclass.data.AUGMENTATIONS``.
         other_views: the augmentations of further views of the same images.
@@ -54,6 +56,7 @@ class Recipe:
     start: Recipe | None = None
     teacher: Recipe | None = None
     backbone: str | None = None
+    weights: str = "none"
     head: str = "linear"
     keep_head: bool = False
     trained: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
@@ -102,6 +105,8 @@ class Recipe:
         for later in ("other_views", "nesterov"):
             if not values[later]:
                 del values[later]
+        if self.weights == "none":
+            del values["weights"]
         return values
 
 

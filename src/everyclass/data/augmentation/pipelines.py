@@ -16,35 +16,32 @@ from everyclass.data.augmentation.rotation import Rotation
 
 __all__ = ["AUGMENTATIONS", "get_augmentation"]
 
-Pipeline = Callable[[int, bool], tuple[Transform, ...]]
+Pipeline = Callable[[int | None, bool], tuple[Transform, ...]]
 
 
-def _none(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+def _none(crop_padding: int | None, flip: bool) -> tuple[Transform, ...]:
     return ()
 
 
-def _basic(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+def _basic(crop_padding: int | None, flip: bool) -> tuple[Transform, ...]:
+    if crop_padding is None:
+        return (RandomResizedCrop((0.08, 1.0)), CropAndFlip(0, flip))
     return (CropAndFlip(crop_padding, flip),)
 
 
-def _rotation(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
-    return (CropAndFlip(crop_padding, flip), Rotation(15))
+def _then(*more: Transform) -> Pipeline:
+    def transforms(crop_padding: int | None, flip: bool) -> tuple[Transform, ...]:
+        return (*_basic(crop_padding, flip), *more)
+
+    return transforms
 
 
-def _autoaugment(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
-    return (CropAndFlip(crop_padding, flip), AutoAugment(style="published"), Cutout())
-
-
-def _randaugment(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
-    return (CropAndFlip(crop_padding, flip), RandAugment())
-
-
-def _contrastive(smallest: float, blurred: float) -> Pipeline:
-    def transforms(crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+def _contrastive(smallest: float, blurred: float, jittered: float = 0.8) -> Pipeline:
+    def transforms(crop_padding: int | None, flip: bool) -> tuple[Transform, ...]:
         return (
             RandomResizedCrop((smallest, 1.0)),
             CropAndFlip(0, flip),
-            ColorJitter(),
+            ColorJitter(p=jittered),
             Grayscale(),
             *([GaussianBlur(p=blurred)] if blurred else []),
         )
@@ -52,25 +49,33 @@ def _contrastive(smallest: float, blurred: float) -> Pipeline:
     return transforms
 
 
+def _jitter() -> ColorJitter:
+    return ColorJitter(0.4, 0.4, 0.4, 0.0, p=1.0)
+
+
 AUGMENTATIONS: dict[str, Pipeline] = {
     "none": _none,
     "basic": _basic,  # LDAM, BOT, LADE, MiSLAS
-    "rotation": _rotation,  # RIDE
-    "autoaugment": _autoaugment,  # BALMS; PaCo's query
-    "randaugment": _randaugment,
+    "rotation": _then(Rotation(15)),  # RIDE
+    "autoaugment": _then(AutoAugment(style="published"), Cutout()),  # BALMS; PaCo's query
+    "randaugment": _then(RandAugment()),
+    "jitter": _then(_jitter()),  # ImageNet-LT: OLTR, Decoupling, BALMS, LADE, MiSLAS, RIDE
+    "jitter-randaugment": _then(_jitter(), RandAugment(2, 10)),  # PaCo's query, ImageNet-LT
     "contrastive": _contrastive(smallest=0.2, blurred=0.5),  # PaCo's key
     "contrastive-less-blur": _contrastive(smallest=0.2, blurred=0.2),  # GPaCo's second view
+    "contrastive-jitter": _contrastive(smallest=0.08, blurred=0.5, jittered=1.0),  # ImageNet-LT
     "contrastive-no-blur": _contrastive(smallest=0.08, blurred=0.0),  # ProCo
 }
 """Transforms by name, from a data set's crop padding and whether its images may be mirrored."""
 
 
-def get_augmentation(name: str, *, crop_padding: int, flip: bool) -> tuple[Transform, ...]:
+def get_augmentation(name: str, *, crop_padding: int | None, flip: bool) -> tuple[Transform, ...]:
     """The transforms of the augmentation called ``name``, in order.
 
     Args:
         name: one of ``AUGMENTATIONS``.
-        crop_padding: pixels of black padding for the random crop, where there is one; 0: no crop.
+        crop_padding: pixels of black padding for the random crop, where there is one; 0: no crop;
+            None: a random resized crop in its place.
         flip: whether a mirrored image keeps its class; without it no image is ever mirrored.
 
     Raises:

@@ -1,0 +1,100 @@
+"""`everyclass extract`: features of pictures from a frozen network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everyclass.cli.options import (
+    BadImages,
+    Data,
+    DataRoot,
+    Device,
+    Json,
+    Overwrite,
+    Quiet,
+    Seed,
+    Workers,
+    print_json,
+    shown,
+)
+
+__all__ = ["extract"]
+
+
+def extract(
+    data: Data,
+    backbone: Annotated[
+        str, typer.Option(help="Any name of timm, such as resnet50, or the folder of a run.")
+    ],
+    out: Annotated[Path, typer.Option(help="The features file to write, such as train.npz.")],
+    part: Annotated[str, typer.Option(help="train, val or test.")] = "train",
+    weights: Annotated[
+        str, typer.Option(help="Of a timm backbone: pretrained, none, or a file of weights.")
+    ] = "pretrained",
+    views: Annotated[
+        int, typer.Option(min=1, help="Views of each image; the first is not augmented.")
+    ] = 1,
+    bad_images: BadImages = "fail",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at once. [default: what suits their size]")
+    ] = None,
+    workers: Workers = None,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compute the features of images once, for everyclass rescue; pretrained or your own network.
+
+    Example: everyclass extract --data list:train.txt,root=images --backbone resnet50
+    --out train.npz
+    """
+    from everyclass.artifacts import check_free
+    from everyclass.data import BadPictures, DataConfig
+    from everyclass.stages import extract_part
+
+    left_out = out.with_suffix(".bad-images.csv")
+    check_free([out], keep=[], overwrite=overwrite)
+    bad = BadPictures(bad_images)
+    features = extract_part(
+        DataConfig(data, bad_images=bad_images),
+        backbone,
+        part=part,
+        weights=weights,
+        num_views=views,
+        batch_size=batch_size,
+        workers=workers,
+        bad=bad,
+        precision=precision,  # type: ignore[arg-type]
+        device=device,
+        data_root=data_root,
+        seed=seed,
+        show=shown(quiet),
+    )
+    features.save(out)
+    bad.save(left_out)
+    if json:
+        print_json(
+            {
+                "out": str(out),
+                "images": len(features),
+                "views": features.num_views,
+                "width": features.num_features,
+                "classes": features.num_classes,
+                "bad_images": len(bad),
+            }
+        )
+        return
+    if len(bad):
+        typer.echo(f"{bad.sentence()}; all: {left_out}", err=True)
+    typer.echo(
+        f"{out}: {len(features):,} images, {features.num_views} view(s), "
+        f"{features.num_features:,} features, {features.num_classes:,} classes"
+    )
+    typer.echo(f"Next: everyclass rescue {out} --test TEST.npz --out rescued/")

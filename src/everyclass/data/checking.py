@@ -1,0 +1,107 @@
+"""A look at a data set before anything is trained on it: counts, and what cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from everyclass.artifacts import ClassCounts
+from everyclass.data.image_set import Dataset, ImageSet
+from everyclass.data.pictures import BadPictures, Cut, DecodedSource, EncodedSet
+from everyclass.data.published import PublishedSet, find_published, read_published
+from everyclass.progress import silent
+
+__all__ = ["PartCounts", "count_parts", "count_published", "find_bad_pictures"]
+
+
+@dataclass(frozen=True)
+class PartCounts:
+    """How many images a part has.
+
+    Attributes:
+        part: "train", "val" or "test".
+        images: in all.
+        classes: with at least one.
+        largest, smallest: images of the largest and of the smallest class that has any.
+    """
+
+    part: str
+    images: int
+    classes: int
+    largest: int
+    smallest: int
+
+
+def count_parts(dataset: Dataset) -> list[PartCounts]:
+    """Count the images of every part that has any."""
+    return [_counted(part, images.labels) for part, images in _parts(dataset)]
+
+
+def count_published(
+    published: PublishedSet, roots: Sequence[Path], named: Mapping[str, str] | None = None
+) -> list[PartCounts]:
+    """Count the lists of a published set that are at hand, each checked; no picture is needed.
+
+    Args:
+        published: which set.
+        roots: folders to look in, in order.
+        named: paths of lists, instead of looking for them.
+
+    Raises:
+        FileFormatError: a list does not fit what is published about it.
+    """
+    there = [
+        part
+        for part in published.lists
+        if part in (named or {}) or find_published(published, part, roots) is not None
+    ]
+    lists = read_published(published, roots, parts=there, named=named)
+    return [_counted(part, listed.labels) for part, listed in lists.items()]
+
+
+def _counted(part: str, labels: npt.NDArray[np.int64]) -> PartCounts:
+    counts = ClassCounts.from_labels(labels).counts
+    some = counts[counts > 0]
+    return PartCounts(part, len(labels), len(some), int(some.max()), int(some.min()))
+
+
+def find_bad_pictures(
+    dataset: Dataset, *, workers: int | None = None, batch: int = 64, show: Any = silent
+) -> BadPictures:
+    """Open and decode every picture of a data set whose pictures are in files.
+
+    Args:
+        dataset: what to look at; images in memory are not looked at again.
+        workers: processes; default one per core.
+        batch: pictures for one worker at a time.
+        show: how progress is shown.
+    """
+    bad = BadPictures("skip")
+    for part, images in _parts(dataset):
+        if not isinstance(images, EncodedSet):
+            continue
+        source = DecodedSource(
+            images,
+            cut=Cut(size=16),
+            augmentations=[()],
+            mean=dataset.mean,
+            std=dataset.std,
+            device=torch.device("cpu"),
+            bad=bad,
+            workers=workers,
+        )
+        with show(f"checking {part} images", len(images), "images") as task:
+            for rows, _ in source.pixels(torch.arange(len(images)).split(batch)):
+                task.advance(len(rows))
+    return bad
+
+
+def _parts(dataset: Dataset) -> list[tuple[str, ImageSet | EncodedSet]]:
+    parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    return [(part, images) for part, images in parts.items() if images is not None and len(images)]

@@ -1,0 +1,41 @@
+"""Pictures of any size in files, tables and shards: found, decoded, and what is wrong with them."""
+
+from everyclass.data.pictures.bad_pictures import BadPictures, Policy, check_policy
+from everyclass.data.pictures.decoded_source import DecodedSource, default_workers
+from everyclass.data.pictures.decoding import BadPictureError, Cut, decode
+from everyclass.data.pictures.encoded import Encoded, EncodedSet
+from everyclass.data.pictures.files import Files, Listed, list_folder, read_list, read_table
+from everyclass.data.pictures.shards import Shards, find_shards, read_shards
+from everyclass.data.pictures.tables import (
+    Parquet,
+    SavedDataset,
+    find_parquet,
+    read_parquet,
+    read_saved,
+)
+
+__all__ = [
+    "BadPictureError",
+    "BadPictures",
+    "Cut",
+    "DecodedSource",
+    "Encoded",
+    "EncodedSet",
+    "Files",
+    "Listed",
+    "Parquet",
+    "Policy",
+    "SavedDataset",
+    "Shards",
+    "check_policy",
+    "decode",
+    "default_workers",
+    "find_parquet",
+    "find_shards",
+    "list_folder",
+    "read_list",
+    "read_parquet",
+    "read_saved",
+    "read_shards",
+    "read_table",
+]

@@ -1,0 +1,82 @@
+"""Pictures that are missing or damaged: named, counted, and either the end or left out."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from everyclass.artifacts import atomic_write
+from everyclass.errors import FileFormatError, InputError, MissingFileError
+
+__all__ = ["BadPictures", "Policy", "check_policy"]
+
+Policy = Literal["fail", "skip"]
+MISSING = "no such file"
+
+
+def check_policy(policy: str) -> None:
+    """Refuse a policy of another name.
+
+    Raises:
+        InputError: neither "fail" nor "skip".
+    """
+    if policy not in get_args(Policy):
+        raise InputError(
+            f"--bad-images must be 'fail' (the first bad picture ends it) or 'skip' (it is left "
+            f"out, and listed); got {policy!r}."
+        )
+
+
+@dataclass
+class BadPictures:
+    """What was found so far.
+
+    Attributes:
+        policy: "fail": the first one ends the work; "skip": they are left out.
+        found: why, by path.
+    """
+
+    policy: str = "fail"
+    found: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_policy(self.policy)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def add(self, place: str, reason: str) -> None:
+        """Note a picture, or stop because of it.
+
+        Raises:
+            MissingFileError: the policy is "fail" and the file is not there.
+            FileFormatError: the policy is "fail" and the file is damaged.
+        """
+        if self.policy == "fail":
+            kind = MissingFileError if reason == MISSING else FileFormatError
+            raise kind(
+                f"{place} cannot be used: {reason}. Put it right, or leave such pictures out with "
+                "--bad-images skip; everyclass data check --decode lists them all."
+            )
+        self.found.setdefault(place, reason)
+
+    def sentence(self) -> str:
+        """How many there are, and which is the first; empty where there is none."""
+        if not self.found:
+            return ""
+        place, reason = next(iter(self.found.items()))
+        return f"{len(self):,} bad pictures left out, the first of them {place} ({reason})"
+
+    def save(self, path: Path) -> None:
+        """Write a ``.csv`` with the columns ``path`` and ``reason``, if there are any."""
+        if not self.found:
+            return
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["path", "reason"])
+        writer.writerows(sorted(self.found.items()))
+        with atomic_write(path) as stream:
+            stream.write(text.getvalue().encode("utf-8", "surrogateescape"))

@@ -1,0 +1,177 @@
+"""Pictures that are files: lists of paths, tables of paths, folders of classes."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts import as_labels, existing_file
+from everyclass.data.table_files import TableFile
+from everyclass.errors import FileFormatError, InputError, InputTypeError, MissingFileError
+
+__all__ = ["ENDINGS", "Files", "Listed", "list_folder", "read_list", "read_table"]
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+MOST_BYTES = 1 << 29
+
+
+@dataclass(frozen=True, eq=False)
+class Files:
+    """Files below one folder.
+
+    Attributes:
+        root: the folder.
+        paths: a pyarrow array of texts, relative to it, so that a million of them are small and
+            are shared between processes.
+    """
+
+    root: Path
+    paths: Any
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, row: int) -> bytes:
+        """The content of the file."""
+        path = self.place(row)
+        about = os.stat(path)  # before it is opened: a pipe would wait for ever
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError("no regular file")
+        if about.st_size > MOST_BYTES:
+            raise OSError(f"{about.st_size:,} bytes are too many for a picture")
+        with open(path, "rb") as stream:
+            return stream.read()
+
+    def place(self, row: int) -> str:
+        """The file's path."""
+        return os.path.join(self.root, self.name(row))
+
+    def name(self, row: int) -> str:
+        """The path as its list has it."""
+        return str(self.paths[row].as_py())
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """What a list says.
+
+    Attributes:
+        paths: n texts.
+        labels: (n,) int64, or n class names.
+        names: class names in class order, where the list says them.
+    """
+
+    paths: Sequence[str]
+    labels: npt.NDArray[Any]
+    names: tuple[str, ...] | None = None
+
+    def files(self, root: Path) -> Files:
+        """The files listed, below ``root``."""
+        import pyarrow as pa
+
+        return Files(root, pa.array(self.paths, pa.large_string()))
+
+
+def read_list(path: str | Path) -> Listed:
+    """Read a list in the published format: a line ``path label`` for each picture.
+
+    Args:
+        path: a text file, or one packed as ``.xz``. The label, a whole number from 0, is the last
+            word of a line; paths may have spaces.
+
+    Raises:
+        MissingFileError: nothing is there.
+        FileFormatError: a line without path or label, or no line at all.
+    """
+    path = existing_file(path, "list of pictures")
+    paths: list[str] = []
+    labels: list[int] = []
+    try:
+        opened: Any = lzma.open if path.suffix == ".xz" else open
+        with opened(path, "rt", encoding="utf-8-sig") as stream:
+            for number, line in enumerate(stream, start=1):
+                words = line.rstrip().rsplit(maxsplit=1)
+                if not words:
+                    continue
+                if len(words) != 2 or not (words[1].isascii() and words[1].isdecimal()):
+                    raise FileFormatError(
+                        f"{path}: line {number} is {line.strip()[:80]!r}; each line must be a path "
+                        "and a class number from 0, such as train/dog/1.jpg 0."
+                    )
+                paths.append(words[0])
+                labels.append(int(words[1]))
+    except (OSError, UnicodeDecodeError, lzma.LZMAError, EOFError) as error:
+        raise FileFormatError(f"{path} is not a readable list of pictures: {error}.") from error
+    if not paths:
+        raise FileFormatError(f"{path} is empty; a line must be a path and a class number.")
+    return Listed(paths, _whole(labels, path))
+
+
+def read_table(path: str | Path, image_column: str, label_column: str) -> Listed:
+    """Read a ``.csv`` or ``.parquet`` with a column of paths and one of classes.
+
+    Args:
+        path: the table.
+        image_column: of the paths.
+        label_column: of class numbers from 0, or of class names.
+
+    Raises:
+        MissingFileError: nothing is there.
+        FileFormatError: no such table or column, or a value is missing.
+    """
+    table = TableFile.load(path)
+    paths = [str(p) for p in table.column(image_column, "image=COLUMN").tolist()]
+    values = table.column(label_column, "label=COLUMN")
+    texts = [str(v) for v in values.tolist()]
+    if all(text.isascii() and text.isdecimal() for text in texts):
+        return Listed(paths, _whole([int(text) for text in texts], Path(path)))
+    if values.dtype.kind in "fc":
+        raise FileFormatError(
+            f"{path}: column {label_column!r} holds fractions; it must hold class numbers or names."
+        )
+    return Listed(paths, np.array(texts))
+
+
+def list_folder(root: str | Path) -> Listed:
+    """List a folder that has a folder of pictures for each class, in the order of their names.
+
+    Raises:
+        MissingFileError: there is no such folder.
+        FileFormatError: it has no folders with pictures.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise MissingFileError(f"There is no folder {root}; it must have one folder per class.")
+    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    paths: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(names):
+        found = sorted(
+            os.path.relpath(os.path.join(folder, file), root)
+            for folder, _, files in os.walk(root / name, followlinks=True)
+            for file in files
+            if file.lower().endswith(ENDINGS)
+        )
+        paths += found
+        labels += [label] * len(found)
+    if not paths:
+        raise FileFormatError(
+            f"{root} has no pictures in folders of classes, such as {root}/dog/1.jpg "
+            f"(endings {', '.join(ENDINGS)})."
+        )
+    return Listed(paths, np.array(labels, dtype=np.int64), tuple(names))
+
+
+def _whole(labels: list[int], path: Path) -> npt.NDArray[np.int64]:
+    try:
+        return as_labels(np.array(labels), name="label")
+    except (InputError, InputTypeError, OverflowError) as error:
+        raise FileFormatError(f"{path}: {error}") from error

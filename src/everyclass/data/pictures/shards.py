@@ -1,0 +1,149 @@
+"""WebDataset shards: plain tar files in which ``key.jpg`` stands beside ``key.cls``.
+
+A tar file that is not compressed can be read at any place, so shards are listed once and read in
+any order; nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.data.pictures.files import ENDINGS
+from everyclass.errors import FileFormatError, MissingFileError
+
+__all__ = ["Shards", "find_shards", "read_shards"]
+
+_LABEL = "cls"
+_LONGEST_LABEL = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Shards:
+    """Pictures inside tar files.
+
+    Attributes:
+        paths: the tar files.
+        keys: n texts, a pyarrow array.
+        shard, offset, size: (n,) int64: in which file, where in it, and how many bytes.
+    """
+
+    paths: tuple[Path, ...]
+    keys: object
+    shard: npt.NDArray[np.int64]
+    offset: npt.NDArray[np.int64]
+    size: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.shard)
+
+    def read(self, row: int) -> bytes:
+        """The bytes of the member."""
+        with open(self.paths[self.shard[row]], "rb") as stream:
+            stream.seek(int(self.offset[row]))
+            return stream.read(int(self.size[row]))
+
+    def place(self, row: int) -> str:
+        """The tar file and the member's name."""
+        return f"{self.paths[self.shard[row]]}: {self.name(row)}"
+
+    def name(self, row: int) -> str:
+        """The member's name."""
+        return str(self.keys[row].as_py())  # type: ignore[index]
+
+
+def find_shards(pattern: str, root: Path | None = None) -> tuple[Path, ...]:
+    """The tar files that a pattern means, in order.
+
+    Args:
+        pattern: a path with ``*`` or with a range such as ``train-{000000..000127}.tar``.
+        root: the folder that it is relative to.
+
+    Raises:
+        MissingFileError: none is there, or one of a range is not.
+    """
+    place = Path(pattern) if root is None else root / pattern
+    found = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", str(place))
+    if found:
+        before, first, last, after = found.groups()
+        numbers = range(int(first), int(last) + 1)
+        paths = [Path(f"{before}{number:0{len(first)}}{after}") for number in numbers]
+        missing = [path for path in paths if not path.is_file()]
+        if missing or not paths:
+            which = missing[0] if missing else place
+            raise MissingFileError(
+                f"{len(missing)} of {len(paths)} shards are not there, the first of them {which}."
+            )
+        return tuple(paths)
+    paths = sorted(place.parent.glob(place.name)) if "*" in place.name else [place]
+    if not paths or not paths[0].is_file():
+        raise MissingFileError(f"There are no shards {place}.")
+    return tuple(paths)
+
+
+def read_shards(paths: Sequence[Path]) -> tuple[Shards, npt.NDArray[np.int64]]:
+    """List what is in tar files: the pictures and their labels.
+
+    Raises:
+        FileFormatError: a file is no plain tar, a picture has no ``.cls`` beside it or the other
+            way round, or that holds no class number.
+    """
+    import pyarrow as pa
+
+    rows: list[tuple[str, int, int, int]] = []
+    labels: list[int] = []
+    for number, path in enumerate(paths):
+        pictures, classes = _members(path)
+        lonely = sorted(pictures.keys() ^ classes.keys())
+        if lonely:
+            has = "picture and no label" if lonely[0] in pictures else "label and no picture"
+            raise FileFormatError(
+                f"{path}: {lonely[0]!r} has a {has}; a sample is a picture (.jpg, .png, …) and a "
+                f".{_LABEL} of the same name."
+            )
+        for key, (name, offset, size) in pictures.items():
+            rows.append((name, number, offset, size))
+            labels.append(classes[key])
+    if not rows:
+        raise FileFormatError(f"{paths[0]} has no pictures inside.")
+    names, shard, offset, size = zip(*rows, strict=True)
+    columns = (np.array(column, dtype=np.int64) for column in (shard, offset, size))
+    source = Shards(tuple(paths), pa.array(names, pa.large_string()), *columns)
+    return source, np.array(labels, dtype=np.int64)
+
+
+def _members(path: Path) -> tuple[dict[str, tuple[str, int, int]], dict[str, int]]:
+    pictures: dict[str, tuple[str, int, int]] = {}
+    classes: dict[str, int] = {}
+    length = path.stat().st_size
+    try:
+        with tarfile.open(path, "r:") as archive:  # "r:" is a plain tar and nothing else
+            for member in archive:
+                key, _, ending = member.name.rpartition("/")[2].partition(".")
+                key = member.name[: len(member.name) - len(ending) - 1] if ending else key
+                if not member.isreg():
+                    continue
+                if ending == _LABEL:
+                    text = archive.extractfile(member).read(_LONGEST_LABEL)  # type: ignore[union-attr]
+                    if not text.strip().isdigit():
+                        raise FileFormatError(
+                            f"{path}: {member.name} holds {text!r} and must hold a class number."
+                        )
+                    classes[key] = int(text)
+                elif f".{ending.lower()}".endswith(ENDINGS):
+                    if key in pictures:
+                        raise FileFormatError(f"{path}: {key!r} has two pictures.")
+                    if member.offset_data + member.size > length:
+                        raise FileFormatError(f"{path} ends inside {member.name!r}; get it anew.")
+                    pictures[key] = (member.name, member.offset_data, member.size)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise FileFormatError(
+            f"{path} is not a plain tar file ({error}); a compressed one must be unpacked first."
+        ) from error
+    return pictures, classes

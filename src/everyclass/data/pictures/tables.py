@@ -1,0 +1,224 @@
+"""Pictures inside Hugging Face data sets: parquet files, or what ``save_to_disk`` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.artifacts import as_labels
+from everyclass.errors import FileFormatError, InputError, InputTypeError, MissingFileError
+
+__all__ = ["Parquet", "SavedDataset", "find_parquet", "read_parquet", "read_saved"]
+
+IMAGE_COLUMNS = ("image", "img", "jpg", "png")
+LABEL_COLUMNS = ("label", "labels", "fine_label", "cls")
+KEPT_BYTES = 1 << 30  # of row groups, in each process that reads
+
+
+@dataclass(eq=False)
+class Parquet:
+    """Pictures in a column of parquet files, read a row group at a time.
+
+    Row groups are kept up to a gigabyte, so that smaller sets are read once, and larger ones
+    quickly only in order.
+
+    Attributes:
+        paths: the files.
+        column: of structs with ``bytes`` (and ``path``), or of bytes.
+        starts: the first row of each row group, and one more for the end.
+        groups: file and number in it, of each row group.
+    """
+
+    paths: tuple[Path, ...]
+    column: str
+    starts: npt.NDArray[np.int64]
+    groups: tuple[tuple[int, int], ...]
+    _kept: OrderedDict[int, Any] = field(default_factory=OrderedDict, repr=False)
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def read(self, row: int) -> bytes:
+        """The bytes in the row."""
+        group = int(np.searchsorted(self.starts, row, side="right")) - 1
+        cell = self._group(group)[row - int(self.starts[group])].as_py()
+        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        if isinstance(content, bytes):
+            return content
+        if isinstance(cell, dict) and isinstance(cell.get("path"), str):
+            raise OSError(f"the row has a path ({cell['path']}) and no bytes")
+        raise OSError("the row is empty")
+
+    def place(self, row: int) -> str:
+        """The file and the row in it."""
+        group = int(np.searchsorted(self.starts, row, side="right")) - 1
+        file, inside = self.groups[group]
+        return f"{self.paths[file]}: row {row - int(self.starts[group - inside])}"
+
+    def name(self, row: int) -> str:
+        """The row's number in all files together."""
+        return f"row {row}"
+
+    def _group(self, number: int) -> Any:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if number not in self._kept:
+            file, inside = self.groups[number]
+            try:
+                with pq.ParquetFile(self.paths[file]) as opened:
+                    table = opened.read_row_group(inside, columns=[self.column])
+            except (pa.ArrowException, OSError, KeyError) as error:
+                raise OSError(f"the file cannot be read ({error})") from error
+            self._kept[number] = table[self.column].combine_chunks()
+            while len(self._kept) > 1 and sum(a.nbytes for a in self._kept.values()) > KEPT_BYTES:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(number)
+        return self._kept[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": OrderedDict()}  # another process reads for itself
+
+
+@dataclass(frozen=True, eq=False)
+class SavedDataset:
+    """Pictures of a ``datasets.Dataset`` whose image column is not decoded."""
+
+    dataset: Any
+    column: str
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def read(self, row: int) -> bytes:
+        """The bytes in the row, or of the file that it names."""
+        cell = self.dataset[row][self.column]
+        if cell.get("bytes") is not None:
+            return bytes(cell["bytes"])
+        return Path(cell["path"]).read_bytes()
+
+    def place(self, row: int) -> str:
+        """The folder and the row."""
+        return f"{self.folder}: row {row}"
+
+    def name(self, row: int) -> str:
+        """The row's number."""
+        return f"row {row}"
+
+
+def find_parquet(folder: Path, part: str) -> tuple[Path, ...]:
+    """The parquet files of a part: ``train-*.parquet``, ``train/*.parquet``, also in ``data/``."""
+    for base in (folder, folder / "data"):
+        for pattern in (f"{part}-*.parquet", f"{part}.parquet", f"{part}/*.parquet"):
+            found = sorted(base.glob(pattern))
+            if found:
+                return tuple(found)
+    return ()
+
+
+def read_parquet(
+    paths: Sequence[Path], image: str | None = None, label: str | None = None
+) -> tuple[Parquet, npt.NDArray[np.int64], tuple[str, ...] | None]:
+    """Open parquet files with a column of pictures and one of class numbers.
+
+    Args:
+        paths: the files, in order.
+        image, label: the columns, if they are not called as usual.
+
+    Returns:
+        The pictures, their labels, and the class names where the files say them.
+
+    Raises:
+        FileFormatError: no such file or column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    starts, groups, labels = [0], [], []
+    names: tuple[str, ...] | None = None
+    for number, path in enumerate(paths):
+        try:
+            with pq.ParquetFile(path) as opened:
+                schema = opened.schema_arrow
+                image = _column(path, schema.names, image, IMAGE_COLUMNS, "image")
+                label = _column(path, schema.names, label, LABEL_COLUMNS, "label")
+                names = names or _described(schema.metadata, label)
+                labels.append(opened.read(columns=[label])[label].to_numpy())
+                for group in range(opened.num_row_groups):
+                    starts.append(starts[-1] + opened.metadata.row_group(group).num_rows)
+                    groups.append((number, group))
+        except (pa.ArrowException, OSError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise FileFormatError(f"{path} is not a readable parquet file: {reason}") from error
+    assert image is not None
+    source = Parquet(tuple(paths), image, np.array(starts), tuple(groups))
+    return source, _labels(np.concatenate(labels), str(paths[0]), label or ""), names
+
+
+def read_saved(
+    folder: Path, part: str, image: str | None = None, label: str | None = None
+) -> tuple[SavedDataset, npt.NDArray[np.int64], tuple[str, ...] | None]:
+    """Open what ``datasets`` saved with ``save_to_disk``.
+
+    Raises:
+        InputError: the library ``datasets`` is not installed.
+        MissingFileError: the folder has no such part.
+        FileFormatError: no such column.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise InputError(
+            f"{folder} was written by the library datasets, which is not installed; get it with: "
+            "pip install datasets, or save the set as parquet files."
+        ) from error
+    loaded = datasets.load_from_disk(str(folder))
+    if isinstance(loaded, dict):
+        if part not in loaded:
+            raise MissingFileError(f"{folder} has no part {part!r}; it has {', '.join(loaded)}.")
+        loaded = loaded[part]
+    image = _column(folder, loaded.column_names, image, IMAGE_COLUMNS, "image")
+    label = _column(folder, loaded.column_names, label, LABEL_COLUMNS, "label")
+    kind = loaded.features[label]
+    names = tuple(kind.names) if isinstance(kind, datasets.ClassLabel) else None
+    loaded = loaded.cast_column(image, datasets.Image(decode=False))
+    labels = _labels(np.array(loaded[label][:]), str(folder), label)
+    return SavedDataset(loaded, image, folder), labels, names
+
+
+def _column(
+    path: Path, columns: Sequence[str], named: str | None, usual: Sequence[str], key: str
+) -> str:
+    if named is not None and named in columns:
+        return named
+    found = [name for name in usual if name in columns]
+    if named is None and found:
+        return found[0]
+    raise FileFormatError(
+        f"{path} has no column {named or ' or '.join(usual)}; it has {', '.join(columns)}. "
+        f"Name it with {key}=COLUMN."
+    )
+
+
+def _described(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
+    """The class names in a Hugging Face file's own description."""
+    try:
+        described = json.loads((metadata or {})[b"huggingface"])
+        return tuple(str(n) for n in described["info"]["features"][label]["names"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _labels(values: npt.NDArray[Any], where: str, column: str) -> npt.NDArray[np.int64]:
+    try:
+        return as_labels(values, name=column)
+    except (InputError, InputTypeError) as error:
+        raise FileFormatError(f"{where}: {error}") from error

@@ -1,0 +1,115 @@
+"""Features of any data set from a frozen backbone: a run's, one of ours, or any of timm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from everyclass.artifacts import Features, Run
+from everyclass.data import BadPictures, Cut, DataConfig, Dataset, EncodedSet, load_dataset
+from everyclass.errors import InputError
+from everyclass.nn import Classifier, TimmBackbone, build_classifier
+from everyclass.progress import silent
+from everyclass.stages.extraction import extract_views
+from everyclass.stages.run_network import image_batches, load_network
+from everyclass.training import Precision, choose_device, choose_precision
+
+__all__ = ["extract_part"]
+
+
+def extract_part(
+    data: DataConfig,
+    backbone: str,
+    *,
+    part: str = "train",
+    weights: str = "pretrained",
+    num_views: int = 1,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    bad: BadPictures | None = None,
+    precision: Precision = "auto",
+    device: str = "auto",
+    data_root: str | Path | None = None,
+    seed: int = 0,
+    show: Any = silent,
+) -> Features:
+    """Run one part of a data set through a frozen network and keep what comes out.
+
+    Pictures are cut and normalised as the network's weights want it: for timm as its model says,
+    unless the specification says another size. A run's network brings its last layer along, the
+    old head of a rescue; other backbones have none, and a rescue begins with a plain softmax
+    classifier on their features, a linear probe.
+
+    Args:
+        data: the data set.
+        backbone: a name of timm, or the folder of a run.
+        part: "train", "val" or "test".
+        weights: of a backbone of timm: "pretrained", "none", or a file.
+        num_views: v ≥ 1; the first view is never augmented.
+        batch_size: images per step; default what suits their size.
+        workers: processes that decode pictures in files; default one per core.
+        bad: the list of pictures that cannot be read; default one with the data set's policy.
+        precision: "auto" takes bfloat16 where the hardware computes in it.
+        device: "auto", "cpu", "cuda", ….
+        data_root: folder to look for the data in.
+        seed: of the augmentation.
+        show: how progress is shown.
+
+    Returns:
+        Features with ids: what each image's list calls it, or its row in memory.
+
+    Raises:
+        InputError: the data set has no such part, or the run is of other classes.
+        MissingFileError, FileFormatError: as for loading the data and the weights; a picture is
+            missing or damaged and the policy is "fail".
+    """
+    dataset = load_dataset(replace(data, val="rest" if part == "val" else data.val), root=data_root)
+    images = {"train": dataset.train, "val": dataset.val, "test": dataset.test}.get(part)
+    if images is None or not len(images):
+        raise InputError(f"{data.slug} has no part {part!r}; --part is train, val or test.")
+    where = choose_device(device)
+    model, dataset = _network(backbone, weights, dataset, data)
+    model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return extract_views(
+        model,
+        image_batches(dataset, images, where, bad=bad, workers=workers),
+        torch.from_numpy(images.labels),
+        num_views=num_views,
+        device=where,
+        precision=choose_precision(precision, where),
+        class_names=dataset.class_names,
+        seed=seed,
+        batch_size=batch_size,
+        title=f"features of {part} images",
+        ids=_ids(images),
+        show=show,
+    )
+
+
+def _network(
+    backbone: str, weights: str, dataset: Dataset, data: DataConfig
+) -> tuple[Classifier, Dataset]:
+    """The network, and the data set prepared for it."""
+    if Path(backbone).is_dir():
+        run = Run.open(backbone)
+        model = load_network(run, dataset.num_classes)
+        return model, dataset
+    model = build_classifier(backbone, dataset.num_classes, seed=0, weights=weights)
+    trunk = model.backbone
+    if isinstance(trunk, TimmBackbone) and dataset.cut is not None:
+        wanted = trunk.preprocessing
+        size = dataset.cut.size if data.says_size else wanted.size
+        cut = Cut(size, wanted.share, wanted.resample)
+        dataset = replace(dataset, cut=cut, mean=wanted.mean, std=wanted.std)
+    return Classifier(trunk, nn.Identity()), dataset
+
+
+def _ids(images: Any) -> np.ndarray[Any, Any]:
+    if isinstance(images, EncodedSet):
+        return np.array([images.name(row) for row in range(len(images))])
+    return images.index

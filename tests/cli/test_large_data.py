@@ -1,0 +1,153 @@
+"""From a tree of pictures with damaged files in it to a report, by the commands."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from everyclass.artifacts import Features
+
+CLASSES = 20
+SIZES = {
+    "train": [max(2, round(40 * 0.05 ** (c / (CLASSES - 1)))) for c in range(CLASSES)],
+    "val": [2] * CLASSES,
+    "test": [3] * CLASSES,
+}
+
+
+def a_picture(label: int, rng: np.random.Generator) -> bytes:
+    """Stripes whose direction and colour say the class, in a picture of any shape."""
+    height, width = rng.integers(30, 70, 2)
+    y, x = np.mgrid[:height, :width]
+    angle = np.pi * label / CLASSES
+    wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) / 3 + rng.uniform(0, 6))
+    colour = np.array([(label * 37) % 90, (label * 61) % 90, (label * 17) % 90])
+    pixels = 110 + 50 * wave[..., None] + colour + rng.normal(0, 12, (height, width, 3))
+    stream = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shaped like ImageNet-LT: lists ``path label``; one file missing, one cut, one no picture."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for part, sizes in SIZES.items():
+        lines = []
+        for label, size in enumerate(sizes):
+            folder = root / part / f"n{label:08}"
+            folder.mkdir(parents=True)
+            for number in range(size):
+                path = folder / f"{part}_{number}.JPEG"
+                path.write_bytes(a_picture(label, rng))
+                lines.append(f"{path.relative_to(root)} {label}\n")
+        (root / f"{part}.txt").write_text("".join(lines))
+    bad = [root / "train" / "n00000000" / f"train_{n}.JPEG" for n in (3, 5)]
+    bad[0].unlink()
+    bad[1].write_bytes(bad[1].read_bytes()[:300])
+    (root / "test" / "n00000002" / "test_1.JPEG").write_text("no picture")
+    return root
+
+
+def data_of(tree: Path) -> str:
+    return f"list:{tree}/train.txt,val={tree}/val.txt,test={tree}/test.txt,size=32"
+
+
+def test_bad_pictures_are_found_and_end_what_is_not_told_to_skip_them(
+    tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    checked = everyclass(
+        "data", "check", data_of(tree), "--decode", "--bad", tmp_path / "bad.csv", "--workers", 0,
+        "--quiet",
+    )  # fmt: skip
+    assert checked.code == 1
+    assert "3 pictures cannot be used" in checked.err
+    assert f"train  {sum(SIZES['train']):>9,} images, 20 classes, largest 40" in checked.out
+    with open(tmp_path / "bad.csv", newline="") as stream:
+        found = {Path(row["path"]).name: row["reason"] for row in csv.DictReader(stream)}
+    assert found["train_3.JPEG"] == "no such file"
+    assert set(found) == {"train_3.JPEG", "train_5.JPEG", "test_1.JPEG"}
+    extract = ("extract", "--data", data_of(tree), "--backbone", "resnet32", "--weights", "none")
+    refused = everyclass(*extract, "--out", tmp_path / "x.npz", "--workers", 0, "--quiet")
+    refused.refused("train_3.JPEG", "no such file", "--bad-images skip")
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_pretrain_extract_rescue_evaluate_report(
+    tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    data, skip = ("--data", data_of(tree)), ("--bad-images", "skip", "--quiet")
+    run = tmp_path / "run"
+    trained = everyclass(
+        "pretrain", "ce", *data, *skip, "--backbone", "resnet32", "--epochs", 1, "--out", run,
+        "--workers", 2,
+    )  # fmt: skip
+    assert trained.code == 0, trained.err
+    assert "3 bad pictures were left out" in trained.out
+    assert json.loads((run / "result.json").read_text())["bad_images"] == 3
+    for part in SIZES:
+        done = everyclass(
+            "extract", *data, *skip, "--backbone", run, "--part", part, "--out",
+            tmp_path / f"{part}.npz", "--workers", 0,
+        )  # fmt: skip
+        assert done.code == 0, done.err
+    train, test = (Features.load(tmp_path / f"{part}.npz") for part in ("train", "test"))
+    assert len(train) == sum(SIZES["train"]) - 2
+    assert len(test) == sum(SIZES["test"]) - 1
+    assert train.head is not None
+    assert train.ids is not None
+    assert "train/n00000000/train_3.JPEG" not in train.ids.tolist()
+    bad = (tmp_path / "test.bad-images.csv").read_text()
+    assert "test_1.JPEG" in bad
+
+    rescued = everyclass(
+        "rescue", tmp_path / "train.npz", "--val", tmp_path / "val.npz", "--test",
+        tmp_path / "test.npz", "--out", tmp_path / "rescued", "--quiet",
+    )  # fmt: skip
+    assert rescued.code == 0, rescued.err
+    assert (tmp_path / "rescued" / "report.html").stat().st_size > 10_000
+    predictions = sorted((tmp_path / "rescued").glob("*.npz"))
+    old = next(path for path in predictions if path.stem == "old")
+    judged = everyclass("evaluate", old, "--json")
+    assert judged.code == 0, judged.err
+    assert 0 <= json.loads(judged.out)["accuracy"] <= 1
+
+
+def test_the_whole_rescue_of_a_run_of_pictures(
+    tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    run = tmp_path / "run"
+    done = everyclass(
+        "pretrain", "bsce", "--data", data_of(tree), "--val", "rest", "--bad-images", "skip",
+        "--backbone", "resnet32", "--epochs", 1, "--out", run, "--workers", 0, "--quiet",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    rescued = everyclass("rescue", run, "--views", 2, "--quiet")
+    assert rescued.code == 0, rescued.err
+    assert (run / "rescue" / "report.html").is_file()
+    assert len((run / "rescue" / "bad-images.csv").read_text().splitlines()) == 4
+
+
+def test_what_a_run_needs(tree: Path, tmp_path: Path, everyclass: Callable[..., Any]) -> None:
+    only = f"list:{tree}/train.txt,size=32"
+    common = ("--epochs", 1, "--out", tmp_path / "run", "--quiet")
+    everyclass("pretrain", "ce", "--data", only, *common).refused("no test images", "test=")
+    everyclass("pretrain", "ce", "--data", data_of(tree), "--imbalance-ratio", 50, *common).refused(
+        "taken as it is"
+    )
+    everyclass(
+        "extract", "--data", only, "--backbone", "no-such-net", "--out", tmp_path / "x.npz"
+    ).refused("no backbone 'no-such-net'")
+    everyclass(
+        "extract", "--data", only, "--backbone", "resnet32", "--part", "test", "--out",
+        tmp_path / "x.npz",
+    ).refused("no part 'test'")  # fmt: skip

@@ -1,0 +1,379 @@
+"""Pictures in lists, tables, folders, parquet files and shards are the same pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from picture_trees import a_picture, write_tree
+
+from everyclass.data import (
+    BadPictures,
+    BatchAugmentation,
+    DataConfig,
+    Dataset,
+    DecodedSource,
+    EncodedSet,
+    count_parts,
+    find_bad_pictures,
+    get_augmentation,
+    load_dataset,
+    parse_spec,
+)
+from everyclass.errors import FileFormatError, InputError, MissingFileError, RunFailedError
+
+COUNTS = {"train": [5, 3, 2], "test": [2, 2, 2]}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tree")
+    write_tree(root, COUNTS)
+    return root
+
+
+def source(
+    images: EncodedSet, data: Dataset, *names: str, workers: int = 0, policy: str = "fail"
+) -> DecodedSource:
+    assert data.cut is not None
+    return DecodedSource(
+        images,
+        cut=data.cut,
+        augmentations=[
+            get_augmentation(name, crop_padding=None, flip=True) for name in names or ("basic",)
+        ],
+        mean=data.mean,
+        std=data.std,
+        device=torch.device("cpu"),
+        bad=BadPictures(policy),
+        workers=workers,
+    )
+
+
+def pixels(name: str) -> tuple[list[int], np.ndarray]:
+    data = load_dataset(DataConfig(name))
+    assert isinstance(data.train, EncodedSet)
+    (batch,) = source(data.train, data).pixels([torch.arange(len(data.train))])
+    return data.train.labels.tolist(), batch[1].numpy()
+
+
+def write_forms(tree: Path, to: Path) -> dict[str, str]:
+    """The training images in every form, and how to name each."""
+    lines = [line.split() for line in (tree / "train.txt").read_text().splitlines()]
+    with open(to / "t.csv", "w", newline="") as stream:
+        csv.writer(stream).writerows([["path", "label"], *lines])
+    with open(to / "named.csv", "w", newline="") as stream:
+        rows = [[path, Path(path).parent.name] for path, _ in lines]
+        csv.writer(stream).writerows([["file", "kind"], *rows])
+    cells = [{"bytes": (tree / path).read_bytes(), "path": path} for path, _ in lines]
+    table = pa.table({"image": cells, "label": [int(label) for _, label in lines]})
+    (to / "hf").mkdir()
+    pq.write_table(table.slice(0, 4), to / "hf" / "train-0.parquet", row_group_size=3)
+    pq.write_table(table.slice(4), to / "hf" / "train-1.parquet", row_group_size=2)
+    for shard, part in enumerate((lines[:6], lines[6:])):
+        with tarfile.open(to / f"s-{shard:03}.tar", "w") as archive:
+            for number, (path, label) in enumerate(part):
+                for ending, content in (
+                    ("jpg", (tree / path).read_bytes()),
+                    ("cls", label.encode()),
+                ):
+                    member = tarfile.TarInfo(f"{number:04}.{ending}")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+    return {
+        "table": f"table:{to / 't.csv'},root={tree},size=16",
+        "names": f"table:{to / 'named.csv'},root={tree},image=file,label=kind,size=16",
+        "folder": f"folder:{tree / 'train'},size=16",
+        "hf": f"hf:{to / 'hf'},size=16",
+        "range": f"shards:{to}/s-{{000..001}}.tar,size=16",
+        "star": f"shards:{to}/s-*.tar,size=16",
+    }
+
+
+def test_every_form_gives_the_same_pictures(tree: Path, tmp_path: Path) -> None:
+    labels, wanted = pixels(f"list:{tree / 'train.txt'},size=16")
+    assert labels == [0] * 5 + [1] * 3 + [2] * 2
+    assert wanted.shape == (10, 16, 16, 3)
+    for form, name in write_forms(tree, tmp_path).items():
+        found_labels, found = pixels(name)
+        order = np.argsort(found.reshape(10, -1).sum(1)) if form == "folder" else slice(None)
+        same = np.argsort(wanted.reshape(10, -1).sum(1)) if form == "folder" else slice(None)
+        assert np.array_equal(found[order], wanted[same]), form
+        assert sorted(found_labels) == labels, form
+
+
+def test_a_saved_hugging_face_dataset(tree: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    paths = [line.split() for line in (tree / "train.txt").read_text().splitlines()]
+    made = datasets.Dataset.from_dict(
+        {"image": [str(tree / p) for p, _ in paths], "label": [int(y) for _, y in paths]}
+    ).cast_column("image", datasets.Image())
+    datasets.DatasetDict(train=made).save_to_disk(str(tmp_path / "saved"))
+    _, wanted = pixels(f"list:{tree / 'train.txt'},size=16")
+    assert np.array_equal(pixels(f"hf:{tmp_path / 'saved'},size=16")[1], wanted)
+
+
+def test_parts_names_counts_and_ranges(tree: Path) -> None:
+    data = load_dataset(DataConfig(f"folder:{tree}"))
+    assert data.class_names == ("class00", "class01", "class02")
+    assert (len(data.train), len(data.test), data.val) == (10, 6, None)
+    assert data.class_counts.counts.tolist() == [5, 3, 2]
+    assert [(p.part, p.images, p.largest, p.smallest) for p in count_parts(data)] == [
+        ("train", 10, 5, 2),
+        ("test", 6, 2, 2),
+    ]
+    assert isinstance(data.train, EncodedSet)
+    part = data.train.take(np.arange(3, 7))
+    assert [part.name(i) for i in range(4)] == [data.train.name(i) for i in range(3, 7)]
+    assert part.labels.tolist() == [0, 0, 1, 1]
+
+
+def test_the_fingerprint_is_of_names_and_labels_wherever_the_folder_is(
+    tree: Path, tmp_path: Path
+) -> None:
+    write_tree(tmp_path, COUNTS)
+    first, moved = (
+        load_dataset(DataConfig(f"list:{root / 'train.txt'}")).train for root in (tree, tmp_path)
+    )
+    assert first.fingerprint == moved.fingerprint
+    assert first.fingerprint != first.take(np.arange(9)).fingerprint
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+def test_workers_change_nothing_and_a_seed_says_everything(tree: Path) -> None:
+    data = load_dataset(DataConfig(f"list:{tree / 'train.txt'},size=16"))
+    assert isinstance(data.train, EncodedSet)
+    batches = torch.randperm(10, generator=torch.Generator().manual_seed(1)).split(4)
+
+    def views(workers: int, seed: int) -> list[torch.Tensor]:
+        found = source(data.train, data, "jitter", "contrastive-jitter", workers=workers)
+        generator = torch.Generator().manual_seed(seed)
+        got = list(found.augmented(batches, generator))
+        assert [rows.tolist() for rows, _ in got] == [rows.tolist() for rows in batches]
+        return [view for _, both in got for view in both]
+
+    alone, shared, other = views(0, 0), views(2, 0), views(0, 1)
+    assert len(alone) == 6
+    assert alone[0].shape == (4, 3, 16, 16)
+    assert all(torch.equal(a, b) for a, b in zip(alone, shared, strict=True))
+    assert not torch.equal(alone[0], other[0])
+    assert not torch.equal(alone[0], alone[1])
+
+
+def test_plain_batches_are_normalised_pixels(tree: Path) -> None:
+    data = load_dataset(DataConfig(f"list:{tree / 'train.txt'},size=16"))
+    assert isinstance(data.train, EncodedSet)
+    rows = torch.tensor([7, 0])
+    reader = source(data.train, data)
+    ((_, raw),) = reader.pixels([rows])
+    ((kept, batch),) = reader.plain([rows])
+    memory = BatchAugmentation(
+        raw, transforms=(), mean=data.mean, std=data.std, device=torch.device("cpu")
+    )
+    assert kept.tolist() == [7, 0]
+    assert torch.equal(batch, memory.plain(torch.arange(2)))
+
+
+# --- what is wrong with pictures ------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    lists = write_tree(tmp_path, COUNTS)
+    paths = [line.split()[0] for line in lists["train"].read_text().splitlines()]
+    (tmp_path / paths[1]).unlink()
+    (tmp_path / paths[4]).write_bytes(a_picture(0, 4)[:200])
+    (tmp_path / paths[6]).write_bytes(b"")
+    return tmp_path
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_skipping_leaves_out_lists_and_counts(damaged: Path, workers: int) -> None:
+    data = load_dataset(DataConfig(f"list:{damaged / 'train.txt'},size=16"))
+    assert isinstance(data.train, EncodedSet)
+    reader = source(data.train, data, workers=workers, policy="skip")
+    kept = [rows.tolist() for rows, _ in reader.plain(torch.arange(10).split(4))]
+    assert kept == [[0, 2, 3], [5, 7], [8, 9]]
+    assert len(reader.bad) == 3
+    reasons = {path[-13:]: reason for path, reason in reader.bad.found.items()}
+    assert reasons["class00/1.jpg"] == "no such file"
+    assert reasons["class01/1.jpg"] == "no picture of a known kind"
+    assert "3 bad pictures left out" in reader.bad.sentence()
+    reader.bad.save(damaged / "bad.csv")
+    rows = list(csv.DictReader((damaged / "bad.csv").read_text().splitlines()))
+    assert {row["path"] for row in rows} == set(reader.bad.found)
+
+
+def test_failing_names_the_first_and_the_way_out(damaged: Path) -> None:
+    data = load_dataset(DataConfig(f"list:{damaged / 'train.txt'},size=16"))
+    assert isinstance(data.train, EncodedSet)
+    reader = source(data.train, data)
+    with pytest.raises(MissingFileError, match=r"1\.jpg cannot be used: no such file.*skip"):
+        list(reader.plain([torch.arange(10)]))
+    with pytest.raises(FileFormatError, match=r"4\.jpg cannot be used: .*[Tt]runcated"):
+        list(reader.plain([torch.tensor([0, 4])]))
+
+
+def test_looking_at_everything_finds_them_all(damaged: Path) -> None:
+    data = load_dataset(DataConfig(f"list:{damaged / 'train.txt'},test={damaged / 'test.txt'}"))
+    assert len(find_bad_pictures(data, workers=0)) == 3
+
+
+def test_what_is_no_file_is_no_picture(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    with open(tmp_path / "huge.jpg", "wb") as stream:
+        stream.truncate(1 << 40)
+    names = ("pipe", "folder", "huge")
+    (tmp_path / "l.txt").write_text("".join(f"{name}.jpg 0\n" for name in names) + "x.jpg 1\n")
+    (tmp_path / "x.jpg").write_bytes(a_picture(1, 1))
+    data = load_dataset(DataConfig(f"list:{tmp_path / 'l.txt'}"))
+    found = find_bad_pictures(data, workers=0).found
+    assert [found[str(tmp_path / f"{name}.jpg")][:15] for name in names] == [
+        "no regular file",
+        "no regular file",
+        "1,099,511,627,7",
+    ]
+
+
+class _Deadly:
+    """Pictures that kill who reads them."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def read(self, row: int) -> bytes:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return b""
+
+    def place(self, row: int) -> str:
+        return str(row)
+
+    name = place
+
+
+def test_a_killed_worker_ends_the_work_with_a_word(tree: Path) -> None:
+    data = load_dataset(DataConfig(f"list:{tree / 'train.txt'},size=16"))
+    deadly = EncodedSet(_Deadly(), np.zeros(4, dtype=np.int64), np.arange(4))
+    with pytest.raises(RunFailedError, match="was killed, perhaps for lack of memory"):
+        list(source(deadly, data, workers=1).plain(torch.arange(4).split(2)))
+
+
+def test_nothing_to_be_read_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("a.jpg 0\nb.jpg 1\n")
+    data = load_dataset(DataConfig(f"list:{tmp_path / 'l.txt'}"))
+    with pytest.raises(RunFailedError, match="None of the pictures could be read"):
+        find_bad_pictures(data, workers=0)
+
+
+# --- files that are wrong -------------------------------------------------------------------------
+
+
+def refused(name: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        load_dataset(DataConfig(name))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.jpg\n", r"line 1 is 'a\.jpg'"),
+        ("a.jpg 0\nb.jpg one\n", "line 2"),
+        ("a.jpg -1\n", "line 1"),
+        ("\n\n", "is empty"),
+        (b"\xff\xfe\x00", "not a readable list"),
+    ],
+)
+def test_lists_that_are_none(tmp_path: Path, text: str | bytes, message: str) -> None:
+    path = tmp_path / "l.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    refused(f"list:{path}", FileFormatError, message)
+
+
+def test_paths_with_spaces_and_commas(tmp_path: Path) -> None:
+    (tmp_path / "my pictures").mkdir()
+    (tmp_path / "my pictures" / "a b.jpg").write_bytes(a_picture(0, 0))
+    (tmp_path / "one, two.txt").write_text("my pictures/a b.jpg 0\n")
+    labels, found = pixels(f"list:{tmp_path}/one, two.txt,size=8")
+    assert labels == [0]
+    assert found.shape == (1, 8, 8, 3)
+
+
+def test_what_is_judged_must_not_be_trained_on(tree: Path) -> None:
+    both = f"list:{tree / 'train.txt'},test={tree / 'train.txt'}"
+    refused(both, InputError, "10 pictures are in the training images and in the test images")
+
+
+def test_classes_that_training_does_not_know(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path,label\nx.jpg,cat\ny.jpg,dog\n")
+    (tmp_path / "b.csv").write_text("path,label\nz.jpg,cow\n")
+    refused(
+        f"table:{tmp_path / 'a.csv'},test={tmp_path / 'b.csv'}",
+        FileFormatError,
+        "the class 'cow', which no training image has",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("list:", "does not say where"),
+        ("lists:a.txt", "begins with 'lists'"),
+        ("list:a.txt,tets=b", "no key 'tets'.*Did you mean 'test'"),
+        ("list:a.txt,size=big", "size=big"),
+        ("list:a.txt,root=a,root=b", "give root= once"),
+        ("imagenet", "no data set 'imagenet'; there are cifar10-lt"),
+    ],
+)
+def test_specifications_that_say_nothing(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_dataset(DataConfig(name))
+
+
+def test_what_is_long_tailed_by_nature_is_not_made_so(tree: Path) -> None:
+    with pytest.raises(InputError, match="taken as it is; leave out --imbalance-ratio"):
+        DataConfig(f"list:{tree / 'train.txt'}", imbalance_ratio=10)
+    with pytest.raises(InputError, match=r"--bad-images must be 'fail'.* or 'skip'"):
+        DataConfig("imagenet-lt", bad_images="ignore")
+    assert parse_spec("imagenet-lt,root=/x").slug == "imagenet-lt"
+
+
+def test_shards_that_are_none(tmp_path: Path) -> None:
+    def shard(*members: tuple[str, bytes]) -> str:
+        with tarfile.open(tmp_path / "s.tar", "w") as archive:
+            for name, content in members:
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return f"shards:{tmp_path / 's.tar'}"
+
+    refused(shard(("a.jpg", b"x")), FileFormatError, "'a' has a picture and no label")
+    refused(shard(("a.cls", b"1")), FileFormatError, "'a' has a label and no picture")
+    refused(shard(("a.jpg", b"x"), ("a.cls", b"dog")), FileFormatError, "holds b'dog'")
+    refused(shard(), FileFormatError, "no pictures inside")
+    refused(f"shards:{tmp_path}/t-{{0..2}}.tar", MissingFileError, "3 of 3 shards are not there")
+    whole = shard(("a.cls", b"1"), ("a.jpg", bytes(5000)))
+    content = (tmp_path / "s.tar").read_bytes()
+    (tmp_path / "s.tar").write_bytes(content[:3000])
+    refused(whole, FileFormatError, "ends inside 'a.jpg'|not a plain tar file")
+    (tmp_path / "z.tar").write_bytes(b"\x1f\x8b" + bytes(600))
+    refused(f"shards:{tmp_path / 'z.tar'}", FileFormatError, "not a plain tar file")
+
+
+def test_tables_without_pictures(tmp_path: Path) -> None:
+    (tmp_path / "hf").mkdir()
+    pq.write_table(pa.table({"x": [1], "label": [0]}), tmp_path / "hf" / "train-0.parquet")
+    refused(f"hf:{tmp_path / 'hf'}", FileFormatError, "no column image or img.*it has x, label")
+    (tmp_path / "hf" / "train-0.parquet").write_bytes(b"PAR1")
+    refused(f"hf:{tmp_path / 'hf'}", FileFormatError, "not a readable parquet file")

@@ -30,6 +30,7 @@ from everyclass.artifacts.adjustment import Adjustment
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
 from everyclass.artifacts.comparison import Comparison
 from everyclass.artifacts.evaluation import Evaluation
+from everyclass.artifacts.feature_folder import MANIFEST, FeatureFolder
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
 from everyclass.artifacts.prediction_stream import PredictionStream
@@ -41,14 +42,17 @@ from everyclass.artifacts.predictions import (
     look_like_probs,
 )
 from everyclass.artifacts.run import Run, birth_certificate
+from everyclass.artifacts.stored_features import StoredFeatures
 
 __all__ = [
     "LOGITS_ARE_PROBS",
+    "MANIFEST",
     "ONE_CLASS",
     "Adjustment",
     "ClassCounts",
     "Comparison",
     "Evaluation",
+    "FeatureFolder",
     "Features",
     "Group",
     "GroupRule",
@@ -58,6 +62,7 @@ __all__ = [
     "Predictions",
     "Run",
     "Scores",
+    "StoredFeatures",
     "as_array",
     "as_floats",
     "as_ids",

@@ -1,6 +1,7 @@
 """What flows between stages, and how each is saved: no torch in here."""
 
 from everyclass.artifacts._archives import (
+    free_memory,
     load_safetensors,
     read_npz,
     save_safetensors,
@@ -30,7 +31,7 @@ from everyclass.artifacts.adjustment import Adjustment
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
 from everyclass.artifacts.comparison import Comparison
 from everyclass.artifacts.evaluation import Evaluation
-from everyclass.artifacts.feature_folder import MANIFEST, FeatureFolder
+from everyclass.artifacts.feature_folder import FeatureFolder, is_feature_folder
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
 from everyclass.artifacts.prediction_stream import PredictionStream
@@ -46,7 +47,6 @@ from everyclass.artifacts.stored_features import StoredFeatures
 
 __all__ = [
     "LOGITS_ARE_PROBS",
-    "MANIFEST",
     "ONE_CLASS",
     "Adjustment",
     "ClassCounts",
@@ -73,6 +73,8 @@ __all__ = [
     "check_free",
     "escaped",
     "existing_file",
+    "free_memory",
+    "is_feature_folder",
     "load_class_names",
     "load_safetensors",
     "look_like_probs",

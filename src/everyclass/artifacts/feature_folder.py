@@ -36,12 +36,17 @@ from everyclass.artifacts.head import Head
 from everyclass.artifacts.run import differences
 from everyclass.errors import FileFormatError, InputError, OutputExistsError
 
-__all__ = ["CHUNK_ROWS", "FORMAT", "MANIFEST", "FeatureFolder", "chunk_file"]
+__all__ = ["CHUNK_ROWS", "FORMAT", "MANIFEST", "FeatureFolder", "chunk_file", "is_feature_folder"]
 
 FORMAT = 1
 MANIFEST = "features.json"
 CHUNK_ROWS = 16_384
 _PARTS = ("", "-labels", "-ids")
+
+
+def is_feature_folder(path: Path) -> bool:
+    """Whether a folder holds features, finished or begun."""
+    return any((path / name).is_file() for name in (MANIFEST, "plan.json"))
 
 
 def chunk_file(folder: Path, chunk: int, part: str = "") -> Path:

@@ -28,7 +28,8 @@ __all__ = ["print_rescue", "rescue"]
 
 def rescue(
     source: Annotated[
-        Path, typer.Argument(help="A features file (train.npz), or the folder of a run.")
+        Path,
+        typer.Argument(help="Features, a file (train.npz) or a folder of chunks; or a run."),
     ],
     head: Annotated[
         Path | None, typer.Option(help="The old last layer: weight (C × d) and bias (C).")
@@ -65,6 +66,8 @@ def rescue(
     solver: Annotated[
         str, typer.Option(help="exact, minibatch, or running (tracked class means).")
     ] = "exact",
+    epochs: Annotated[int, typer.Option(min=1, help="Of minibatch and running.")] = 20,
+    batch_size: Annotated[int, typer.Option(min=1, help="Of minibatch and running.")] = 512,
     penalty: Annotated[
         float | None, typer.Option(help="On the new head. [default: chosen]")
     ] = None,
@@ -84,7 +87,7 @@ def rescue(
     Example: everyclass rescue train.npz --head head.npz --test test.npz --out rescued/
     """
     from everyclass import stages
-    from everyclass.artifacts import Features, Head, Run, prepare_folder
+    from everyclass.artifacts import Features, Head, Run, is_feature_folder, prepare_folder
     from everyclass.errors import InputError
 
     retraining = stages.Retraining(
@@ -93,8 +96,9 @@ def rescue(
         resample=resample,
         solver=solver,  # type: ignore[arg-type]
         penalty=penalty,
+        minibatch=stages.MinibatchSettings(epochs=epochs, batch_size=batch_size),
     )
-    if source.is_dir():
+    if source.is_dir() and not is_feature_folder(source):
         if head is not None or test is not None:
             raise InputError(
                 f"{source} is a run, which has its own head and test set; "
@@ -127,16 +131,17 @@ def rescue(
         held_out = None if val is None else Features.load(val).checked_against(train, val)
         judged = None if test is None else Features.load(test).checked_against(train, str(test))
         folder = prepare_folder(out, overwrite=overwrite)
-        result = stages.rescue(
-            train,
-            val=held_out,
-            strategy=strategy,
-            retraining=retraining,
-            missing_classes=missing_classes,  # type: ignore[arg-type]
-            seed=seed,
-            show=shown(quiet),
-        )
-        result.save(folder, judged)
+        with stages.resumable(retraining, folder, large=source.is_dir()) as kept:
+            result = stages.rescue(
+                train,
+                val=held_out,
+                strategy=strategy,
+                retraining=kept,
+                missing_classes=missing_classes,  # type: ignore[arg-type]
+                seed=seed,
+                show=shown(quiet),
+            )
+            result.save(folder, judged)
     if json:
         print_json(result.to_dict())
     else:

@@ -25,7 +25,7 @@ from everyclass.metrics.recall import (
     per_class_recall,
     worst_mean,
 )
-from everyclass.metrics.scores import log_probabilities
+from everyclass.metrics.scores import log_probabilities, row_blocks
 from everyclass.metrics.state import EvaluationState
 from everyclass.metrics.state_files import check_replaceable
 from everyclass.metrics.uncertainty import recall_uncertainty
@@ -57,6 +57,7 @@ __all__ = [
     "read_gates",
     "recall_intervals",
     "recall_uncertainty",
+    "row_blocks",
     "samples_needed",
     "state_of_files",
     "weighted_recall_interval",

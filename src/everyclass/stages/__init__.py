@@ -12,7 +12,7 @@ from everyclass.stages.objectives import Objective
 from everyclass.stages.pretraining import pretrain
 from everyclass.stages.rescuing import rescue
 from everyclass.stages.result import RescueResult
-from everyclass.stages.retraining import Retraining, Solver, retrain
+from everyclass.stages.retraining import Retraining, Solver, resumable, retrain
 from everyclass.stages.run_extraction import extract_run
 from everyclass.stages.run_network import image_batches, load_network, predict_images
 from everyclass.stages.run_rescue import rescue_run
@@ -46,5 +46,6 @@ __all__ = [
     "pretrain",
     "rescue",
     "rescue_run",
+    "resumable",
     "retrain",
 ]

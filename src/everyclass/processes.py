@@ -8,11 +8,12 @@ every function does what one process would do, so callers need no case of their 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -23,8 +24,10 @@ __all__ = [
     "Group",
     "barrier",
     "everybody_has",
+    "first_goes_first",
     "from_first",
     "gathered",
+    "generator_of",
     "group_of",
     "is_first",
     "joined",
@@ -74,6 +77,16 @@ def barrier() -> None:
         dist.barrier()
 
 
+@contextmanager
+def first_goes_first() -> Iterator[None]:
+    """What the first process does in here is done when the others begin."""
+    if not is_first():
+        barrier()
+    yield
+    if is_first():
+        barrier()
+
+
 def group_of(module: nn.Module) -> Group:
     """The processes whose batches make one batch for this loss, or None for its own alone.
 
@@ -85,8 +98,8 @@ def group_of(module: nn.Module) -> Group:
     """
     if not (module.sync and module.training and torch.is_grad_enabled() and _is_started()):
         return None
-    group = module.process_group
-    chosen = dist.group.WORLD if group is None else group
+    group: Group = module.process_group
+    chosen: Group = dist.group.WORLD if group is None else group
     return chosen if dist.get_world_size(chosen) > 1 else None
 
 
@@ -95,14 +108,14 @@ def shares_batches(module: nn.Module) -> bool:
     return any(getattr(part, "sync", False) for part in module.modules())
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def summed(values: Tensor, group: Group = None) -> Tensor:
     """Sum over the processes, with a gradient: it reaches every process's own values.
 
     The gradient is summed over the processes as well, so where each has the same loss, the mean
     of their gradients, which is what DDP takes, is the gradient of that one loss.
     """
-    return _Sum.apply(values, group) if world_size(group) > 1 else values  # type: ignore[no-any-return]
+    return _sum(values, group) if world_size(group) > 1 else values
 
 
 def weighted_mean(total: Tensor, weight: Tensor, group: Group = None) -> Tensor:
@@ -110,7 +123,7 @@ def weighted_mean(total: Tensor, weight: Tensor, group: Group = None) -> Tensor:
     return summed(total, group) / summed_in_place(weight.detach().to(total).clone(), group)
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def largest(values: Tensor, group: Group = None) -> Tensor:
     """Largest over the processes, entry by entry, without a gradient."""
     values = values.detach().clone(memory_format=torch.contiguous_format)
@@ -158,6 +171,12 @@ def _sizes(count: int, device: torch.device, group: Group) -> list[int]:
 def my_share(rows: Tensor) -> Tensor:
     """Every world-size-th row, from this process's number on: together each row once."""
     return rows[rank() :: world_size()]
+
+
+def generator_of(*numbers: int) -> torch.Generator:
+    """A generator on the CPU that follows from a seed and from what it is for, such as an epoch."""
+    entropy = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(entropy[0]))
 
 
 def from_first(value: Value) -> Value:
@@ -233,4 +252,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _Sum.apply(grad, ctx.group), None
+        return _sum(grad, ctx.group), None
+
+
+_sum: Callable[[Tensor, Group], Tensor] = _Sum.apply

@@ -130,7 +130,7 @@ class StoredFeatures(Features):
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
     @cached_property
-    def features(self) -> npt.NDArray[np.floating[Any]]:  # type: ignore[override]
+    def features(self) -> npt.NDArray[np.floating[Any]]:
         """Everything, read into memory.
 
         Raises:

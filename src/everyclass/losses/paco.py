@@ -76,9 +76,9 @@ def paco_loss(
         tensor(13.6342)
     """
     _check(alpha, beta, gamma, temperature)
-    options = {"alpha": alpha, "beta": beta, "gamma": gamma, "temperature": temperature}
-    contrasts = {"anchors": anchors, "others": others, "other_labels": other_labels}
-    return _losses(logits, labels, count_tensor(class_counts), **contrasts, **options).mean()
+    options: dict[str, Any] = {"anchors": anchors, "others": others, "other_labels": other_labels}
+    options |= {"alpha": alpha, "beta": beta, "gamma": gamma, "temperature": temperature}
+    return _losses(logits, labels, count_tensor(class_counts), **options).mean()
 
 
 def _losses(

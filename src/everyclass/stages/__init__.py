@@ -6,6 +6,7 @@ from everyclass.stages.crossfitting import CrossFit, cross_fit
 from everyclass.stages.deciding import ClassifierName, Verdict, decide
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.extraction import extract, extract_views
+from everyclass.stages.folder_extraction import extract_into, extract_views_into
 from everyclass.stages.folding import fold_head
 from everyclass.stages.missing_classes import MissingClasses
 from everyclass.stages.objectives import Objective
@@ -36,8 +37,10 @@ __all__ = [
     "decide",
     "ensemble_log_probabilities",
     "extract",
+    "extract_into",
     "extract_run",
     "extract_views",
+    "extract_views_into",
     "fit_temperature",
     "fold_head",
     "image_batches",

@@ -5,15 +5,25 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from everyclass.artifacts import Predictions, Run, birth_certificate
 from everyclass.data import DataConfig, Dataset, load_dataset
 from everyclass.errors import InputError
 from everyclass.metrics import evaluate
 from everyclass.nn import BACKBONES, Classifier, build_classifier
+from everyclass.processes import (
+    barrier,
+    first_goes_first,
+    from_first,
+    gathered,
+    is_first,
+    my_share,
+    world_size,
+)
 from everyclass.progress import silent
 from everyclass.stages.run_extraction import extract_run
 from everyclass.stages.run_network import image_batches, load_network, predict_images
@@ -112,15 +122,18 @@ def pretrain(
         "compile": compile,
         "seed": seed,
     }
-    run = Run.start(folder, config)
-    if run.result is not None:
+    with first_goes_first():
+        run = Run.start(folder, config)
+    if from_first(run.result is not None):
         return run
 
+    show = show if is_first() else silent
     clock = time.perf_counter()
     if isinstance(recipe, HeadRecipe):
         assert begun is not None
         model = _with_head(recipe, begun, dataset, device=device, data_root=data_root, show=show)
-        save_checkpoint(run.checkpoint, {"model": model.state_dict()})
+        if is_first():
+            save_checkpoint(run.checkpoint, {"model": model.state_dict()})
     else:
         model = build_classifier(backbone, dataset.num_classes, seed=seed, head=recipe.head)
         fit(
@@ -144,17 +157,41 @@ def pretrain(
             device=where,
             sampler=recipe.sampler(dataset.train.labels),
             checkpoint=run.checkpoint,
-            on_epoch=lambda log: run.log(_rounded(log)),
+            on_epoch=lambda log: run.log(_rounded(log)) if is_first() else None,
             show=show,
         )
     model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    logits = predict_images(model, image_batches(dataset, dataset.test, where), where, chosen)
-    predictions = Predictions(
-        labels=dataset.test.labels,
-        logits=logits.numpy(),
-        class_names=dataset.class_names,
-        class_counts=dataset.class_counts,
-    )
+    if world_size() > 1:  # the first one's statistics of batch norm, for all
+        barrier()
+        model.load_state_dict(load_network(run, dataset.num_classes).state_dict())
+    logits = _predicted(model, dataset, where, chosen)
+    if is_first():
+        predictions = Predictions(
+            labels=dataset.test.labels,
+            logits=logits.numpy(),
+            class_names=dataset.class_names,
+            class_counts=dataset.class_counts,
+        )
+        _finish(run, dataset, predictions, where, time.perf_counter() - clock)
+    barrier()
+    return run
+
+
+def _predicted(
+    model: Classifier, dataset: Dataset, device: torch.device, precision: Literal["fp32", "bf16"]
+) -> Tensor:
+    """(m, C) logits of the test images, each computed by one process."""
+    every = torch.arange(len(dataset.test.labels))
+    images = image_batches(dataset, dataset.test, device)
+    logits = predict_images(model, images, device, precision, rows=my_share(every))
+    order = gathered(my_share(every).to(device)).cpu()
+    return gathered(logits.to(device)).cpu()[order.argsort()]
+
+
+def _finish(
+    run: Run, dataset: Dataset, predictions: Predictions, device: torch.device, seconds: float
+) -> None:
+    """Write what came out."""
     predictions.save(run.folder / "predictions.npz")
     run.finish(
         {
@@ -162,11 +199,11 @@ def pretrain(
             "split_fingerprint": dataset.train.fingerprint,
             "class_counts": dataset.class_counts.counts,
             "test": evaluate(predictions).summary(),
-            "device": str(where),
-            **birth_certificate(time.perf_counter() - clock),
+            "device": str(device),
+            **({"processes": world_size()} if world_size() > 1 else {}),
+            **birth_certificate(seconds),
         }
     )
-    return run
 
 
 def _beside(folder: Path, method: str, start: str) -> Path:

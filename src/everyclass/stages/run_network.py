@@ -64,12 +64,19 @@ def predict_images(
     device: torch.device,
     precision: Literal["fp32", "bf16"],
     *,
+    rows: Tensor | None = None,
     batch_size: int = 500,
 ) -> Tensor:
-    """Logits of un-augmented images: (n, C) float32 on the CPU, the network in eval mode."""
+    """Logits of un-augmented images: (n, C) float32 on the CPU, the network in eval mode.
+
+    Args:
+        model, images, device, precision: what is asked about what, where and how.
+        rows: the images to ask about; default all.
+        batch_size: images per step.
+    """
     model.eval()
     logits = []
-    for rows in torch.arange(len(images)).split(batch_size):
+    for some in (torch.arange(len(images)) if rows is None else rows).split(batch_size):
         with autocast(device, precision):
-            logits.append(model(images.plain(rows)).float().cpu())
+            logits.append(model(images.plain(some)).float().cpu())
     return torch.cat(logits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +15,22 @@ import torch
 from torch import Tensor, nn
 
 from everyclass.data import BatchAugmentation, InstanceBalanced, RowSampler
-from everyclass.errors import FileFormatError, RunFailedError
+from everyclass.errors import FileFormatError, InputError, RunFailedError
+from everyclass.processes import (
+    generator_of,
+    is_first,
+    my_share,
+    rank,
+    shares_batches,
+    summed_in_place,
+    weighted_mean,
+    world_size,
+)
 from everyclass.progress import silent
 from everyclass.training.allocator import keep_large_buffers
 from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
 from everyclass.training.devices import autocast
-from everyclass.training.learner import Learner
+from everyclass.training.learner import Learner, Outcome
 from everyclass.training.schedules import Schedule, build_scheduler
 
 __all__ = ["EpochLog", "TrainingSettings", "fit"]
@@ -31,7 +42,8 @@ class TrainingSettings:
 
     Attributes:
         schedule: epochs and learning rate.
-        batch_size: images per step; the last, smaller batch of an epoch is used too.
+        batch_size: images per step, of all processes together; the last, smaller batch of an epoch
+            is used too.
         momentum, nesterov, weight_decay: of SGD, on every parameter trained, as in the published
             recipes.
         trained: beginnings of parameter names and the factor of their learning rate; what begins
@@ -91,6 +103,10 @@ def fit(
     bit, as one left alone on the same machine: the checkpoint holds what the learner carries, the
     optimiser, the schedule and the generator that orders and augments the images.
 
+    Where there are several processes, each has its share of every batch, loss and gradient are
+    those of the whole batch, and the first one writes checkpoints that any number of processes can
+    go on from. Batch norm takes its statistics from each share, and those of the first are kept.
+
     Args:
         learner: the network and what it learns by.
         views: the training images on the device, once for each view that the learner takes.
@@ -132,6 +148,7 @@ def fit(
 
     if settings.compile:
         _compile(learner.model, device)
+    step = _over_processes(learner, settings)
     epochs = settings.schedule.epochs
     size = sampler.num_samples
     done = done_epochs * size
@@ -141,48 +158,79 @@ def fit(
             learning_rate = max(group["lr"] for group in optimizer.param_groups)
             learner.begin_epoch(epoch, epochs)
             learner.train()
-            total = torch.zeros((), device=device)
-            correct = torch.zeros((), device=device)
-            for rows in _batches(sampler.draw(generator, epoch, epochs), settings.batch_size):
+            sums = torch.zeros(2, device=device)  # loss, images that are right
+            order = sampler.draw(generator, epoch, epochs)
+            # Shares are augmented independently of each other, so the one generator stays in step.
+            own = generator if world_size() == 1 else generator_of(settings.seed, epoch, rank())
+            for batch_rows in _batches(order, settings.batch_size, least=2 * world_size()):
+                rows = my_share(batch_rows)
                 target = labels[rows.to(device)]
-                batch = [images.augmented(rows, generator) for images in views]
-                loss, logits = learner(batch, target, generator)
+                batch = [images.augmented(rows, own) for images in views]
+                loss, logits = step(batch, target, own)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-                total += loss.detach() * len(rows)
-                correct += (logits.detach().argmax(dim=1) == target).sum()
-                task.advance(len(rows), f"epoch {epoch}/{epochs}")
+                right = (logits.detach().argmax(dim=1) == target).sum()
+                sums += torch.stack([loss.detach() * len(rows), right])
+                task.advance(len(batch_rows), f"epoch {epoch}/{epochs}")
             scheduler.step()
-            mean_loss = float(total) / size
-            if not torch.isfinite(total):
+            mean_loss, accuracy = (summed_in_place(sums) / size).tolist()
+            if not math.isfinite(mean_loss):
                 raise RunFailedError(
                     f"The training loss became {mean_loss} in epoch {epoch}; lower the learning "
                     "rate. The checkpoint of the last good epoch is kept."
                 )
-            on_epoch(
-                EpochLog(
-                    epoch,
-                    mean_loss,
-                    float(correct) / size,
-                    learning_rate,
-                    time.perf_counter() - start,
-                )
-            )
-            last = epoch == epochs
-            if checkpoint is not None and (last or epoch % settings.checkpoint_every == 0):
+            seconds = time.perf_counter() - start
+            on_epoch(EpochLog(epoch, mean_loss, accuracy, learning_rate, seconds))
+            due = epoch == epochs or epoch % settings.checkpoint_every == 0
+            if checkpoint is not None and due and is_first():
                 state = {name: part.state_dict() for name, part in parts.items()}
                 state |= {"epoch": epoch, "generator": generator.get_state()}
                 save_checkpoint(checkpoint, state)
     return learner.model.eval()
 
 
-def _batches(rows: Tensor, size: int) -> list[Tensor]:
-    """Rows in batches; one row left over joins the batch before, as batch norm needs two."""
+def _batches(rows: Tensor, size: int, *, least: int = 2) -> list[Tensor]:
+    """Rows in batches; too few left over join the batch before, as batch norm needs two of each."""
     batches = list(rows.split(size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if len(batches) > 1 and len(batches[-1]) < least:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
+
+
+def _over_processes(learner: Learner, settings: TrainingSettings) -> nn.Module:
+    """The learner, or DDP around it where there are several processes.
+
+    Raises:
+        InputError: batches that are too small to be shared out.
+    """
+    if world_size() == 1:
+        return learner
+    if settings.batch_size < 2 * world_size():
+        raise InputError(
+            f"A batch of {settings.batch_size} images cannot be shared by {world_size()} "
+            "processes, as batch norm needs two for each; start fewer."
+        )
+    # Queues, class means and the like are the same in every process by what they take in.
+    return _Shared(nn.parallel.DistributedDataParallel(learner, broadcast_buffers=False))
+
+
+class _Shared(nn.Module):
+    """A learner in DDP, with the loss of the whole batch whatever it is a mean over."""
+
+    def __init__(self, learner: nn.parallel.DistributedDataParallel) -> None:
+        super().__init__()
+        self._learner = learner
+        self._knows = shares_batches(learner.module.loss)
+
+    def forward(
+        self, views: Sequence[Tensor], labels: Tensor, generator: torch.Generator
+    ) -> Outcome:
+        loss, logits = self._learner(views, labels, generator)
+        if not self._knows:
+            count = loss.new_tensor(len(labels))
+            loss = weighted_mean(loss * count, count)
+        return Outcome(loss, logits)
 
 
 def _resume(checkpoint: Path, parts: dict[str, Any], generator: torch.Generator) -> int:

@@ -114,3 +114,38 @@ def test_a_table_is_made_once_and_goes_on(tmp_path: Path) -> None:
 
 def interrupted(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
+
+
+def test_shards_share_the_work_and_nothing_is_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    from everyclass.bench import load_table
+    from everyclass.bench import run as module
+
+    table = load_table("table3")
+    made: dict[tuple[int, int], list[tuple[str, int]]] = {}
+
+    def note(job: Any, show: Any) -> list[Path]:
+        made[shard].append((job.method, job.seed))
+        return []
+
+    monkeypatch.setattr(module, "_make", note)
+    for shards in (1, 3):
+        for index in range(1, shards + 1):
+            shard = (index, shards)
+            made[shard] = []
+            module.run_table(table, seeds=(0, 1), shard=shard, results=Path("nowhere"))
+    together = sorted(job for i in (1, 2, 3) for job in made[i, 3])
+    assert together == sorted(made[1, 1])
+    assert all(made[i, 3] for i in (1, 2, 3))
+    where = {job: i for i in (1, 2, 3) for job in made[i, 3]}
+    for method, seed in where:
+        needed = module.get_method(method).rests_on
+        if needed is not None and (needed.name, seed) in where:
+            assert where[method, seed] == where[needed.name, seed]
+
+
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2)])
+def test_a_shard_that_is_none_is_refused(shard: tuple[int, int]) -> None:
+    from everyclass.bench import load_table, run
+
+    with pytest.raises(InputError, match="The shard must be i/n"):
+        run.run_table(load_table("table3"), shard=shard)

@@ -8,6 +8,7 @@ from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.extraction import extract, extract_views
 from everyclass.stages.folder_extraction import extract_into, extract_views_into
 from everyclass.stages.folding import fold_head
+from everyclass.stages.merging import merged_over_processes
 from everyclass.stages.missing_classes import MissingClasses
 from everyclass.stages.objectives import Objective
 from everyclass.stages.pretraining import pretrain
@@ -45,6 +46,7 @@ __all__ = [
     "fold_head",
     "image_batches",
     "load_network",
+    "merged_over_processes",
     "predict_images",
     "pretrain",
     "rescue",

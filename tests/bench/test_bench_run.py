@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from everyclass import Predictions, get_method
-from everyclass.bench import Row, Table, table_rows
+from everyclass.bench import Row, Table, load_table, table_rows
 from everyclass.bench import run as bench_run
 from everyclass.bench.results import Result, result_path
 from everyclass.bench.run import run_table
+from everyclass.errors import InputError
 from everyclass.stages import retraining
 from everyclass.training import Schedule
 
@@ -117,9 +118,6 @@ def interrupted(*_: Any, **__: Any) -> None:
 
 
 def test_shards_share_the_work_and_nothing_is_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    from everyclass.bench import load_table
-    from everyclass.bench import run as module
-
     table = load_table("table3")
     made: dict[tuple[int, int], list[tuple[str, int]]] = {}
 
@@ -127,25 +125,22 @@ def test_shards_share_the_work_and_nothing_is_in_two(monkeypatch: pytest.MonkeyP
         made[shard].append((job.method, job.seed))
         return []
 
-    monkeypatch.setattr(module, "_make", note)
-    for shards in (1, 3):
-        for index in range(1, shards + 1):
-            shard = (index, shards)
-            made[shard] = []
-            module.run_table(table, seeds=(0, 1), shard=shard, results=Path("nowhere"))
-    together = sorted(job for i in (1, 2, 3) for job in made[i, 3])
-    assert together == sorted(made[1, 1])
-    assert all(made[i, 3] for i in (1, 2, 3))
-    where = {job: i for i in (1, 2, 3) for job in made[i, 3]}
-    for method, seed in where:
-        needed = module.get_method(method).rests_on
-        if needed is not None and (needed.name, seed) in where:
-            assert where[method, seed] == where[needed.name, seed]
+    monkeypatch.setattr(bench_run, "get_method", get_method)
+    monkeypatch.setattr(bench_run, "_make", note)
+    for shard in ((1, 1), (1, 3), (2, 3), (3, 3)):
+        made[shard] = []
+        run_table(table, seeds=(0, 1), shard=shard, results=Path("nowhere"))
+    parts = [made[i, 3] for i in (1, 2, 3)]
+    assert sorted(job for part in parts for job in part) == sorted(made[1, 1])
+    assert all(parts)
+    for part in parts:
+        for method, seed in part:
+            needed = get_method(method).rests_on
+            if needed is not None and (needed.name, seed) in made[1, 1]:
+                assert (needed.name, seed) in part
 
 
 @pytest.mark.parametrize("shard", [(0, 2), (3, 2)])
 def test_a_shard_that_is_none_is_refused(shard: tuple[int, int]) -> None:
-    from everyclass.bench import load_table, run
-
     with pytest.raises(InputError, match="The shard must be i/n"):
-        run.run_table(load_table("table3"), shard=shard)
+        run_table(DIGITS, shard=shard)

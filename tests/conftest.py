@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from process_pool import ProcessPool
 
 # --doctest-modules would import every folder's conftest.py under one and the same name.
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
@@ -32,3 +35,11 @@ def cifar_root() -> Path:
         if not list((root / folder).glob("train-*.parquet")):
             pytest.skip(f"EVERYCLASS_DATA={named} has no {folder}/train-*.parquet")
     return root
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[ProcessPool]:
+    """Processes that work together by torch.distributed, started when a test first asks."""
+    pool = ProcessPool()
+    yield pool
+    pool.close()

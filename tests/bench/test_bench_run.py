@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from everyclass import Predictions, get_method
-from everyclass.bench import Row, Table, table_rows
+from everyclass.bench import Row, Table, load_table, table_rows
 from everyclass.bench import run as bench_run
 from everyclass.bench.results import Result, result_path
 from everyclass.bench.run import run_table
+from everyclass.errors import InputError
 from everyclass.stages import retraining
 from everyclass.training import Schedule
 
@@ -114,3 +115,32 @@ def test_a_table_is_made_once_and_goes_on(tmp_path: Path) -> None:
 
 def interrupted(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
+
+
+def test_shards_share_the_work_and_nothing_is_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = load_table("table3")
+    made: dict[tuple[int, int], list[tuple[str, int]]] = {}
+
+    def note(job: Any, show: Any) -> list[Path]:
+        made[shard].append((job.method, job.seed))
+        return []
+
+    monkeypatch.setattr(bench_run, "get_method", get_method)
+    monkeypatch.setattr(bench_run, "_make", note)
+    for shard in ((1, 1), (1, 3), (2, 3), (3, 3)):
+        made[shard] = []
+        run_table(table, seeds=(0, 1), shard=shard, results=Path("nowhere"))
+    parts = [made[i, 3] for i in (1, 2, 3)]
+    assert sorted(job for part in parts for job in part) == sorted(made[1, 1])
+    assert all(parts)
+    for part in parts:
+        for method, seed in part:
+            needed = get_method(method).rests_on
+            if needed is not None and (needed.name, seed) in made[1, 1]:
+                assert (needed.name, seed) in part
+
+
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2)])
+def test_a_shard_that_is_none_is_refused(shard: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match="The shard must be i/n"):
+        run_table(DIGITS, shard=shard)

@@ -135,7 +135,7 @@ def test_smoothing_and_the_sum_are_those_of_the_public_losses(
 def with_means(objective: Objective, means: Tensor) -> RunningMeans:
     """Running means that stay where they are."""
     running = RunningMeans(objective, objective.counts, rate=0.0)
-    running._means.copy_(means)
+    running.means.copy_(means)
     return running
 
 
@@ -181,7 +181,7 @@ def test_several_views_of_each_image_change_nothing() -> None:
     means = torch.tensor([0.5, 0.2, 0.3, 0.1])
     once = with_means(objective, means).value_and_gradient(logits.clone(), labels)[1]
     twice = RunningMeans(objective, 2 * counts, rate=0.0)
-    twice._means.copy_(means)
+    twice.means.copy_(means)
     both = twice.value_and_gradient(logits.repeat(2, 1), labels.repeat(2))[1]
     torch.testing.assert_close(both[:30] + both[30:], once)
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import scipy.optimize
 
 from everyclass.artifacts import as_floats, as_labels
-from everyclass.metrics import log_probabilities
+from everyclass.metrics import log_probabilities, row_blocks
 
 __all__ = ["LARGEST_TEMPERATURE", "fit_temperature", "match_confidence", "mean_confidence"]
 
@@ -32,14 +32,17 @@ def fit_temperature(logits: Any, labels: Any, *, balanced: bool = True) -> float
         >>> 1 < t < 20
         True
     """
-    logits = as_floats(logits, name="logits", ndim=(2,)).astype(np.float64)
+    logits = as_floats(logits, name="logits", ndim=(2,))
     labels = as_labels(labels, num_classes=logits.shape[1], length=len(logits))
     weights = _sample_weights(labels, logits.shape[1], balanced)
-    rows = np.arange(len(labels))
+    log_p = np.empty(len(labels))
 
     def loss(log_t: float) -> float:
-        log_p = log_probabilities(logits / np.exp(log_t), are_logits=True)
-        return float(-(weights * log_p[rows, labels]).sum())
+        for rows in row_blocks(logits):
+            scaled = logits[rows].astype(np.float64) / np.exp(log_t)
+            some = log_probabilities(scaled, are_logits=True)
+            log_p[rows] = np.take_along_axis(some, labels[rows, None], axis=1)[:, 0]
+        return float(-(weights * log_p).sum())
 
     bound = float(np.log(LARGEST_TEMPERATURE))
     found = scipy.optimize.minimize_scalar(
@@ -50,8 +53,11 @@ def fit_temperature(logits: Any, labels: Any, *, balanced: bool = True) -> float
 
 def mean_confidence(logits: npt.NDArray[Any], temperature: float = 1.0) -> float:
     """Mean of the highest probability of softmax(o / t)."""
-    log_p = log_probabilities(logits / temperature, are_logits=True)
-    return float(np.exp(log_p.max(axis=1)).mean())
+    highest = [
+        log_probabilities(logits[rows] / temperature, are_logits=True).max(axis=1)
+        for rows in row_blocks(logits)
+    ]
+    return float(np.exp(np.concatenate(highest)).mean())
 
 
 def match_confidence(logits: npt.NDArray[Any], target: float) -> float:

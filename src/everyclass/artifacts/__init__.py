@@ -1,6 +1,7 @@
 """What flows between stages, and how each is saved: no torch in here."""
 
 from everyclass.artifacts._archives import (
+    free_memory,
     load_safetensors,
     read_npz,
     save_safetensors,
@@ -39,6 +40,7 @@ from everyclass.artifacts.class_diagnosis import (
 from everyclass.artifacts.comparison import Comparison
 from everyclass.artifacts.diagnosis import CAUSES, Diagnosis
 from everyclass.artifacts.evaluation import Evaluation
+from everyclass.artifacts.feature_folder import FeatureFolder, is_feature_folder
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
 from everyclass.artifacts.prediction_stream import PredictionStream
@@ -50,6 +52,7 @@ from everyclass.artifacts.predictions import (
     look_like_probs,
 )
 from everyclass.artifacts.run import Run, birth_certificate
+from everyclass.artifacts.stored_features import StoredFeatures
 
 __all__ = [
     "CAUSES",
@@ -64,6 +67,7 @@ __all__ = [
     "Diagnosis",
     "ErrorExample",
     "Evaluation",
+    "FeatureFolder",
     "Features",
     "Group",
     "GroupRule",
@@ -74,6 +78,7 @@ __all__ = [
     "Reachable",
     "Run",
     "Scores",
+    "StoredFeatures",
     "Suspect",
     "as_array",
     "as_floats",
@@ -85,6 +90,8 @@ __all__ = [
     "check_free",
     "escaped",
     "existing_file",
+    "free_memory",
+    "is_feature_folder",
     "load_class_names",
     "load_safetensors",
     "look_like_probs",

@@ -57,16 +57,25 @@ class Features:
         if classes is None and self.class_names is not None:
             classes = len(self.class_names)
         labels = as_labels(self.labels, num_classes=classes, length=features.shape[-2])
-        if self.head is not None and self.head.num_features != features.shape[-1]:
-            raise InputError(
-                f"The head takes features of width {self.head.num_features} and these have "
-                f"{features.shape[-1]}: it belongs to another network."
-            )
+        self.check_head(self.head, features.shape[-1])
         classes = classes or int(labels.max()) + 1
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "class_names", as_names(self.class_names, classes))
         object.__setattr__(self, "ids", as_ids(self.ids, len(labels)))
+
+    @staticmethod
+    def check_head(head: Head | None, width: int) -> None:
+        """Refuse a head for features of another width.
+
+        Raises:
+            InputError: both widths.
+        """
+        if head is not None and head.num_features != width:
+            raise InputError(
+                f"The head takes features of width {head.num_features} and these have "
+                f"{width}: it belongs to another network."
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -100,6 +109,15 @@ class Features:
         """The features as (views, n, d)."""
         return self.features[None] if self.features.ndim == 2 else self.features
 
+    @property
+    def nbytes(self) -> int:
+        """What all features take in memory."""
+        return self.features.nbytes
+
+    def at(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.floating[Any]]:
+        """(k, d) features at flat rows: row view · n + image."""
+        return self.views.reshape(-1, self.num_features)[rows]
+
     def take(self, rows: npt.NDArray[np.intp]) -> Features:
         """The images at ``rows``, all their views."""
         return Features(
@@ -116,7 +134,10 @@ class Features:
         Raises:
             InputError: the head has another width, or fewer classes than the labels name.
         """
-        return Features(self.features, self.labels, head, self.class_names, self.ids)
+        return self._with(head, self.class_names)
+
+    def _with(self, head: Head | None, class_names: tuple[str, ...] | None) -> Features:
+        return Features(self.features, self.labels, head, class_names, self.ids)
 
     def checked_against(self, train: Features, what: str) -> Features:
         """These features with the classes of the training features they go with.
@@ -146,7 +167,7 @@ class Features:
                 f"{what}: labels[{row}] is {self.labels[row]}, and training knows only classes "
                 f"0..{train.num_classes - 1}."
             )
-        return Features(self.features, self.labels, train.head, train.class_names, self.ids)
+        return self._with(train.head, train.class_names)
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz``: features, labels, and ids, class_names, head_* where known."""
@@ -164,11 +185,18 @@ class Features:
     def load(cls, path: str | Path) -> Features:
         """Read an ``.npz`` with ``features`` (n × d or views × n × d) and ``labels`` (n).
 
+        Of a folder that :class:`FeatureFolder` wrote the features stay on disk and are read where
+        they are needed, so they may be larger than memory.
+
         Raises:
             MissingFileError: nothing is there.
             FileFormatError: not such a file, or without those arrays.
             InputError: the arrays do not fit each other, or are not finite.
         """
+        if Path(path).is_dir():
+            from everyclass.artifacts.stored_features import StoredFeatures
+
+            return StoredFeatures(path)
         arrays = read_npz(path, "features file")
         for name in ("features", "labels"):
             if name not in arrays:

@@ -23,7 +23,7 @@ from everyclass.artifacts._files import (
 )
 from everyclass.errors import InputError, MissingFileError, OutputExistsError
 
-__all__ = ["Run", "birth_certificate"]
+__all__ = ["Run", "birth_certificate", "differences"]
 
 FORMAT = 1
 
@@ -68,7 +68,7 @@ class Run:
         asked: dict[str, Any] = plain_json({"format": FORMAT, **config})  # as read back
         if (folder / "config.json").is_file():
             run = cls.open(folder)
-            different = _differences(run.config, asked)
+            different = differences(run.config, asked)
             if different:
                 raise InputError(
                     f"{folder} holds a run with another configuration ({'; '.join(different)}); "
@@ -112,12 +112,13 @@ class Run:
         write_json(self.folder / "result.json", result)
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], place: str = "") -> list[str]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], place: str = "") -> list[str]:
+    """In words, where two nested configurations differ."""
     different = []
     for key in sorted({*old, *new}):
         a, b = old.get(key), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            different += _differences(a, b, f"{place}{key}.")
+            different += differences(a, b, f"{place}{key}.")
         elif a != b:
             different.append(f"{place}{key}: {a} there, {b} asked")
     return different

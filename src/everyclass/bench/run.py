@@ -46,6 +46,7 @@ def run_table(
     methods: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
     jobs: int = 1,
+    shard: tuple[int, int] = (1, 1),
     results: Path = DEFAULT_RESULTS,
     runs: Path = Path("runs"),
     device: str = "auto",
@@ -60,6 +61,9 @@ def run_table(
             recipe.
         seeds: of the runs.
         jobs: networks trained at once, each in a process of its own.
+        shard: (i, n): make the i-th of n shares of the work, i from 1. Every network is in one
+            share together with the one that it rests on, so the shares need nothing of each other,
+            and their results merge by being in one folder.
         results: folder to write results into.
         runs: folder of the training runs, resumed where they are unfinished.
         device: "auto", "cpu", "cuda", ….
@@ -70,8 +74,11 @@ def run_table(
         The files written by this call.
 
     Raises:
-        InputError: a method that is no row of the table, or has no recipe.
+        InputError: a method that is no row of the table, or has no recipe; a shard that is none.
     """
+    index, shards = shard
+    if not 1 <= index <= shards:
+        raise InputError(f"The shard must be i/n with i from 1 to n; got {index}/{shards}.")
     rows = _chosen(table, methods)
     work = []
     for seed in seeds:
@@ -84,6 +91,7 @@ def run_table(
             _Job(table, tuple(its), method, seed, results, runs, device, data_root)
             for method, its in by_method.items()
         ]
+    work = [job for job in work if _share_of(job, table, seeds, shards) == index - 1]
     if jobs == 1:
         return [path for job in work for path in _make(job, show)]
     written: list[Path] = []
@@ -92,6 +100,19 @@ def run_table(
         for wave in _waves(work):
             written += [path for paths in pool.map(_make, wave) for path in paths]
     return written
+
+
+def _share_of(job: _Job, table: Table, seeds: Sequence[int], shards: int) -> int:
+    """Which share a network is in: it follows from the table alone, whatever is done already."""
+    first = sorted({_begins_with(r.pretraining) for r in table.rows if r.pretraining is not None})
+    place = first.index(_begins_with(job.method)) * len(seeds) + list(seeds).index(job.seed)
+    return place % shards
+
+
+def _begins_with(method: str) -> str:
+    """The method whose network a method's work begins with."""
+    recipe = get_method(method)
+    return method if recipe.rests_on is None else _begins_with(recipe.rests_on.name)
 
 
 def _share_cores(jobs: int) -> None:

@@ -85,6 +85,9 @@ def run(
     ] = None,
     seeds: Annotated[str, typer.Option(help="Such as 0 or 0,1,2.")] = "0",
     jobs: Annotated[int, typer.Option(min=1, help="Networks trained at once.")] = 1,
+    shard: Annotated[
+        str, typer.Option(help="i/n: only the i-th of n shares, such as one job of an array.")
+    ] = "1/1",
     results: Results = Path("benchmarks/results"),
     runs: Annotated[Path, typer.Option(help="Folder of the training runs.")] = Path("runs"),
     device: Device = "auto",
@@ -103,6 +106,10 @@ def run(
         numbers = [int(seed) for seed in seeds.split(",")]
     except ValueError:
         raise InputError(f"--seeds must be numbers with commas; got {seeds!r}.") from None
+    try:
+        share, shards = (int(number) for number in shard.split("/"))
+    except ValueError:
+        raise InputError(f"--shard must be i/n, such as 2/8; got {shard!r}.") from None
     chosen = load_table(table)
     if chosen.statistics:
         raise InputError(f"{table} is about data sets, which nothing has to be run for; show it.")
@@ -114,6 +121,7 @@ def run(
         methods=None if methods is None else [name.strip() for name in methods.split(",")],
         seeds=numbers,
         jobs=jobs,
+        shard=(share, shards),
         results=results,
         runs=runs,
         device=device,

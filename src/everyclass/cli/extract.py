@@ -29,7 +29,13 @@ def extract(
     backbone: Annotated[
         str, typer.Option(help="Any name of timm, such as resnet50, or the folder of a run.")
     ],
-    out: Annotated[Path, typer.Option(help="The features file to write, such as train.npz.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="The features file to write, such as train.npz; or a folder, such as train/, for "
+            "more than fits memory: a stopped one goes on, and torchrun shares the work."
+        ),
+    ],
     part: Annotated[str, typer.Option(help="train, val or test.")] = "train",
     weights: Annotated[
         str, typer.Option(help="Of a timm backbone: pretrained, none, or a file of weights.")
@@ -55,30 +61,41 @@ def extract(
     Example: everyclass extract --data list:train.txt,root=images --backbone resnet50
     --out train.npz
     """
+    from everyclass import processes
     from everyclass.artifacts import check_free
     from everyclass.data import BadPictures, DataConfig
+    from everyclass.errors import InputError
     from everyclass.stages import extract_part
 
     left_out = out.with_suffix(".bad-images.csv")
-    check_free([out], keep=[], overwrite=overwrite)
+    in_chunks = out.suffix != ".npz"
+    if not in_chunks:
+        check_free([out], keep=[], overwrite=overwrite)
     bad = BadPictures(bad_images)
-    features = extract_part(
-        DataConfig(data, bad_images=bad_images),
-        backbone,
-        part=part,
-        weights=weights,
-        num_views=views,
-        batch_size=batch_size,
-        workers=workers,
-        bad=bad,
-        precision=precision,  # type: ignore[arg-type]
-        device=device,
-        data_root=data_root,
-        seed=seed,
-        show=shown(quiet),
-    )
-    features.save(out)
-    bad.save(left_out)
+    with processes.joined(device):
+        if not in_chunks and processes.world_size() > 1:
+            raise InputError("Several processes write into a folder; name one with --out train/.")
+        features = extract_part(
+            DataConfig(data, bad_images=bad_images),
+            backbone,
+            part=part,
+            weights=weights,
+            num_views=views,
+            batch_size=batch_size,
+            workers=workers,
+            bad=bad,
+            precision=precision,  # type: ignore[arg-type]
+            device=device,
+            data_root=data_root,
+            seed=seed,
+            into=out if in_chunks else None,
+            show=shown(quiet),
+        )
+        if not processes.is_first():
+            return
+    if not in_chunks:
+        features.save(out)
+        bad.save(left_out)
     if json:
         print_json(
             {

@@ -65,28 +65,34 @@ def pretrain(
     """Train a network with a method's recipe; the same command again goes on where it stopped.
 
     Example: everyclass pretrain ce --data cifar100-lt --imbalance-ratio 100 --seed 0
+
+    On several GPUs: torchrun --nproc-per-node 8 -m everyclass pretrain …
     """
+    from everyclass import processes
     from everyclass.data import DataConfig
     from everyclass.methods import get_method
     from everyclass.stages import pretrain as train
 
     config = DataConfig(data, imbalance_ratio, profile, val, bad_images)  # type: ignore[arg-type]
-    run = train(
-        get_method(method, config.kind),
-        config,
-        seed=seed,
-        epochs=epochs,
-        backbone=backbone,
-        weights=weights,
-        workers=workers,
-        precision=precision,  # type: ignore[arg-type]
-        device=device,
-        compile=compile_,
-        out=out,
-        start=start,
-        data_root=data_root,
-        show=shown(quiet),
-    )
+    with processes.joined(device):
+        run = train(
+            get_method(method, config.kind),
+            config,
+            seed=seed,
+            epochs=epochs,
+            backbone=backbone,
+            weights=weights,
+            workers=workers,
+            precision=precision,  # type: ignore[arg-type]
+            device=device,
+            compile=compile_,
+            out=out,
+            start=start,
+            data_root=data_root,
+            show=shown(quiet),
+        )
+        if not processes.is_first():
+            return
     assert run.result is not None
     if json:
         print_json({"run": str(run.folder), **run.result})

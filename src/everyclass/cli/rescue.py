@@ -28,7 +28,8 @@ __all__ = ["print_rescue", "rescue"]
 
 def rescue(
     source: Annotated[
-        Path, typer.Argument(help="A features file (train.npz), or the folder of a run.")
+        Path,
+        typer.Argument(help="Features, a file (train.npz) or a folder of chunks; or a run."),
     ],
     head: Annotated[
         Path | None, typer.Option(help="The old last layer: weight (C × d) and bias (C).")
@@ -65,6 +66,8 @@ def rescue(
     solver: Annotated[
         str, typer.Option(help="exact, minibatch, or running (tracked class means).")
     ] = "exact",
+    epochs: Annotated[int, typer.Option(min=1, help="Of minibatch and running.")] = 20,
+    batch_size: Annotated[int, typer.Option(min=1, help="Of minibatch and running.")] = 512,
     penalty: Annotated[
         float | None, typer.Option(help="On the new head. [default: chosen]")
     ] = None,
@@ -82,9 +85,12 @@ def rescue(
     """Retrain the last layer so that every class counts, and say whether to use it.
 
     Example: everyclass rescue train.npz --head head.npz --test test.npz --out rescued/
+
+    Features in a folder of chunks may be larger than memory, and several processes can share the
+    work: torchrun --nproc-per-node 4 -m everyclass rescue …
     """
-    from everyclass import stages
-    from everyclass.artifacts import Features, Head, Run, prepare_folder
+    from everyclass import processes, stages
+    from everyclass.artifacts import Features, Head, Run, is_feature_folder, prepare_folder
     from everyclass.errors import InputError
 
     retraining = stages.Retraining(
@@ -93,50 +99,62 @@ def rescue(
         resample=resample,
         solver=solver,  # type: ignore[arg-type]
         penalty=penalty,
+        minibatch=stages.MinibatchSettings(epochs=epochs, batch_size=batch_size),
     )
-    if source.is_dir():
-        if head is not None or test is not None:
+    of_run = source.is_dir() and not is_feature_folder(source)
+    with processes.joined("cpu"):
+        if of_run and (head is not None or test is not None):
             raise InputError(
                 f"{source} is a run, which has its own head and test set; "
                 "--head and --test go with a features file."
             )
-        folder = out or source / "rescue"
-        result = stages.rescue_run(
-            Run.open(source),
-            out=folder,
-            num_views=views,
-            val=val,
-            strategy=strategy,
-            retraining=retraining,
-            missing_classes=missing_classes,  # type: ignore[arg-type]
-            overwrite=overwrite,
-            device=device,
-            data_root=data_root,
-            seed=seed,
-            show=shown(quiet),
-        )
-    else:
-        if out is None:
-            raise InputError("Name the folder for the results with --out.")
-        train = Features.load(source)
-        old = train.head if head is None else Head.load(head)
-        try:
-            train = train.with_head(old)
-        except InputError as error:
-            raise InputError(f"{head or source} does not fit {source}: {error}") from error
-        held_out = None if val is None else Features.load(val).checked_against(train, val)
-        judged = None if test is None else Features.load(test).checked_against(train, str(test))
-        folder = prepare_folder(out, overwrite=overwrite)
-        result = stages.rescue(
-            train,
-            val=held_out,
-            strategy=strategy,
-            retraining=retraining,
-            missing_classes=missing_classes,  # type: ignore[arg-type]
-            seed=seed,
-            show=shown(quiet),
-        )
-        result.save(folder, judged)
+        if of_run and processes.world_size() > 1:
+            raise InputError(
+                f"{source} is a run, which is rescued by one process; several go with features."
+            )
+        if of_run:
+            folder = out or source / "rescue"
+            result = stages.rescue_run(
+                Run.open(source),
+                out=folder,
+                num_views=views,
+                val=val,
+                strategy=strategy,
+                retraining=retraining,
+                missing_classes=missing_classes,  # type: ignore[arg-type]
+                overwrite=overwrite,
+                device=device,
+                data_root=data_root,
+                seed=seed,
+                show=shown(quiet),
+            )
+        else:
+            if out is None:
+                raise InputError("Name the folder for the results with --out.")
+            train = Features.load(source)
+            old = train.head if head is None else Head.load(head)
+            try:
+                train = train.with_head(old)
+            except InputError as error:
+                raise InputError(f"{head or source} does not fit {source}: {error}") from error
+            held_out = None if val is None else Features.load(val).checked_against(train, val)
+            judged = None if test is None else Features.load(test).checked_against(train, str(test))
+            with processes.first_goes_first():
+                folder = prepare_folder(out, overwrite=overwrite or not processes.is_first())
+            with stages.resumable(retraining, folder, large=source.is_dir()) as kept:
+                result = stages.rescue(
+                    train,
+                    val=held_out,
+                    strategy=strategy,
+                    retraining=kept,
+                    missing_classes=missing_classes,  # type: ignore[arg-type]
+                    seed=seed,
+                    show=shown(quiet or not processes.is_first()),
+                )
+                if processes.is_first():
+                    result.save(folder, judged)
+        if not processes.is_first():
+            return
     if json:
         print_json(result.to_dict())
     else:

@@ -35,6 +35,8 @@ class BatchSource(Protocol):
     ) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """Random views: of each batch its rows (b,) and (b, 3, h, w) for each augmentation.
 
+        As many batches as were asked for; one of which nothing could be read has no rows.
+
         Args:
             batches: rows, int64 on the CPU.
             generator: on the CPU; what a batch draws is drawn when it is asked for, so that what

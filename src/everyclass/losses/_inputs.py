@@ -15,6 +15,7 @@ from everyclass.artifacts import ClassCounts
 from everyclass.errors import InputError, InputTypeError
 
 __all__ = [
+    "EMPTY_BATCH",
     "Counts",
     "can_look",
     "check_label_range",
@@ -24,6 +25,7 @@ __all__ = [
     "loss_dtype",
 ]
 
+EMPTY_BATCH = "The batch is empty and its loss undefined; skip such a batch."
 _INTEGERS = frozenset((torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8))
 
 
@@ -44,12 +46,15 @@ def can_look(values: Tensor) -> bool:
     return values.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def checked_labels(logits: Tensor, labels: Tensor, num_classes: int | None) -> Tensor:
+def checked_labels(
+    logits: Tensor, labels: Tensor, num_classes: int | None, *, may_be_empty: bool = False
+) -> Tensor:
     """Return the labels as int64 after all checks that look at no value.
 
     Args:
         logits, labels: as a loss was given them.
         num_classes: C, where there are class counts that say so.
+        may_be_empty: this is a part of a batch, the rest of which other processes have.
 
     Raises:
         InputError: a wrong shape, an empty batch, another number of classes, two devices.
@@ -76,8 +81,8 @@ def checked_labels(logits: Tensor, labels: Tensor, num_classes: int | None) -> T
             "labels must be (n,), one class per row of logits; got shape "
             f"{tuple(labels.shape)} for logits of shape {tuple(shape)}."
         )
-    if shape[0] == 0:
-        raise InputError("The batch is empty and its loss undefined; skip such a batch.")
+    if shape[0] == 0 and not may_be_empty:
+        raise InputError(EMPTY_BATCH)
     if num_classes is not None and shape[1] != num_classes:
         raise InputError(
             f"class_counts has {num_classes} entries and logits {shape[1]} columns; give one "

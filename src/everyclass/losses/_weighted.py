@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -17,6 +18,7 @@ from everyclass.losses._inputs import (
     loss_dtype,
 )
 from everyclass.losses._options import check_choice
+from everyclass.processes import Group, group_of, summed, weighted_mean
 
 __all__ = ["LossModule", "Reduction", "checked_batch", "reduced"]
 
@@ -28,9 +30,16 @@ class LossModule(nn.Module):
 
     A subclass names its own settings in ``_shown``, keeps counts or weights or both in
     ``__init__``, and hands all to its function in ``forward``.
+
+    Attributes:
+        sync: where torch.distributed is initialised, the batches of all processes are one batch, in
+            training mode and where gradients are recorded; False makes each a batch of its own.
+        process_group: the processes meant; None: all of them.
     """
 
     _shown: ClassVar[tuple[str, ...]] = ()
+    sync: bool = True
+    process_group: Group = None
     class_counts: Tensor
     class_names: tuple[str, ...] | None
     weight: Tensor | None
@@ -58,6 +67,38 @@ class LossModule(nn.Module):
     def _weighting(self) -> dict[str, Any]:
         names = ("reduction", "weight", "ignore_index")
         return {name: getattr(self, name) for name in names}
+
+    def _mean_over_processes(
+        self, function: Callable[..., Tensor], logits: Tensor, labels: Tensor, **options: Any
+    ) -> Tensor:
+        """The loss of a batch, which is a mean or a sum over images, of all processes' images.
+
+        Args:
+            function: from logits, labels and options to the loss, a mean or a sum.
+            logits: (n, C), or (…, n, C); n may be 0 here if it is not everywhere.
+            labels: (n,).
+            options: of the function.
+        """
+        group = group_of(self)
+        reduction = options.get("reduction", "mean")
+        if group is None or reduction == "none":
+            return function(logits, labels, **options)
+        if len(labels) == 0:
+            total, weight = logits.sum(), logits.new_zeros(())
+        elif "reduction" in options:
+            total = function(logits, labels, **{**options, "reduction": "sum"})
+            weight = self._weight_of(labels, options["ignore_index"])
+        else:
+            total = function(logits, labels, **options) * len(labels)
+            weight = total.new_tensor(len(labels))
+        total = total.to(loss_dtype(logits))
+        return summed(total, group) if reduction == "sum" else weighted_mean(total, weight, group)
+
+    def _weight_of(self, labels: Tensor, ignore_index: int) -> Tensor:
+        """What the sum of a batch's losses is divided by for their mean."""
+        counted = labels[labels != ignore_index].long()
+        weight = self._buffers.get("weight")
+        return counted.new_tensor(len(counted)) if weight is None else weight[counted].sum()
 
     def extra_repr(self) -> str:
         """Name the settings in the module's repr."""

@@ -111,4 +111,5 @@ class BalancedSoftmaxLoss(LossModule):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        return balanced_softmax_loss(logits, labels, self._counts, **self._weighting)
+        options = {"class_counts": self._counts, **self._weighting}
+        return self._mean_over_processes(balanced_softmax_loss, logits, labels, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from everyclass.losses._inputs import count_tensor, loss_dtype
@@ -113,5 +114,10 @@ class ClassBalancedLoss(LossModule):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
         names = (*self._shown, "reduction", "ignore_index")
-        options = {name: getattr(self, name) for name in names}
-        return class_balanced_loss(logits, labels, self._counts, **options)
+        options: dict[str, Any] = {name: getattr(self, name) for name in names}
+        options["class_counts"] = self._counts
+        return self._mean_over_processes(class_balanced_loss, logits, labels, **options)
+
+    def _weight_of(self, labels: Tensor, ignore_index: int) -> Tensor:
+        weight = class_balanced_weights(self._counts, self.beta, dtype=torch.float64)
+        return weight.to(labels.device)[labels[labels != ignore_index].long()].sum()

@@ -124,7 +124,8 @@ class FocalLoss(LossModule):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        return focal_loss(logits, labels, gamma=self.gamma, form=self.form, **self._weighting)
+        options = {"gamma": self.gamma, "form": self.form, **self._weighting}
+        return self._mean_over_processes(focal_loss, logits, labels, **options)
 
 
 def check_focal(gamma: float, form: str) -> None:

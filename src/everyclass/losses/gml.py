@@ -9,6 +9,9 @@ The same number is computed in two ways, because speed and generality pull apart
   of the forward pass, scaled, so one buffer of the size of the logits is enough.
 
 Without a gradient there is no such buffer: the logits are gone through in blocks of rows.
+
+Over several processes only Σ p per class and how many images there are have to be known of the
+others' batches: 2 C numbers, whatever the batches hold.
 """
 
 from __future__ import annotations
@@ -23,11 +26,14 @@ from torch import Tensor, nn
 from everyclass.artifacts import ClassCounts
 from everyclass.errors import InputError
 from everyclass.losses._inputs import (
+    EMPTY_BATCH,
+    can_look,
     check_label_values,
     checked_labels,
     count_tensor,
     loss_dtype,
 )
+from everyclass.processes import Group, group_of, largest, summed, world_size
 
 __all__ = ["Absent", "GMLLoss", "gml_loss"]
 
@@ -36,7 +42,7 @@ _ABSENT = get_args(Absent)
 
 _BLOCK = 1 << 22  # logits per block: 16 MB of float32
 _SMALLEST = 1e-30  # for probabilities from here on float32 is enough; below, take logarithms
-_NO_GRADIENT = (None,) * 4  # for every argument but the logits
+_NO_GRADIENT = (None,) * 5  # for every argument but the logits
 
 
 def gml_loss(
@@ -110,6 +116,15 @@ class GMLLoss(nn.Module):
             class. Kept as the int64 buffer ``class_counts``, which no ``.half()`` narrows.
         reweight: False leaves the counts out, which makes p̃ the plain softmax.
         absent: "present" averages over the classes in the batch, "all" divides by C.
+        process_group: the processes whose batches together are the batch, where torch.distributed
+            is initialised; None: all of them.
+        sync: False makes each process's batch a batch of its own, which is another loss.
+
+    Under data parallelism the batch is that of all processes, however its images and classes are
+    split among them, a process without any included. Every process gets the loss of the whole
+    batch; the mean of the processes' gradients, which is what DistributedDataParallel takes, is
+    the gradient of that loss. Processes wait for each other only in training mode and where
+    gradients are recorded, so one alone may validate.
 
     Shape:
         logits (n, C) and labels (n,) → scalar.
@@ -127,10 +142,18 @@ class GMLLoss(nn.Module):
     class_counts: Tensor
 
     def __init__(
-        self, class_counts: Any, *, reweight: bool = True, absent: Absent = "present"
+        self,
+        class_counts: Any,
+        *,
+        reweight: bool = True,
+        absent: Absent = "present",
+        process_group: Group = None,
+        sync: bool = True,
     ) -> None:
         super().__init__()
         _check_absent(absent)
+        self.process_group = process_group
+        self.sync = sync
         counts = ClassCounts.of(class_counts)
         self.register_buffer("class_counts", torch.tensor(counts.counts))
         self.class_names = counts.names
@@ -146,6 +169,7 @@ class GMLLoss(nn.Module):
             names=self.class_names,
             reweight=self.reweight,
             absent=self.absent,
+            group=group_of(self),
         )
 
     def extra_repr(self) -> str:
@@ -169,36 +193,39 @@ def _gml(
     names: tuple[str, ...] | None,
     reweight: bool,
     absent: Absent,
+    group: Group = None,
 ) -> Tensor:
     _check_absent(absent)
-    labels = checked_labels(logits, labels, len(counts))
+    labels = checked_labels(logits, labels, len(counts), may_be_empty=group is not None)
     log_counts = counts.to(logits.device, loss_dtype(logits)).log() if reweight else None
     if torch.compiler.is_compiling():
-        return _definition(logits, labels, log_counts, absent)
+        return _definition(logits, labels, log_counts, absent, group)
 
     def check_labels() -> None:
         check_label_values(labels, counts, names, zero_allowed=not reweight)
 
     if torch.is_grad_enabled() and logits.requires_grad:
-        return _with_gradient(logits, labels, log_counts, absent, check_labels)
+        return _with_gradient(logits, labels, log_counts, absent, check_labels, group)
     check_labels()
     log_probs = _log_probs(logits, labels, log_counts)
-    loss = _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1]), absent)
+    loss = _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1], group), absent)
     return loss.to(log_probs.dtype)
 
 
 def _definition(
-    logits: Tensor, labels: Tensor, log_counts: Tensor | None, absent: Absent
+    logits: Tensor, labels: Tensor, log_counts: Tensor | None, absent: Absent, group: Group
 ) -> Tensor:
     """Equations 1 to 3 in differentiable operations."""
     z = logits.to(loss_dtype(logits))
     z = z if log_counts is None else z + log_counts
     log_probs = F.log_softmax(z, -1).gather(1, labels[:, None]).squeeze(1)
-    loss = _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1]), absent)
+    loss = _mean_over_classes(*_per_class(log_probs, labels, logits.shape[1], group), absent)
     return loss.to(log_probs.dtype)
 
 
-def _per_class(log_probs: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+def _per_class(
+    log_probs: Tensor, labels: Tensor, num_classes: int, group: Group = None
+) -> tuple[Tensor, Tensor]:
     """Add up probabilities per class: all that (1) and (2) need to know of a batch.
 
     Returns:
@@ -208,12 +235,22 @@ def _per_class(log_probs: Tensor, labels: Tensor, num_classes: int) -> tuple[Ten
     # One after the other, thousands of float32 would add up to only five digits.
     log_probs = log_probs.to(torch.float32 if log_probs.device.type == "mps" else torch.float64)
     empty = log_probs.new_zeros(num_classes)
-    largest = empty.scatter_reduce(0, labels, log_probs.detach(), "amax", include_self=False)
-    relative = (log_probs - largest.index_select(0, labels)).exp()
+    top = empty.scatter_reduce(0, labels, log_probs.detach(), "amax", include_self=False)
+    if group is not None:
+        # A class that this process has no image of must not count with the 0 that stands there.
+        here = empty.index_add(0, labels, torch.ones_like(log_probs)) > 0
+        top = largest(top.where(here, -torch.inf), group)
+        top = top.where(top > -torch.inf, 0)
+    relative = (log_probs - top.index_select(0, labels)).exp()
     sizes = empty.index_add(0, labels, torch.ones_like(relative))
+    sums = empty.index_add(0, labels, relative)
+    if group is not None:
+        sums, sizes = summed(torch.stack([sums, sizes]), group)
+        if can_look(sizes) and not sizes.any():
+            raise InputError(EMPTY_BATCH)
     # An absent class starts at 1 instead of 0, so that its logarithm is 0 and has a gradient.
-    sums = (sizes == 0).to(relative.dtype).index_add(0, labels, relative)
-    return sums.log() + largest, sizes
+    sums = sums + (sizes == 0).to(sums.dtype)
+    return sums.log() + top, sizes
 
 
 def _mean_over_classes(log_sums: Tensor, sizes: Tensor, absent: Absent) -> Tensor:
@@ -236,21 +273,24 @@ class _GeometricMean(torch.autograd.Function):
         log_counts: Tensor | None,
         absent: Absent,
         check_labels: Callable[[], None],
+        group: Group,
     ) -> Tensor:
-        ctx.absent = absent
+        ctx.absent, ctx.group = absent, group
         ctx.gradient = None
         found = None
         if logits.device.type == "cpu" and logits.dtype in (torch.float32, torch.float64):
             # On the CPU exp is what costs time, so its results are kept: they become the gradient.
             ctx.gradient = torch.empty_like(logits, memory_format=torch.contiguous_format)
             _softmax(logits, log_counts, ctx.gradient)
-            found = _from_probs(ctx.gradient, labels, absent)
+            found = None if group else _from_probs(ctx.gradient, labels, absent)
         if found is None:
             check_labels()
             log_probs = _log_probs(logits, labels, log_counts)
-            log_sums, sizes = _per_class(log_probs, labels, logits.shape[1])
+            log_sums, sizes = _per_class(log_probs, labels, logits.shape[1], group)
             loss = _mean_over_classes(log_sums, sizes, absent)
             weights = (log_probs - log_sums.index_select(0, labels)).exp_()
+            # Each process has the gradient of the sum of all processes' losses, which are equal.
+            weights.mul_(world_size(group) if group else 1)
             found = loss, weights.div_(_divisor(sizes, absent))
         loss, weights = (t.to(loss_dtype(logits)) for t in found)
         if ctx.gradient is not None:
@@ -262,7 +302,7 @@ class _GeometricMean(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         logits, labels, log_counts, weights = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: the gradient is differentiated in turn
-            value = _definition(logits, labels, log_counts, ctx.absent)
+            value = _definition(logits, labels, log_counts, ctx.absent, ctx.group)
             (out,) = torch.autograd.grad(value, logits, grad, create_graph=True)
             return out, *_NO_GRADIENT
         # The buffer is the caller's from here on; a second backward pass makes another.
@@ -278,7 +318,7 @@ _with_gradient: Callable[..., Tensor] = _GeometricMean.apply
 
 
 def _rows_per_block(logits: Tensor) -> int:
-    return min(len(logits), max(1, _BLOCK // logits.shape[1]))
+    return min(max(1, len(logits)), max(1, _BLOCK // logits.shape[1]))
 
 
 def _blocks(logits: Tensor) -> Iterator[slice]:

@@ -140,4 +140,5 @@ class LabelAwareSmoothingLoss(LossModule):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
         options = {name: getattr(self, name) for name in self._shown} | self._weighting
-        return label_aware_smoothing_loss(logits, labels, self._counts, **options)
+        options["class_counts"] = self._counts
+        return self._mean_over_processes(label_aware_smoothing_loss, logits, labels, **options)

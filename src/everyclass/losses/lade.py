@@ -10,6 +10,7 @@ from torch import Tensor
 from everyclass.losses._options import check_number
 from everyclass.losses._weighted import LossModule
 from everyclass.losses.lader import Importance, check_lader, lade_inputs, regulariser
+from everyclass.processes import group_of, weighted_mean
 
 __all__ = ["LADELoss", "lade_loss"]
 
@@ -94,4 +95,10 @@ class LADELoss(LossModule):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
         options: dict[str, Any] = {name: getattr(self, name) for name in self._shown}
-        return lade_loss(logits, labels, self._counts, **options)
+        group = group_of(self)
+        if group is None:
+            return lade_loss(logits, labels, self._counts, **options)
+        z, labels, log_prior = lade_inputs(logits, labels, self._counts, may_be_empty=True)
+        extra = regulariser(z, labels, log_prior, self.penalty, self.importance, group=group)
+        total = F.cross_entropy(z + log_prior, labels, reduction="sum")
+        return weighted_mean(total, total.new_tensor(len(labels)), group) + self.alpha * extra

@@ -8,8 +8,17 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from everyclass.losses._inputs import check_label_values, checked_labels, count_tensor, loss_dtype
+from everyclass.errors import InputError
+from everyclass.losses._inputs import (
+    EMPTY_BATCH,
+    can_look,
+    check_label_values,
+    checked_labels,
+    count_tensor,
+    loss_dtype,
+)
 from everyclass.losses._options import check_choice, check_number
+from everyclass.processes import Group, largest, summed
 
 __all__ = ["Importance", "check_lader", "lade_inputs", "lade_regulariser", "regulariser"]
 
@@ -79,14 +88,20 @@ def check_lader(penalty: float, importance: str) -> None:
     check_choice("importance", importance, get_args(Importance))
 
 
-def lade_inputs(logits: Tensor, labels: Tensor, class_counts: Any) -> tuple[Tensor, Tensor, Tensor]:
+def lade_inputs(
+    logits: Tensor, labels: Tensor, class_counts: Any, *, may_be_empty: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """Logits in the type of the loss, labels as int64, and log π, after all checks.
+
+    Args:
+        logits, labels, class_counts: see :func:`lade_regulariser`.
+        may_be_empty: this is a part of a batch, the rest of which other processes have.
 
     Raises:
         InputError, InputTypeError: as :func:`lade_regulariser`.
     """
     values, names = count_tensor(class_counts)
-    labels = checked_labels(logits, labels, len(values))
+    labels = checked_labels(logits, labels, len(values), may_be_empty=may_be_empty)
     check_label_values(labels, values, names)
     z = logits.to(loss_dtype(logits))
     counts = values.to(z)
@@ -94,19 +109,40 @@ def lade_inputs(logits: Tensor, labels: Tensor, class_counts: Any) -> tuple[Tens
 
 
 def regulariser(
-    z: Tensor, labels: Tensor, log_prior: Tensor, penalty: float, importance: Importance
+    z: Tensor,
+    labels: Tensor,
+    log_prior: Tensor,
+    penalty: float,
+    importance: Importance,
+    *,
+    group: Group = None,
 ) -> Tensor:
-    """R of what :func:`lade_inputs` returns."""
+    """R of what :func:`lade_inputs` returns; with a group, of all its processes' batches."""
     prior = log_prior.exp()
     # Where π_c = 0 a finite number stands for log π_c: weight 0 then makes nothing of it, not NaN.
     log_classes = (prior > 0).sum().to(prior.dtype).log()
     log_ratio = -(log_prior + log_classes).where(prior > 0, 0)
-    if importance == "class":
-        log_sums = z.logsumexp(0) + log_ratio
-    else:
-        log_sums = (z + log_ratio.index_select(0, labels)[:, None]).logsumexp(0)
-    s = log_sums - math.log(len(z))
     of_label = z.gather(1, labels[:, None]).squeeze(1)
     sums = torch.zeros_like(prior).index_add(0, labels, of_label)
     sizes = torch.zeros_like(prior).index_add(0, labels, torch.ones_like(of_label))
+    if importance == "sample":
+        z = z + log_ratio.index_select(0, labels)[:, None]
+    if group is None:
+        log_sums = z.logsumexp(0)
+        s = log_sums - math.log(len(z))
+    else:
+        log_sums = _logsumexp(z, group)
+        sums, sizes = summed(torch.stack([sums, sizes]), group)
+        if can_look(sizes) and not sizes.any():
+            raise InputError(EMPTY_BATCH)
+        s = log_sums - sizes.sum().log()
+    if importance == "class":
+        s = s + log_ratio
     return -(prior * (sums / sizes.clamp(min=1) - s - penalty * s**2)).sum()
+
+
+def _logsumexp(z: Tensor, group: Group) -> Tensor:
+    """log Σ exp over the rows of all processes."""
+    nothing = z.new_full((1, z.shape[1]), -torch.inf)
+    top = largest(torch.cat([z.detach(), nothing]).amax(0), group)
+    return summed((z - top).exp().sum(0), group).log() + top

@@ -124,7 +124,8 @@ class LDAMLoss(LossModule):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
         options = {"max_margin": self.max_margin, "scale": self.scale, **self._weighting}
-        return ldam_loss(logits, labels, self._counts, **options)
+        options["class_counts"] = self._counts
+        return self._mean_over_processes(ldam_loss, logits, labels, **options)
 
 
 def _check(max_margin: float, scale: float) -> None:

@@ -111,7 +111,8 @@ class LogitAdjustedLoss(LossModule):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        return logit_adjusted_loss(logits, labels, self._counts, tau=self.tau, **self._weighting)
+        options = {"class_counts": self._counts, "tau": self.tau, **self._weighting}
+        return self._mean_over_processes(logit_adjusted_loss, logits, labels, **options)
 
 
 def adjust_logits(logits: Tensor, class_counts: Any, tau: float = 1.0) -> Tensor:

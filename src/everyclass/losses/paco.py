@@ -9,9 +9,16 @@ import torch
 from torch import Tensor
 
 from everyclass.errors import InputError
-from everyclass.losses._inputs import check_label_values, checked_labels, count_tensor, loss_dtype
+from everyclass.losses._inputs import (
+    Counts,
+    check_label_values,
+    checked_labels,
+    count_tensor,
+    loss_dtype,
+)
 from everyclass.losses._options import check_number
 from everyclass.losses._weighted import LossModule
+from everyclass.processes import Group, gathered, group_of, rows_before, weighted_mean
 
 __all__ = ["PaCoLoss", "paco_loss"]
 
@@ -69,8 +76,27 @@ def paco_loss(
         tensor(13.6342)
     """
     _check(alpha, beta, gamma, temperature)
-    counts = count_tensor(class_counts)
-    labels = checked_labels(logits, labels, len(counts.values))
+    options: dict[str, Any] = {"anchors": anchors, "others": others, "other_labels": other_labels}
+    options |= {"alpha": alpha, "beta": beta, "gamma": gamma, "temperature": temperature}
+    return _losses(logits, labels, count_tensor(class_counts), **options).mean()
+
+
+def _losses(
+    logits: Tensor,
+    labels: Tensor,
+    counts: Counts,
+    *,
+    anchors: Tensor,
+    others: Tensor,
+    other_labels: Tensor,
+    alpha: float,
+    beta: float,
+    gamma: float,
+    temperature: float,
+    group: Group = None,
+) -> Tensor:
+    """(n,) losses of the anchors; with a group, its processes' anchors are contrasts as well."""
+    labels = checked_labels(logits, labels, len(counts.values), may_be_empty=group is not None)
     check_label_values(labels, *counts, has_no="probability 0")
     fitting = (
         anchors.ndim == others.ndim == 2
@@ -88,9 +114,14 @@ def paco_loss(
     prior = counts.values.to(logits.device, dtype)
     classes = logits.to(dtype) + (prior / prior.sum()).log()
     anchors, others = anchors.to(dtype), others.to(dtype)
-    images = anchors @ torch.cat([anchors, others]).T / temperature
-    all_labels = torch.cat([labels, other_labels])
-    itself = torch.eye(len(labels), len(all_labels), dtype=torch.bool, device=labels.device)
+    everyones, anchor_labels, first = anchors, labels, 0
+    if group is not None:
+        everyones, anchor_labels = gathered(anchors, group), gathered(labels, group)
+        first = rows_before(labels, group)
+    images = anchors @ torch.cat([everyones, others]).T / temperature
+    all_labels = torch.cat([anchor_labels, other_labels])
+    own = torch.arange(first, first + len(labels), device=labels.device)
+    itself = own[:, None] == torch.arange(len(all_labels), device=labels.device)
     none = itself | (all_labels == -1)
     alike = (labels[:, None] == all_labels) & ~none
     contrasts = images.masked_fill(none, -torch.inf) + math.log(gamma)
@@ -99,7 +130,7 @@ def paco_loss(
     positives = alike.sum(dim=1, dtype=dtype)
     weight = beta + alpha * positives
     drawn = beta * own_class + alpha * images.where(alike, 0).sum(dim=1)
-    return (normaliser - drawn / weight).mean()
+    return normaliser - drawn / weight
 
 
 class PaCoLoss(LossModule):
@@ -108,6 +139,9 @@ class PaCoLoss(LossModule):
     Args:
         class_counts: training images per class; kept as the int64 buffer ``class_counts``.
         alpha, beta, gamma, temperature: see :func:`paco_loss`.
+
+    Over several processes all their anchors are contrasts for each other; ``others`` are then what
+    every process has alike, such as gathered keys and a queue of them.
 
     Shape:
         logits (n, C), labels (n,), anchors (n, p), others (m, p), other_labels (m,) → scalar.
@@ -149,7 +183,11 @@ class PaCoLoss(LossModule):
         """Return the loss of a batch."""
         options: dict[str, Any] = {name: getattr(self, name) for name in self._shown}
         options |= {"anchors": anchors, "others": others, "other_labels": other_labels}
-        return paco_loss(logits, labels, self._counts, **options)
+        group = group_of(self)
+        if group is None:
+            return paco_loss(logits, labels, self._counts, **options)
+        total = _losses(logits, labels, self._counts, **options, group=group).sum()
+        return weighted_mean(total, total.new_tensor(len(labels)), group)
 
 
 def _check(alpha: float, beta: float, gamma: float, temperature: float) -> None:

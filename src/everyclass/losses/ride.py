@@ -9,13 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from everyclass.errors import InputError
-from everyclass.losses._inputs import count_tensor, loss_dtype
+from everyclass.losses._inputs import Counts, count_tensor, loss_dtype
 from everyclass.losses._options import check_number
 from everyclass.losses._weighted import LossModule
 from everyclass.losses.class_weights import class_balanced_weights
 from everyclass.losses.ldam import ldam_loss
+from everyclass.processes import group_of
 
 __all__ = ["RIDELoss", "ride_loss"]
+
+IGNORED = -100  # no label is: RIDE leaves no row out
 
 
 def ride_loss(
@@ -68,10 +71,7 @@ def ride_loss(
         )
     counts = count_tensor(class_counts)
     logits = expert_logits.to(loss_dtype(expert_logits))
-    weight = temperatures = None
-    if reweight:
-        weight = class_balanced_weights(counts, dtype=logits.dtype).to(logits.device)
-        temperatures = _temperatures(counts.values.to(logits), flattening)
+    weight, temperatures = _by_class(counts, logits, reweight, flattening)
     margins: dict[str, Any] = {"max_margin": max_margin, "scale": scale, "weight": weight}
     individual = torch.stack([ldam_loss(z, labels, counts, **margins) for z in logits]).sum()
     return individual - diversity * _divergence(logits, temperatures)
@@ -118,7 +118,39 @@ class RIDELoss(LossModule):
     def forward(self, expert_logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
         options: dict[str, Any] = {name: getattr(self, name) for name in self._shown}
-        return ride_loss(expert_logits, labels, self._counts, **options)
+        if group_of(self) is None:
+            return ride_loss(expert_logits, labels, self._counts, **options)
+        weight, temperatures = _by_class(
+            self._counts, expert_logits, self.reweight, self.flattening
+        )
+        margins: dict[str, Any] = {"max_margin": self.max_margin, "scale": self.scale}
+        margins |= {"class_counts": self._counts, "weight": weight}
+        margins |= {"reduction": "mean", "ignore_index": IGNORED}
+        own = [
+            self._mean_over_processes(ldam_loss, z, labels, **margins)
+            for z in expert_logits.to(loss_dtype(expert_logits))
+        ]
+        apart = self._mean_over_processes(
+            lambda z, _: _divergence(z.to(loss_dtype(z)), temperatures), expert_logits, labels
+        )
+        return torch.stack(own).sum() - self.diversity * apart
+
+    def _weight_of(self, labels: Tensor, ignore_index: int) -> Tensor:
+        if not self.reweight:
+            return super()._weight_of(labels, ignore_index)
+        weight = class_balanced_weights(self._counts, dtype=torch.float64).to(labels.device)
+        return weight[labels[labels != ignore_index].long()].sum()
+
+
+def _by_class(
+    counts: Counts, logits: Tensor, reweight: bool, flattening: float
+) -> tuple[Tensor | None, Tensor | None]:
+    """Weights w and temperatures T_c, or None for each without re-weighting."""
+    if not reweight:
+        return None, None
+    dtype = loss_dtype(logits)
+    weight = class_balanced_weights(counts, dtype=dtype).to(logits.device)
+    return weight, _temperatures(counts.values.to(logits.device, dtype), flattening)
 
 
 def _temperatures(counts: Tensor, flattening: float) -> Tensor:

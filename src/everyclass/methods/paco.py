@@ -26,6 +26,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from everyclass.losses import PaCoLoss
 from everyclass.nn import Classifier, FeatureQueue, Projector
+from everyclass.processes import gathered
 from everyclass.training import Learner, Outcome, Recipe, Schedule
 
 WIDTH = 32
@@ -65,8 +66,8 @@ class PaCo(Learner):
             anchors = self.projector(features)
             with torch.no_grad():
                 keys = self.key_encoder(key)
-        others = torch.cat([keys, self.queue.features])
-        other_labels = torch.cat([labels, self.queue.labels])
+        others = torch.cat([gathered(keys), self.queue.features])
+        other_labels = torch.cat([gathered(labels), self.queue.labels])
         loss = self.loss(logits, labels, anchors=anchors, others=others, other_labels=other_labels)
         self.queue.push(keys, labels)
         return Outcome(loss, logits)

@@ -22,6 +22,7 @@ from torch import Tensor
 from everyclass.artifacts import ClassCounts
 from everyclass.losses import DeferredLoss, RIDELoss, distillation_loss
 from everyclass.nn import ExpertHead
+from everyclass.processes import weighted_mean
 from everyclass.training import Learner, Outcome, Recipe, Schedule
 
 DISTILLATION_TEMPERATURE = 1.5
@@ -44,7 +45,9 @@ class Experts(Learner):
         loss = self.loss(expert_logits, labels)
         if self.teacher is not None:
             taught = self.taught(images)
-            loss = loss + distillation_loss(logits, taught, temperature=DISTILLATION_TEMPERATURE)
+            follow = distillation_loss(logits, taught, temperature=DISTILLATION_TEMPERATURE)
+            images_here = follow.new_tensor(len(labels))
+            loss = loss + weighted_mean(follow * images_here, images_here)
         return Outcome(loss, logits)
 
 

@@ -28,7 +28,7 @@ from everyclass.metrics.recall import (
     per_class_recall,
     worst_mean,
 )
-from everyclass.metrics.scores import log_probabilities
+from everyclass.metrics.scores import log_probabilities, row_blocks
 from everyclass.metrics.state import EvaluationState
 from everyclass.metrics.state_files import check_replaceable, holds_state
 from everyclass.metrics.suspects import Certainty, certainty_of
@@ -68,6 +68,7 @@ __all__ = [
     "read_gates",
     "recall_intervals",
     "recall_uncertainty",
+    "row_blocks",
     "samples_needed",
     "state_of_files",
     "weighted_recall_interval",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from everyclass.artifacts import Predictions
 
-__all__ = ["BINS", "ScoreNumbers", "ScoreSums", "log_probabilities"]
+__all__ = ["BINS", "ScoreNumbers", "ScoreSums", "log_probabilities", "row_blocks"]
 
 BINS = 15
 _CHUNK_VALUES = 1 << 20
@@ -51,6 +52,12 @@ def log_probabilities(scores: Floats, *, are_logits: bool) -> npt.NDArray[np.flo
         return np.asarray(np.log(scores))
 
 
+def row_blocks(scores: Floats) -> Iterator[slice]:
+    """Slices of rows, few enough at a time that what is computed from them takes little memory."""
+    step = max(1, _CHUNK_VALUES // scores.shape[1])
+    return (slice(start, start + step) for start in range(0, len(scores), step))
+
+
 @dataclass
 class ScoreSums:
     """What has to be known of images to compute :class:`ScoreNumbers`: sums, in float64.
@@ -83,9 +90,7 @@ class ScoreSums:
         """Add images, a few rows at a time."""
         scores = predictions.scores
         assert scores is not None
-        step = max(1, _CHUNK_VALUES // scores.shape[1])
-        for start in range(0, len(scores), step):
-            rows = slice(start, start + step)
+        for rows in row_blocks(scores):
             self._add(
                 scores[rows],
                 predictions.labels[rows],

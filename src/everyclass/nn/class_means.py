@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everyclass.processes import gathered
+
 __all__ = ["ClassMeans"]
 
 INITIAL_LENGTH = 0.9
@@ -48,13 +50,14 @@ class ClassMeans(nn.Module):
 
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor) -> None:
-        """Take in a batch.
+        """Take in a batch; where there are several processes, those of all of them.
 
         Args:
             features: (n, p).
             labels: (n,) int64.
         """
         features = features.to(self.sums.dtype)
+        features, labels = gathered(features), gathered(labels)
         ones = torch.ones_like(labels, dtype=self.counts.dtype)
         for sums, counts in ((self.sums, self.counts), (self.new_sums, self.new_counts)):
             sums.index_add_(0, labels, features)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from everyclass.processes import gathered
+
 __all__ = ["FeatureQueue"]
 
 
@@ -41,10 +43,14 @@ class FeatureQueue(nn.Module):
     def push(self, features: Tensor, labels: Tensor) -> None:
         """Put a batch in the place of the oldest; of one larger than the queue its end is kept.
 
+        Where there are several processes, it is the batches of all of them, in their order, so that
+        all have the same queue.
+
         Args:
             features: (n, width).
             labels: (n,) int64.
         """
+        features, labels = gathered(features), gathered(labels)
         size = len(self.labels)
         kept = min(len(labels), size)
         places = (self.place + torch.arange(kept, device=labels.device)) % size

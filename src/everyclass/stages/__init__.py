@@ -7,15 +7,17 @@ from everyclass.stages.deciding import ClassifierName, Verdict, decide
 from everyclass.stages.diagnosing import diagnose
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.extraction import extract, extract_views
+from everyclass.stages.folder_extraction import extract_into, extract_views_into
 from everyclass.stages.folding import fold_head
 from everyclass.stages.frozen_extraction import extract_part
+from everyclass.stages.merging import merged_over_processes
 from everyclass.stages.missing_classes import MissingClasses
 from everyclass.stages.objectives import Objective
 from everyclass.stages.pretraining import pretrain
 from everyclass.stages.rescue_folder import load_classifier, module_of_classifier
 from everyclass.stages.rescuing import rescue
 from everyclass.stages.result import RescueResult
-from everyclass.stages.retraining import Retraining, Solver, retrain
+from everyclass.stages.retraining import Retraining, Solver, resumable, retrain
 from everyclass.stages.run_extraction import extract_run
 from everyclass.stages.run_network import image_batches, load_network, predict_images
 from everyclass.stages.run_rescue import rescue_run
@@ -43,18 +45,22 @@ __all__ = [
     "diagnose",
     "ensemble_log_probabilities",
     "extract",
+    "extract_into",
     "extract_part",
     "extract_run",
     "extract_views",
+    "extract_views_into",
     "fit_temperature",
     "fold_head",
     "image_batches",
     "load_classifier",
     "load_network",
+    "merged_over_processes",
     "module_of_classifier",
     "predict_images",
     "pretrain",
     "rescue",
     "rescue_run",
+    "resumable",
     "retrain",
 ]

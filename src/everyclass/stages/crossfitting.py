@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from everyclass.adjustment import deal
-from everyclass.artifacts import Features
+from everyclass.artifacts import Features, StoredFeatures, free_memory
 from everyclass.errors import InputError
 from everyclass.metrics import log_probabilities
 from everyclass.progress import silent
@@ -101,8 +101,9 @@ def cross_fit(
         show: how progress is shown.
 
     Raises:
-        InputError: no class has two images.
+        InputError: no class has two images; more is needed than there is free memory.
     """
+    _check_room(train)
     penalties = sorted(penalties, reverse=True)
     fold_of = deal(train.labels, folds, seed)
     held_out = held_out_rows(train)
@@ -140,6 +141,19 @@ def cross_fit(
 def held_out_rows(train: Features) -> npt.NDArray[np.intp]:
     """(m,) the images that cross-fitting holds out once: all but those of classes of one image."""
     return np.flatnonzero(train.class_counts.counts[train.labels] > 1)
+
+
+def _check_room(train: Features) -> None:
+    """Refuse what would not fit: every image's logits, and two views as float32, are held."""
+    views = min(train.num_views, MOST_VIEWS)
+    read = train.nbytes if isinstance(train, StoredFeatures) else 0
+    needed = read + 4 * len(train) * (3 * views * train.num_features + 3 * train.num_classes)
+    if needed > (free := free_memory()):
+        raise InputError(
+            f"Cross-fitting on {len(train):,} images of {train.num_classes:,} classes takes about "
+            f"{needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are free; give the old "
+            "head, and held-out features with --val: then training features are read row by row."
+        )
 
 
 def _counts(train: Features, rows: npt.NDArray[np.bool_]) -> torch.Tensor:

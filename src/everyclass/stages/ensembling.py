@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import Head
-from everyclass.metrics import log_probabilities
+from everyclass.metrics import log_probabilities, row_blocks
 
 __all__ = ["Ensemble", "ensemble_log_probabilities"]
 
@@ -25,9 +25,12 @@ def ensemble_log_probabilities(
         old, new: (n, C) logits of the two classifiers.
         t_old, t_new: their temperatures, > 0.
     """
-    p_old = log_probabilities(old / t_old, are_logits=True)
-    p_new = log_probabilities(new / t_new, are_logits=True)
-    return np.logaddexp(p_old, p_new) - np.log(2)
+    out = np.empty(old.shape)
+    for rows in row_blocks(old):
+        p_old = log_probabilities(old[rows] / t_old, are_logits=True)
+        p_new = log_probabilities(new[rows] / t_new, are_logits=True)
+        out[rows] = np.logaddexp(p_old, p_new) - np.log(2)
+    return out
 
 
 @dataclass(frozen=True)

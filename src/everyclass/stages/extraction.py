@@ -22,7 +22,7 @@ from everyclass.stages.last_layer import LastLayer, Watch, find_last_layer
 from everyclass.stages.loaders import batches_of, known_class_names
 from everyclass.training import autocast
 
-__all__ = ["extract", "extract_views"]
+__all__ = ["batches_of_view", "extract", "extract_views"]
 
 
 @torch.no_grad()  # not inference_mode: what networks cache in eval mode has to stay usable
@@ -151,7 +151,7 @@ def extract_views(
     with show(title, num_views * len(labels), "images") as task:
         for view in range(num_views):
             read, parts = [], []
-            for some, batch in _batches_of_view(images, rows.split(size), view, generator):
+            for some, batch in batches_of_view(images, rows.split(size), view, generator):
                 with autocast(device, precision):
                     parts.append(model.backbone(batch).float().cpu())
                 read.append(some)
@@ -170,10 +170,17 @@ def extract_views(
     )
 
 
-def _batches_of_view(
+def batches_of_view(
     images: BatchSource, batches: Sequence[Tensor], view: int, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The plain view first, then augmented ones."""
+    """Batches of one view of the images: the first is plain, the others are augmented.
+
+    Args:
+        images: with one augmentation.
+        batches: rows.
+        view: its number, from 0.
+        generator: of what is random.
+    """
     if view == 0:
         yield from images.plain(batches)
     else:

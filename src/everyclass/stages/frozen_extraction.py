@@ -16,6 +16,7 @@ from everyclass.errors import InputError
 from everyclass.nn import Classifier, TimmBackbone, build_classifier
 from everyclass.progress import silent
 from everyclass.stages.extraction import extract_views
+from everyclass.stages.folder_extraction import extract_views_into
 from everyclass.stages.run_network import image_batches, load_network
 from everyclass.training import Precision, choose_device, choose_precision
 
@@ -36,6 +37,7 @@ def extract_part(
     device: str = "auto",
     data_root: str | Path | None = None,
     seed: int = 0,
+    into: Path | None = None,
     show: Any = silent,
 ) -> Features:
     """Run one part of a data set through a frozen network and keep what comes out.
@@ -58,6 +60,8 @@ def extract_part(
         device: "auto", "cpu", "cuda", ….
         data_root: folder to look for the data in.
         seed: of the augmentation.
+        into: a folder to keep the features in, chunk by chunk, which may be larger than memory; see
+            :func:`everyclass.stages.extract_views_into`.
         show: how progress is shown.
 
     Returns:
@@ -75,20 +79,22 @@ def extract_part(
     where = choose_device(device)
     model, dataset = _network(backbone, weights, dataset, data)
     model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return extract_views(
-        model,
-        image_batches(dataset, images, where, bad=bad, workers=workers),
-        torch.from_numpy(images.labels),
-        num_views=num_views,
-        device=where,
-        precision=choose_precision(precision, where),
-        class_names=dataset.class_names,
-        seed=seed,
-        batch_size=batch_size,
-        title=f"features of {part} images",
-        ids=_ids(images),
-        show=show,
-    )
+    source = image_batches(dataset, images, where, bad=bad, workers=workers)
+    labels = torch.from_numpy(images.labels)
+    common: dict[str, Any] = {
+        "num_views": num_views,
+        "device": where,
+        "precision": choose_precision(precision, where),
+        "class_names": dataset.class_names,
+        "seed": seed,
+        "batch_size": batch_size,
+        "ids": _ids(images),
+        "show": show,
+    }
+    if into is not None:
+        return extract_views_into(into, model, source, labels, **common)
+    title = f"features of {part} images"
+    return extract_views(model, source, labels, title=title, **common)
 
 
 def _network(

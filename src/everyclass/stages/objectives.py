@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from everyclass.losses import smoothing_by_class
+from everyclass.processes import largest, summed_in_place
 
-__all__ = ["Objective", "ObjectiveName", "RunningMeans"]
+__all__ = ["Objective", "ObjectiveName", "RunningMeans", "Whole"]
 
 ObjectiveName = Literal[
     "gml",
@@ -26,6 +27,28 @@ ObjectiveName = Literal[
     "smoothing",
     "gml_and_smoothing",
 ]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What has to be known of all rows to treat some of them as a part of these.
+
+    Attributes:
+        sizes: (C,) rows of each class.
+        split: whether a class may have rows in several processes at once. If not, a part has all
+            rows of a class or none, or knows ``log_sums``.
+        log_sums: (C,) log Σ p of the rows of each class in the part, where GML has to know it and
+            the part has not all of them.
+    """
+
+    sizes: Tensor
+    split: bool = False
+    log_sums: Tensor | None = None
+
+    @classmethod
+    def of(cls, labels: Tensor, classes: int, *, split: bool = False) -> Whole:
+        """All rows, by their (n,) labels."""
+        return cls(torch.bincount(labels, minlength=classes), split)
 
 
 @dataclass(frozen=True)
@@ -55,32 +78,48 @@ class Objective:
             return self.counts.log()
         return None
 
-    def value_and_gradient(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def knows_its_classes(self) -> bool:
+        """Whether the gradient of a row needs log Σ p of its class."""
+        return self.name in ("gml", "gml_and_smoothing")
+
+    def log_probabilities(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(n,) log p of the labels, as GML takes them; ``logits`` are consumed."""
+        return _softmax_in_place(logits, replace(self, name="gml").log_prior, labels)
+
+    def value_and_gradient(
+        self, logits: Tensor, labels: Tensor, whole: Whole | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The loss, and ``logits`` overwritten by its gradient.
 
         Args:
             logits: (n, C), consumed; the log-prior must not yet be in them.
             labels: (n,) int64.
+            whole: what these rows are a part of; the values of all parts add up to the loss.
+                Default: they are all.
 
         Returns:
             A scalar, and (n, C) in the memory of ``logits``.
         """
+        whole = whole or Whole.of(labels, logits.shape[1])
         if self.name == "gml_and_smoothing":
-            smooth = replace(self, name="smoothing").value_and_gradient(logits.clone(), labels)
-            gml = replace(self, name="gml").value_and_gradient(logits, labels)
+            part = replace(self, name="smoothing")
+            smooth = part.value_and_gradient(logits.clone(), labels, whole)
+            gml = replace(self, name="gml").value_and_gradient(logits, labels, whole)
             total = gml[1].mul_(self.gml_weight).add_(smooth[1])
             return smooth[0] + self.gml_weight * gml[0], total
         if self.name == "smoothing":
             epsilon = smoothing_by_class(self.counts.long(), dtype=logits.dtype)
-            return _smoothed(logits, labels, epsilon[labels])
+            return _smoothed(logits, labels, epsilon[labels], whole)
         log_p = _softmax_in_place(logits, self.log_prior, labels)
         if self.name == "gml":
-            value, weights = _gml_weights(log_p, labels, logits.shape[1])
+            value, weights = _gml_weights(log_p, labels, whole)
         elif self.name == "class_weighted":
-            weights = _class_weights(labels, logits.shape[1], logits.dtype)
+            weights = _class_weights(labels, whole, logits.dtype)
             value = -(weights * log_p).sum()
         else:
-            value, weights = -log_p.mean(), torch.full_like(log_p, 1 / len(log_p))
+            rows = int(whole.sizes.sum())
+            value, weights = -log_p.sum() / rows, torch.full_like(log_p, 1 / rows)
         return value, _weighted_residual(logits, labels, weights)
 
 
@@ -102,20 +141,25 @@ class RunningMeans:
         self._rows_per_class = rows_per_class.to(objective.counts.dtype)
         self._total = float(rows_per_class.sum())
         self._rate = rate
-        self._means = torch.full_like(objective.counts, 1 / len(objective.counts))
+        self.means = torch.full_like(objective.counts, 1 / len(objective.counts))
 
-    def value_and_gradient(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def value_and_gradient(
+        self, logits: Tensor, labels: Tensor, whole: Whole | None = None
+    ) -> tuple[Tensor, Tensor]:
         """As :meth:`Objective.value_and_gradient`; the value is that of the running estimates."""
         classes = logits.shape[1]
+        whole = whole or Whole.of(labels, classes)
         p = _softmax_in_place(logits, self._prior, labels).exp()
-        sums = torch.zeros_like(self._means).index_add_(0, labels, p)
-        present = torch.bincount(labels, minlength=classes).to(sums.dtype)
+        sums = torch.zeros_like(self.means).index_add_(0, labels, p)
+        if whole.split:
+            summed_in_place(sums)
+        present = whole.sizes.to(sums.dtype)
         here = present > 0
         batch_means = sums[here] / present[here]
-        self._means[here] += self._rate * (batch_means - self._means[here])
-        scale = self._total / (len(labels) * classes)
-        weights = scale * p / (self._rows_per_class[labels] * self._means[labels])
-        return -self._means.log().mean(), _weighted_residual(logits, labels, weights)
+        self.means[here] += self._rate * (batch_means - self.means[here])
+        scale = self._total / (float(present.sum()) * classes)
+        weights = scale * p / (self._rows_per_class[labels] * self.means[labels])
+        return -self.means.log().mean(), _weighted_residual(logits, labels, weights)
 
 
 def _softmax_in_place(logits: Tensor, log_prior: Tensor | None, labels: Tensor) -> Tensor:
@@ -129,24 +173,37 @@ def _softmax_in_place(logits: Tensor, log_prior: Tensor | None, labels: Tensor) 
     return of_label - sums.log()
 
 
-def _gml_weights(log_p: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Eq. 1 over the classes present, and each image's share of the gradient."""
-    # Within a class the weights are p_i / Σ p_j: a softmax of log p, shifted by its maximum.
-    top = log_p.new_full((classes,), -torch.inf).scatter_reduce_(0, labels, log_p, "amax")
-    shifted = (log_p - top[labels]).exp_()
-    sums = torch.zeros_like(top).index_add_(0, labels, shifted)
-    sizes = torch.bincount(labels, minlength=classes).to(log_p.dtype)
-    present = sizes > 0
-    count = present.sum()
-    log_means = (top + sums.log() - sizes.log())[present]
-    return -log_means.mean(), shifted / (sums[labels] * count)
+def _gml_weights(log_p: Tensor, labels: Tensor, whole: Whole) -> tuple[Tensor, Tensor]:
+    """Eq. 1 over the classes present, as far as these rows go, and their shares of the gradient."""
+    classes = len(whole.sizes)
+    if whole.log_sums is not None:
+        top, sums = whole.log_sums, log_p.new_ones(classes)
+        shifted = (log_p - top[labels]).exp_()
+    else:
+        # Within a class the weights are p_i / Σ p_j: a softmax of log p, shifted by its maximum.
+        top = log_p.new_full((classes,), -torch.inf).scatter_reduce_(0, labels, log_p, "amax")
+        if whole.split:
+            top = largest(top)
+        shifted = (log_p - top[labels]).exp_()
+        sums = torch.zeros_like(top).index_add_(0, labels, shifted)
+        if whole.split:
+            summed_in_place(sums)
+    sizes = whole.sizes.to(log_p.dtype)
+    count = (sizes > 0).sum()
+    rows = torch.bincount(labels, minlength=classes)
+    here = rows > 0
+    log_means = (top + sums.log() - sizes.log())[here]
+    value = -(log_means * (rows[here] / sizes[here])).sum() / count
+    return value, shifted / (sums[labels] * count)
 
 
-def _smoothed(logits: Tensor, labels: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+def _smoothed(
+    logits: Tensor, labels: Tensor, epsilon: Tensor, whole: Whole
+) -> tuple[Tensor, Tensor]:
     """Label-aware smoothing averaged class by class, and its gradient in place."""
     others = logits.mean(dim=1) - logits.gather(1, labels[:, None]).squeeze(1)
     log_p = _softmax_in_place(logits, None, labels)
-    weights = _class_weights(labels, logits.shape[1], logits.dtype)
+    weights = _class_weights(labels, whole, logits.dtype)
     value = -(weights * (log_p + epsilon * others)).sum()
     logits -= (epsilon / logits.shape[1])[:, None]
     logits *= weights[:, None]
@@ -154,9 +211,9 @@ def _smoothed(logits: Tensor, labels: Tensor, epsilon: Tensor) -> tuple[Tensor, 
     return value, logits
 
 
-def _class_weights(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
-    """(n,) weights that sum to one, and to the same over every class that is there."""
-    sizes = torch.bincount(labels, minlength=classes).to(dtype)
+def _class_weights(labels: Tensor, whole: Whole, dtype: torch.dtype) -> Tensor:
+    """(n,) weights that over all rows sum to one, and over every class there to the same."""
+    sizes = whole.sizes.to(dtype)
     return 1 / (sizes[labels] * (sizes > 0).sum())
 
 

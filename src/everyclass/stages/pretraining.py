@@ -10,12 +10,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from everyclass.artifacts import Predictions, Run, birth_certificate
-from everyclass.data import BadPictures, DataConfig, Dataset, load_dataset
+from everyclass.data import BadPictures, BatchSource, DataConfig, Dataset, load_dataset
 from everyclass.errors import InputError
 from everyclass.metrics import evaluate
 from everyclass.nn import BACKBONES, Classifier, build_classifier
+from everyclass.processes import (
+    barrier,
+    everybody_has,
+    first_goes_first,
+    from_first,
+    gathered,
+    is_first,
+    my_share,
+    world_size,
+)
 from everyclass.progress import silent
 from everyclass.stages.run_extraction import extract_run
 from everyclass.stages.run_network import image_batches, load_network, predict_images
@@ -133,10 +144,12 @@ def pretrain(
         "compile": compile,
         "seed": seed,
     }
-    run = Run.start(folder, config)
-    if run.result is not None:
+    with first_goes_first():
+        run = Run.start(folder, config)
+    if from_first(run.result is not None):
         return run
 
+    show = show if is_first() else silent
     if chosen != inference_precision(chosen, where):
         warnings.warn(
             f"{folder} is trained in bfloat16, which the hardware here only emulates, tens of "
@@ -149,7 +162,8 @@ def pretrain(
     if isinstance(recipe, HeadRecipe):
         assert begun is not None
         model = _with_head(recipe, begun, dataset, device=device, data_root=data_root, show=show)
-        save_checkpoint(run.checkpoint, {"model": model.state_dict()})
+        if is_first():
+            save_checkpoint(run.checkpoint, {"model": model.state_dict()})
     else:
         model = build_classifier(
             network,
@@ -183,32 +197,68 @@ def pretrain(
             device=where,
             sampler=recipe.sampler(dataset.train.labels),
             checkpoint=run.checkpoint,
-            on_epoch=lambda log: run.log(_rounded(log)),
+            on_epoch=lambda log: run.log(_rounded(log)) if is_first() else None,
             show=show,
         )
     model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if world_size() > 1:  # the first one's statistics of batch norm, for all
+        barrier()
+        model.load_state_dict(load_network(run, dataset.num_classes).state_dict())
     judged = image_batches(dataset, dataset.test, where, **reading)
-    rows, logits = predict_images(model, judged, where, chosen)
-    predictions = Predictions(
-        labels=dataset.test.labels[rows.numpy()],
-        logits=logits.numpy(),
-        class_names=dataset.class_names,
-        class_counts=dataset.class_counts,
-    )
+    rows, logits = _predicted(model, judged, where, chosen)
+    for found in everybody_has(bad.found):
+        bad.found |= found
+    if is_first():
+        predictions = Predictions(
+            labels=dataset.test.labels[rows.numpy()],
+            logits=logits.numpy(),
+            class_names=dataset.class_names,
+            class_counts=dataset.class_counts,
+        )
+        seconds = time.perf_counter() - clock
+        _finish(run, dataset, predictions, bad, device=where, seconds=seconds)
+    barrier()
+    return run
+
+
+def _predicted(
+    model: Classifier,
+    images: BatchSource,
+    device: torch.device,
+    precision: Literal["fp32", "bf16"],
+) -> tuple[Tensor, Tensor]:
+    """The test images that could be read, and their logits, each computed by one process."""
+    share = my_share(torch.arange(len(images)))
+    rows, logits = predict_images(model, images, device, precision, rows=share)
+    rows, logits = gathered(rows.to(device)).cpu(), gathered(logits.to(device)).cpu()
+    order = rows.argsort()
+    return rows[order], logits[order]
+
+
+def _finish(
+    run: Run,
+    dataset: Dataset,
+    predictions: Predictions,
+    bad: BadPictures,
+    *,
+    device: torch.device,
+    seconds: float,
+) -> None:
+    """Write what came out."""
     predictions.save(run.folder / "predictions.npz")
     bad.save(run.folder / "bad-images.csv")
     run.finish(
         {
             "config": run.config,
-            **({} if data.bad_images == "fail" else {"bad_images": len(bad)}),
+            **({} if bad.policy == "fail" else {"bad_images": len(bad)}),
             "split_fingerprint": dataset.train.fingerprint,
             "class_counts": dataset.class_counts.counts,
             "test": evaluate(predictions).summary(),
-            "device": str(where),
-            **birth_certificate(time.perf_counter() - clock),
+            "device": str(device),
+            **({"processes": world_size()} if world_size() > 1 else {}),
+            **birth_certificate(seconds),
         }
     )
-    return run
 
 
 def _precision(asked: Precision, folder: Path, device: torch.device) -> Literal["fp32", "bf16"]:

@@ -190,7 +190,7 @@ class RescueResult:
         """
         from everyclass.reporting import Judged, pictures_of, report_of, write_as
 
-        judged = {}
+        judged: dict[str, Judged] = {}
         if self.tested is not None:
             judged = {name: Judged.of(self.predict(self.tested, name)) for name in _NAMES}
         report = report_of(

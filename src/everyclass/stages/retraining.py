@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 
 from everyclass.artifacts import Features, Head
 from everyclass.errors import InputError
+from everyclass.processes import barrier, from_first, is_first
 from everyclass.progress import silent
 from everyclass.stages.crossfitting import (
     PENALTIES,
@@ -22,10 +30,17 @@ from everyclass.stages.solvers import (
     MinibatchSettings,
     fit_exact,
     fit_minibatches,
-    standardise,
 )
+from everyclass.stages.standardised import standardised
 
-__all__ = ["Retraining", "Solver", "cross_fit_objective", "penalties_to_try", "retrain"]
+__all__ = [
+    "Retraining",
+    "Solver",
+    "cross_fit_objective",
+    "penalties_to_try",
+    "resumable",
+    "retrain",
+]
 
 Solver = Literal["exact", "minibatch", "running"]
 
@@ -51,6 +66,8 @@ class Retraining:
         penalty: on the squared weights; None chooses it, on validation data where there are some,
             else by cross-fitting.
         minibatch: settings of the two SGD solvers.
+        checkpoints: folder to keep finished heads and unfinished SGD in, so that what is stopped
+            goes on; it changes nothing in the result, and whoever names it removes it.
     """
 
     objective: ObjectiveName = "gml"
@@ -60,6 +77,7 @@ class Retraining:
     solver: Solver = "exact"
     penalty: float | None = None
     minibatch: MinibatchSettings = field(default_factory=MinibatchSettings)
+    checkpoints: Path | None = None
 
     def __post_init__(self) -> None:
         if self.objective not in get_args(ObjectiveName):
@@ -79,6 +97,7 @@ class Retraining:
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for ``result.json``."""
         values = asdict(self)
+        del values["checkpoints"]
         if self.solver == "exact":
             del values["minibatch"]
         return values
@@ -163,7 +182,28 @@ def retrain(
     penalty = settings.penalty
     if penalty is None:
         penalty = cross_fit_objective(train, settings, seed=seed, show=show).penalty
-    data = standardise(train.views, train.labels)
+    if settings.checkpoints is None:
+        return _fit(train, replace(settings, penalty=penalty), seed, None, show)
+    name = _fingerprint(train, settings, penalty, seed)
+    kept = Path(settings.checkpoints) / f"{name}-head.safetensors"
+    if from_first(kept.is_file()):
+        return Head.load(kept)
+    unfinished = kept.with_name(f"{name}-state.safetensors")
+    head = _fit(train, replace(settings, penalty=penalty), seed, unfinished, show)
+    if is_first():
+        head.save(kept)
+        unfinished.unlink(missing_ok=True)
+    barrier()
+    return head
+
+
+def _fit(
+    train: Features, settings: Retraining, seed: int, checkpoint: Path | None, show: Any
+) -> Head:
+    """A head under the penalty that is set."""
+    penalty = settings.penalty
+    assert penalty is not None
+    data = standardised(train)
     objective = _objective(train, settings)
     if settings.solver == "exact":
         return data.head(*fit_exact(data, objective, penalty))
@@ -173,5 +213,42 @@ def retrain(
         objective = replace(objective, counts=torch.ones_like(objective.counts))
     minibatch = replace(settings.minibatch, running=settings.solver == "running", seed=seed)
     return data.head(
-        *fit_minibatches(data, objective, penalty, minibatch, sampling=sampling, show=show)
+        *fit_minibatches(
+            data,
+            objective,
+            penalty,
+            minibatch,
+            sampling=sampling,
+            checkpoint=checkpoint,
+            show=show,
+        )
     )
+
+
+@contextmanager
+def resumable(settings: Retraining, folder: Path, *, large: bool = False) -> Iterator[Retraining]:
+    """Settings that keep heads and states in ``folder`` until all is done, where fits are long.
+
+    Args:
+        settings: of the fits.
+        folder: of the results; what is kept there does not count as results.
+        large: whether an exact fit is long as well.
+    """
+    if settings.solver == "exact" and not large:
+        yield settings
+        return
+    hidden = folder / ".retraining.tmp-kept"
+    hidden.mkdir(exist_ok=True)
+    yield replace(settings, checkpoints=hidden)
+    barrier()
+    if is_first():
+        shutil.rmtree(hidden)
+
+
+def _fingerprint(train: Features, settings: Retraining, penalty: float, seed: int) -> str:
+    """What a fit follows from, as far as a glance at the features tells."""
+    sizes = [train.num_views, len(train), train.num_features, train.num_classes]
+    asked = json.dumps([sizes, settings.to_dict(), penalty, seed], sort_keys=True)
+    digest = hashlib.sha256(asked.encode() + train.labels.tobytes())
+    digest.update(train.at(np.linspace(0, len(train) - 1, 64).astype(np.int64)).tobytes())
+    return digest.hexdigest()[:16]

@@ -93,24 +93,26 @@ def predict_images(
     device: torch.device,
     precision: Literal["fp32", "bf16"],
     *,
+    rows: Tensor | None = None,
     batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What a network in eval mode says of un-augmented images.
 
     Args:
         model: from images to logits.
-        images: all of them are asked about.
+        images: what it is asked about.
         device, precision: what the network runs on and in.
+        rows: the images to ask about; default all.
         batch_size: images per step; default what suits their size.
 
     Returns:
         The rows that could be read, (m,) int64, and their logits, (m, C) float32 on the CPU.
     """
     model.eval()
+    asked = torch.arange(len(images)) if rows is None else rows
     read, logits = [], []
-    batches = torch.arange(len(images)).split(batch_size or images.batch_size)
-    for rows, batch in images.plain(batches):
+    for some, batch in images.plain(asked.split(batch_size or images.batch_size)):
         with autocast(device, precision):
             logits.append(model(batch).float().cpu())
-        read.append(rows)
+        read.append(some)
     return torch.cat(read), torch.cat(logits)

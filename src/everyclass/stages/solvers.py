@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,62 +19,19 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from everyclass.artifacts import Head
 from everyclass.errors import RunFailedError
+from everyclass.processes import from_first, is_first, summed_in_place, world_size
 from everyclass.progress import silent
-from everyclass.stages.objectives import Objective, RunningMeans
+from everyclass.stages.class_blocks import Block, class_blocks
+from everyclass.stages.objectives import Objective, RunningMeans, Whole
+from everyclass.stages.standardised import Rows, Standardised, standardise
+from everyclass.training import load_checkpoint, save_checkpoint
 
 __all__ = ["MinibatchSettings", "Standardised", "fit_exact", "fit_minibatches", "standardise"]
 
 
-@dataclass(frozen=True)
-class Standardised:
-    """Features with zero mean and unit variance per column, all views stacked.
-
-    Attributes:
-        features: (views · n, d) float32.
-        labels: (views · n,) int64.
-        mean, scale: (d,) float32; features = (original − mean) · scale.
-        num_views: how many views each image has.
-    """
-
-    features: Tensor
-    labels: Tensor
-    mean: Tensor
-    scale: Tensor
-    num_views: int
-
-    def head(self, weight: Tensor, bias: Tensor) -> Head:
-        """The head on original features that equals (weight, bias) on standardised ones."""
-        folded = weight * self.scale
-        return Head(folded.numpy(), (bias - folded @ self.mean).numpy())
-
-
-def standardise(
-    views: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int64]
-) -> Standardised:
-    """Standardise features column by column; a constant column stays at zero.
-
-    Args:
-        views: (v, n, d).
-        labels: (n,).
-    """
-    stacked = torch.from_numpy(views.reshape(-1, views.shape[-1])).float()
-    std, mean = torch.std_mean(stacked, dim=0, correction=0)
-    # A column that varies by rounding only would otherwise be blown up into noise.
-    constant = std <= 1e-6 * mean.abs() + torch.finfo(std.dtype).tiny
-    scale = torch.where(constant, torch.zeros_like(std), 1 / std)
-    return Standardised(
-        features=(stacked - mean) * scale,
-        labels=torch.from_numpy(np.tile(labels, len(views))),
-        mean=mean,
-        scale=scale,
-        num_views=len(views),
-    )
-
-
 def fit_exact(
-    data: Standardised,
+    data: Rows,
     objective: Objective,
     penalty: float,
     *,
@@ -84,6 +42,8 @@ def fit_exact(
     """Minimise objective + penalty / 2 · ‖W‖² over all images at once; deterministic.
 
     L-BFGS from SciPy on float64 parameters, the products in float32. The bias carries no penalty.
+    The logits of one block of classes are in memory at a time; where there are several processes,
+    each has its blocks and all have the same parameters.
 
     Args:
         data: standardised features.
@@ -96,21 +56,25 @@ def fit_exact(
     Returns:
         (C, d) weights and (C,) biases for the standardised features.
     """
-    features, labels = data.features, data.labels
-    classes, width = len(objective.counts), features.shape[1]
-    buffer = torch.empty(len(features), classes)
+    classes, width = len(objective.counts), data.width
+    whole = Whole.of(data.labels, classes)
+    order, blocks = class_blocks(data.labels, classes)
+    data = data if order is None else data.ordered(order)
+    sums = _BlockSums(data, objective, whole, blocks)
 
     def value_and_gradient(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[Any]]:
         parameters = torch.from_numpy(flat).view(classes, width + 1)
-        weight = parameters[:, :width].float()
-        torch.addmm(parameters[:, width].float(), features, weight.T, out=buffer)
-        value, residual = objective.value_and_gradient(buffer, labels)
-        gradient = torch.empty(classes, width + 1, dtype=torch.float64)
-        gradient[:, :width] = residual.T @ features
-        gradient[:, width] = residual.sum(dim=0)
-        gradient[:, :width] += penalty * parameters[:, :width]
-        total = value.double() + 0.5 * penalty * parameters[:, :width].square().sum()
-        return float(total), gradient.view(-1).numpy()
+        value, of_weight, of_bias = sums.at(
+            parameters[:, :width].float(), parameters[:, width].float()
+        )
+        gradient = torch.empty(classes * (width + 1) + 1, dtype=torch.float64)
+        gradient[-1] = value
+        matrix = gradient[:-1].view(classes, width + 1)
+        matrix[:, :width], matrix[:, width] = of_weight, of_bias
+        summed_in_place(gradient)
+        matrix[:, :width] += penalty * parameters[:, :width]
+        total = gradient[-1] + 0.5 * penalty * parameters[:, :width].square().sum()
+        return float(total), gradient[:-1].numpy()
 
     first = torch.zeros(classes, width + 1, dtype=torch.float64)
     if start is not None:
@@ -136,6 +100,43 @@ def fit_exact(
         raise RunFailedError("Retraining diverged: the objective is not finite.")
     solution = torch.from_numpy(found.x).view(classes, width + 1).float()
     return solution[:, :width].contiguous(), solution[:, width].contiguous()
+
+
+class _BlockSums:
+    """Value and gradient of an objective, block by block, in the same memory every time."""
+
+    def __init__(self, data: Rows, objective: Objective, whole: Whole, blocks: list[Block]) -> None:
+        self._data, self._objective = data, objective
+        self._whole, self._blocks = whole, blocks
+        longest = max((stop - start for b in blocks for start, stop in b.parts), default=0)
+        self._logits = torch.empty(longest, len(objective.counts))
+        self._gradient = torch.empty(len(objective.counts), data.width)
+
+    def at(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(value, (C, d), (C,)) of this process's blocks."""
+        self._gradient.zero_()
+        of_bias, value = torch.zeros_like(bias), torch.zeros((), dtype=torch.float64)
+        for block in self._blocks:
+            whole = self._whole
+            if len(block.parts) > 1 and self._objective.knows_its_classes:
+                whole = replace(whole, log_sums=self._log_sums(block, weight, bias))
+            for start, stop in block.parts:
+                x, y = self._data.block(start, stop), self._data.labels[start:stop]
+                logits = torch.addmm(bias, x, weight.T, out=self._logits[: stop - start])
+                part, residual = self._objective.value_and_gradient(logits, y, whole)
+                self._gradient.addmm_(residual.T, x)
+                of_bias += residual.sum(dim=0)
+                value += part
+        return value, self._gradient, of_bias
+
+    def _log_sums(self, block: Block, weight: Tensor, bias: Tensor) -> Tensor:
+        """log Σ p of the one class of a block that is too large to be held."""
+        parts = []
+        for start, stop in block.parts:
+            x, y = self._data.block(start, stop), self._data.labels[start:stop]
+            logits = torch.addmm(bias, x, weight.T, out=self._logits[: stop - start])
+            parts.append(self._objective.log_probabilities(logits, y))
+        return torch.cat(parts).logsumexp(dim=0).expand(len(bias))
 
 
 @functools.cache
@@ -168,15 +169,19 @@ class MinibatchSettings:
 
 
 def fit_minibatches(
-    data: Standardised,
+    data: Rows,
     objective: Objective,
     penalty: float,
     settings: MinibatchSettings,
     *,
     sampling: Tensor | None = None,
+    checkpoint: Path | None = None,
     show: Any = silent,
 ) -> tuple[Tensor, Tensor]:
     """Minimise objective + penalty / 2 · ‖W‖² by SGD on mini-batches of rows.
+
+    Where there are several processes, each has its share of every batch, and all have the same
+    weights.
 
     Args:
         data: standardised features.
@@ -185,49 +190,75 @@ def fit_minibatches(
         settings: see :class:`MinibatchSettings`.
         sampling: (rows,) probabilities to draw rows by, with replacement, instead of shuffling:
             for the re-sampling row of table 8.
+        checkpoint: file that is written after every epoch, and gone on from.
         show: how progress is shown.
 
     Returns:
         (C, d) weights and (C,) biases for the standardised features.
     """
-    features, labels = data.features, data.labels
-    rows, width = features.shape
-    classes = len(objective.counts)
+    rows, classes = len(data.labels), len(objective.counts)
     size = min(settings.batch_size, rows)
-    value_and_gradient = objective.value_and_gradient
     if settings.running:
         share = torch.full((rows,), 1 / rows) if sampling is None else sampling / sampling.sum()
-        per_class = rows * torch.zeros(classes).index_add_(0, labels, share)
-        value_and_gradient = RunningMeans(objective, per_class).value_and_gradient
-    weight, bias = torch.zeros(classes, width), torch.zeros(classes)
-    weight_speed, bias_speed = torch.zeros_like(weight), torch.zeros_like(bias)
-    logits = torch.empty(size, classes)
-    steps = settings.epochs * (rows // size)
-    step = 0
-    with show("retraining", settings.epochs * rows, "rows") as task:
-        for order in _orders(rows, settings, sampling):
-            shuffled, targets = features[order], labels[order]
-            for at in range(0, rows - size + 1, size):
-                x, y = shuffled[at : at + size], targets[at : at + size]
-                torch.addmm(bias, x, weight.T, out=logits)
-                _, residual = value_and_gradient(logits, y)
-                weight_speed.mul_(settings.momentum).addmm_(residual.T, x)
-                weight_speed.add_(weight, alpha=penalty)
-                bias_speed.mul_(settings.momentum).add_(residual.sum(dim=0))
-                rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-                weight.add_(weight_speed, alpha=-rate)
-                bias.add_(bias_speed, alpha=-rate)
+        per_class = rows * torch.zeros(classes).index_add_(0, data.labels, share)
+        estimate = RunningMeans(objective, per_class)
+        value_and_gradient = estimate.value_and_gradient
+    else:
+        estimate = None
+        value_and_gradient = objective.value_and_gradient
+    weight, bias = torch.zeros(classes, data.width), torch.zeros(classes)
+    state = {"weight": weight, "bias": bias}
+    state |= {f"{name}_speed": torch.zeros_like(value) for name, value in state.items()}
+    if estimate is not None:
+        state["means"] = estimate.means
+    done = _go_on(checkpoint, state)
+    logits = torch.empty(-(-size // world_size()), classes)
+    steps_per_epoch = rows // size
+    with show("retraining", settings.epochs * rows, "rows", done * rows) as task:
+        for epoch, order in enumerate(_orders(data, settings, sampling)):
+            if epoch < done:
+                continue
+            step = epoch * steps_per_epoch
+            for x, y, every in data.batches(order, size):
+                whole = Whole.of(every, classes, split=world_size() > 1)
+                out = torch.addmm(bias, x, weight.T, out=logits[: len(x)])
+                _, residual = value_and_gradient(out, y, whole)
+                speed = state["weight_speed"].mul_(settings.momentum)
+                if world_size() == 1:
+                    speed.addmm_(residual.T, x)
+                else:
+                    speed.add_(summed_in_place(residual.T @ x))
+                speed.add_(weight, alpha=penalty)
+                of_bias = summed_in_place(residual.sum(dim=0))
+                state["bias_speed"].mul_(settings.momentum).add_(of_bias)
+                progress = step / (settings.epochs * steps_per_epoch)
+                rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+                weight.add_(speed, alpha=-rate)
+                bias.add_(state["bias_speed"], alpha=-rate)
                 step += 1
+            if checkpoint is not None and is_first():
+                save_checkpoint(checkpoint, {**state, "epoch": epoch + 1})
             task.advance(rows)
     if not (torch.isfinite(weight).all() and torch.isfinite(bias).all()):
         raise RunFailedError("Retraining diverged; lower the learning rate.")
     return weight, bias
 
 
-def _orders(rows: int, settings: MinibatchSettings, sampling: Tensor | None) -> Iterator[Tensor]:
+def _go_on(checkpoint: Path | None, state: dict[str, Tensor]) -> int:
+    """Put the tensors back to where a checkpoint was made; the number of epochs that are done."""
+    if checkpoint is None or not from_first(checkpoint.is_file()):
+        return 0
+    kept = load_checkpoint(checkpoint)
+    for name, tensor in state.items():
+        tensor.copy_(kept[name])
+    return int(kept["epoch"])
+
+
+def _orders(data: Rows, settings: MinibatchSettings, sampling: Tensor | None) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(settings.seed)
     for _ in range(settings.epochs):
         if sampling is None:
-            yield torch.randperm(rows, generator=generator)
+            yield data.order(generator)
         else:
+            rows = len(data.labels)
             yield torch.multinomial(sampling, rows, replacement=True, generator=generator)

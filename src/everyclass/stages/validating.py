@@ -51,23 +51,23 @@ def validate(
     penalties = penalties_to_try(settings, train.num_classes, held_out=True)
     first_half = _halves(val.labels, seed)
     heads: dict[float, Head] = {}
-    logits: dict[float, npt.NDArray[np.floating[Any]]] = {}
+    said: dict[float, npt.NDArray[np.intp]] = {}  # of many classes the logits take gigabytes
     with show("choosing the penalty", len(penalties), "fits") as task:
         for penalty in penalties:
             heads[penalty] = retrain(train, replace(settings, penalty=penalty), seed=seed)
-            logits[penalty] = heads[penalty].logits(val.views[0])
+            said[penalty] = heads[penalty].logits(val.views[0]).argmax(axis=1)
             task.advance(1)
 
     def scores(rows: npt.NDArray[np.bool_]) -> dict[float, float]:
         labels = val.labels[rows]
         return {
-            p: score(labels, out[rows].argmax(axis=1), train.num_classes, HARMONIC_MEAN)
-            for p, out in logits.items()
+            p: score(labels, answers[rows], train.num_classes, HARMONIC_MEAN)
+            for p, answers in said.items()
         }
 
-    judged = np.empty_like(next(iter(logits.values())))
+    judged = np.empty((len(val), train.num_classes), dtype=np.float32)
     for half in (first_half, ~first_half):
-        judged[half] = logits[_best(scores(~half))][half]
+        judged[half] = heads[_best(scores(~half))].logits(val.views[0][half])
     overall = scores(np.ones(len(val), dtype=bool))
     best = _best(overall)
     return Validated(heads[best], best, overall, judged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +21,22 @@ from everyclass.data import (
     MemorySource,
     RowSampler,
 )
-from everyclass.errors import FileFormatError, RunFailedError
+from everyclass.errors import FileFormatError, InputError, RunFailedError
+from everyclass.processes import (
+    generator_of,
+    is_first,
+    my_share,
+    rank,
+    shares_batches,
+    summed_in_place,
+    weighted_mean,
+    world_size,
+)
 from everyclass.progress import silent
 from everyclass.training.allocator import keep_large_buffers
 from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
 from everyclass.training.devices import autocast
-from everyclass.training.learner import Learner
+from everyclass.training.learner import Learner, Outcome
 from everyclass.training.schedules import Schedule, build_scheduler
 
 __all__ = ["EpochLog", "TrainingSettings", "fit"]
@@ -37,7 +48,8 @@ class TrainingSettings:
 
     Attributes:
         schedule: epochs and learning rate.
-        batch_size: images per step; the last, smaller batch of an epoch is used too.
+        batch_size: images per step, of all processes together; the last, smaller batch of an epoch
+            is used too.
         momentum, nesterov, weight_decay: of SGD, on every parameter trained, as in the published
             recipes.
         trained: beginnings of parameter names and the factor of their learning rate; what begins
@@ -97,6 +109,10 @@ def fit(
     bit, as one left alone on the same machine: the checkpoint holds what the learner carries, the
     optimiser, the schedule and the generator that orders and augments the images.
 
+    Where there are several processes, each has its share of every batch, loss and gradient are
+    those of the whole batch, and the first one writes checkpoints that any number of processes can
+    go on from. Batch norm takes its statistics from each share, and those of the first are kept.
+
     Args:
         learner: the network and what it learns by.
         images: the training images, with as many augmentations as the learner takes views; a
@@ -140,6 +156,7 @@ def fit(
 
     if settings.compile:
         _compile(learner.model, device)
+    learn = _over_processes(learner, settings)
     epochs = settings.schedule.epochs
     size = sampler.num_samples
     done = done_epochs * size
@@ -149,50 +166,105 @@ def fit(
             learning_rate = max(group["lr"] for group in optimizer.param_groups)
             learner.begin_epoch(epoch, epochs)
             learner.train()
-            total = torch.zeros((), device=device)
-            correct = torch.zeros((), device=device)
-            seen = 0
-            batches = _batches(sampler.draw(generator, epoch, epochs), settings.batch_size)
-            for rows, batch in source.augmented(batches, generator):
-                target = labels[rows.to(device)]
-                loss, logits = learner(batch, target, generator)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                seen += len(rows)
-                total += loss.detach() * len(rows)
-                correct += (logits.detach().argmax(dim=1) == target).sum()
-                task.advance(len(rows), f"epoch {epoch}/{epochs}")
+            order = sampler.draw(generator, epoch, epochs)
+            # Shares are augmented independently of each other, so the one generator stays in step.
+            own = generator if world_size() == 1 else generator_of(settings.seed, epoch, rank())
+            batches = _batches(order, settings.batch_size, least=2 * world_size())
+            shares = source.augmented([my_share(rows) for rows in batches], own)
+            sums = torch.zeros(3, device=device)  # loss, images that are right, images
+            for whole, (rows, batch) in zip(batches, shares, strict=True):
+                if _is_enough(rows):
+                    sums += _step(learn, optimizer, batch, labels[rows.to(device)], own)
+                    task.advance(len(whole), f"epoch {epoch}/{epochs}")
             scheduler.step()
-            mean_loss = float(total) / seen
-            if not torch.isfinite(total):
+            total, right, seen = summed_in_place(sums).tolist()
+            mean_loss = total / seen
+            if not math.isfinite(mean_loss):
                 raise RunFailedError(
                     f"The training loss became {mean_loss} in epoch {epoch}; lower the learning "
                     "rate. The checkpoint of the last good epoch is kept."
                 )
-            on_epoch(
-                EpochLog(
-                    epoch,
-                    mean_loss,
-                    float(correct) / seen,
-                    learning_rate,
-                    time.perf_counter() - start,
-                )
-            )
-            last = epoch == epochs
-            if checkpoint is not None and (last or epoch % settings.checkpoint_every == 0):
+            seconds = time.perf_counter() - start
+            on_epoch(EpochLog(epoch, mean_loss, right / seen, learning_rate, seconds))
+            due = epoch == epochs or epoch % settings.checkpoint_every == 0
+            if checkpoint is not None and due and is_first():
                 state = {name: part.state_dict() for name, part in parts.items()}
                 state |= {"epoch": epoch, "generator": generator.get_state()}
                 save_checkpoint(checkpoint, state)
     return learner.model.eval()
 
 
-def _batches(rows: Tensor, size: int) -> list[Tensor]:
-    """Rows in batches; one row left over joins the batch before, as batch norm needs two."""
+def _batches(rows: Tensor, size: int, *, least: int = 2) -> list[Tensor]:
+    """Rows in batches; too few left over join the batch before, as batch norm needs two of each."""
     batches = list(rows.split(size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if len(batches) > 1 and len(batches[-1]) < least:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
+
+
+def _step(
+    learn: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Sequence[Tensor],
+    target: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """One step on one batch: its summed loss, how many images are right, how many there are."""
+    loss, logits = learn(batch, target, generator)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    right = (logits.detach().argmax(dim=1) == target).sum()
+    return torch.stack([loss.detach() * len(target), right, right.new_tensor(len(target))])
+
+
+def _is_enough(rows: Tensor) -> bool:
+    """Whether anything is left of a batch whose unreadable images were left out.
+
+    Raises:
+        RunFailedError: too little is left of this process's share for the others to go on.
+    """
+    if world_size() > 1 and len(rows) < 2:
+        raise RunFailedError(
+            "Hardly any picture of one process's share of a batch could be read; find the bad ones "
+            "with everyclass data check --decode, and take them out of the list."
+        )
+    return len(rows) > 0
+
+
+def _over_processes(learner: Learner, settings: TrainingSettings) -> nn.Module:
+    """The learner, or DDP around it where there are several processes.
+
+    Raises:
+        InputError: batches that are too small to be shared out.
+    """
+    if world_size() == 1:
+        return learner
+    if settings.batch_size < 2 * world_size():
+        raise InputError(
+            f"A batch of {settings.batch_size} images cannot be shared by {world_size()} "
+            "processes, as batch norm needs two for each; start fewer."
+        )
+    # Queues, class means and the like are the same in every process by what they take in.
+    return _Shared(nn.parallel.DistributedDataParallel(learner, broadcast_buffers=False))
+
+
+class _Shared(nn.Module):
+    """A learner in DDP, with the loss of the whole batch whatever it is a mean over."""
+
+    def __init__(self, learner: nn.parallel.DistributedDataParallel) -> None:
+        super().__init__()
+        self._learner = learner
+        self._knows = shares_batches(learner.module.loss)
+
+    def forward(
+        self, views: Sequence[Tensor], labels: Tensor, generator: torch.Generator
+    ) -> Outcome:
+        loss, logits = self._learner(views, labels, generator)
+        if not self._knows:
+            count = loss.new_tensor(len(labels))
+            loss = weighted_mean(loss * count, count)
+        return Outcome(loss, logits)
 
 
 def _resume(checkpoint: Path, parts: dict[str, Any], generator: torch.Generator) -> int:

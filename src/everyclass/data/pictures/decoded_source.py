@@ -80,7 +80,8 @@ class DecodedSource:
     def pixels(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """The plain views, not normalised: rows (b,) and (b, h, w, 3) uint8 on the CPU."""
         for rows, views in self._decoded(batches, [None], 0):
-            yield rows, views[0]
+            if len(rows):
+                yield rows, views[0]
 
     def plain(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """See :meth:`everyclass.data.BatchSource.plain`."""
@@ -94,20 +95,22 @@ class DecodedSource:
         """See :meth:`everyclass.data.BatchSource.augmented`."""
         seed = int(torch.randint(1 << 62, (1,), generator=generator))
         for rows, views in self._decoded(batches, self._crops, seed):
+            every = torch.arange(len(rows))
             yield (
                 rows,
                 [
                     BatchAugmentation(pixels, transforms=rest, **self._normal).augmented(
-                        torch.arange(len(rows)), generator
+                        every, generator
                     )
                     for pixels, rest in zip(views, self._rest, strict=True)
+                    if len(rows)
                 ],
             )
 
     def _decoded(
         self, batches: Sequence[Tensor], crops: Sequence[tuple[float, float] | None], seed: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Rows (b,) that could be read, and their views (v, b, h, w, 3) uint8."""
+        """Of each batch the rows (b,) that could be read, and their views (v, b, h, w, 3) uint8."""
         starts = np.cumsum([0, *(len(rows) for rows in batches)]).tolist()
         loader = DataLoader(
             _Reader(self._pictures, self._cut, tuple(crops), seed),
@@ -121,9 +124,8 @@ class DecodedSource:
         for rows, views, failures in _alive(loader):
             for row, reason in failures:
                 self.bad.add(self._pictures.place(row), reason)
-            if len(rows):
-                some = True
-                yield rows, views
+            some = some or len(rows) > 0
+            yield rows, views
         if batches and not some:
             raise RunFailedError(f"None of the pictures could be read: {self.bad.sentence()}.")
 

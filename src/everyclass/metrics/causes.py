@@ -27,9 +27,9 @@ FAILS_BELOW = 0.5
 # "Few" training images, after Liu et al. 2019 (OLTR) and the paper's tables; and no more than this
 # share of the median class's, for where every class has few, they do not single one out.
 FEW, FEW_SHARE = 20, 0.5
-# Suspect labels are the cause if they make up two fifths of the errors (of flipped labels, about
-# three in five are found: docs/diagnosis.md) or a tenth of the training images, if most of the
-# other images are right, and if there are some: of three images chance makes a pattern.
+# Suspect labels are the cause if they make up two fifths of the errors (of flipped labels, three
+# in five are found, or more: docs/diagnosis.md) or a tenth of the training images, if most of the
+# others are right, and if there are some: of three images chance makes a pattern.
 SUSPECT_OF_ERRORS, SUSPECT_OF_TRAINING, SUSPECT_REST, SUSPECT_LEAST = 0.4, 0.1, 0.5, 4
 # Two classes are a confusable pair if one takes half of the other's errors, each takes a tenth of
 # what lies between them, and fewer than four in five of these are told apart (two Gaussians 1.7

@@ -14,9 +14,9 @@ from everyclass.metrics.recall import divide
 __all__ = ["CLEAR", "EXCESS", "Certainty", "certainty_of", "judged_classes", "suspect_images"]
 
 # What overlaps looks mislabelled too. A class's labels are judged only if the images of it that are
-# right are nearly as clear as those of the median class (two classes drawn from one Gaussian reach
-# 0.7 of it, a class with four training images 0.75, one with a third of its labels flipped 0.9: see
-# docs/diagnosis.md), and if it has several times as many suspect images as the median class.
+# right are nearly as clear as those of the median class, which two classes drawn from one Gaussian
+# and a class with hardly any training images are far from, and if it has several times as many
+# suspect images as the median class.
 CLEAR, EXCESS = 0.8, 3.0
 _CHUNK_VALUES = 1 << 21
 

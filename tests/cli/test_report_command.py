@@ -30,7 +30,9 @@ OLD, NEW = predicted([0.95, 0.9, 0.1]), predicted([0.7, 0.9, 0.6])
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path]:
     for name, said in (("old", OLD), ("new", NEW)):
-        Predictions(LABELS, predicted=said, class_names=NAMES, ids=IDS).save(tmp_path / f"{name}.npz")
+        Predictions(LABELS, predicted=said, class_names=NAMES, ids=IDS).save(
+            tmp_path / f"{name}.npz"
+        )
     return tmp_path / "old.npz", tmp_path / "new.npz"
 
 
@@ -161,14 +163,20 @@ def test_a_stored_certificate_is_shown(everyclass: Command, tmp_path: Path) -> N
     ],
 )
 def test_what_cannot_be_done_is_said(
-    everyclass: Command, pair: tuple[Path, Path], options: list[str], words: list[str], tmp_path: Path
+    everyclass: Command,
+    pair: tuple[Path, Path],
+    options: list[str],
+    words: list[str],
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "r.html"
     everyclass("report", *pair, "--out", out, *options).refused(*words)
     assert not out.exists()
 
 
-def test_other_images_are_refused(everyclass: Command, pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_other_images_are_refused(
+    everyclass: Command, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
     other = tmp_path / "other.npz"
     Predictions(LABELS[::-1].copy(), predicted=OLD, class_names=NAMES, ids=IDS).save(other)
     everyclass("report", pair[0], other, "--out", tmp_path / "r.html").refused("is of class")

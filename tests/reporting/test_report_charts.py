@@ -12,7 +12,7 @@ import pytest
 from everyclass.artifacts import ClassCounts
 from everyclass.reporting import Report, recall_chart, recall_rows
 from everyclass.reporting.charts import GROUP_COLOURS, counts_chart
-from everyclass.reporting.slopes import slope_chart, spread
+from everyclass.reporting.slopes import slope_chart
 
 
 def drawn(chart: Any) -> list[dict[str, Any]]:

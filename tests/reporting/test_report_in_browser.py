@@ -17,7 +17,9 @@ playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
-DRAWN = "document.querySelectorAll('.chart svg').length == document.querySelectorAll('.chart').length"
+DRAWN = (
+    "document.querySelectorAll('.chart svg').length == document.querySelectorAll('.chart').length"
+)
 
 
 def wait(page: Any, condition: str) -> None:
@@ -220,10 +222,7 @@ def test_a_click_into_the_overview_opens_its_classes(opened: Callable[..., Any])
     wait(page, "document.getElementById('bars-words').hidden === false")
     number = int(page.locator("#count").inner_text().split()[0])
     assert 5 <= number <= 12
-    wait(
-        page,
-        f"document.querySelectorAll('#explorer .hover_marks path').length == {number}"
-    )
+    wait(page, f"document.querySelectorAll('#explorer .hover_marks path').length == {number}")
 
 
 def test_8142_classes_are_quick(opened: Callable[..., Any]) -> None:

@@ -251,7 +251,10 @@ def test_scores_of_another_number_of_classes_are_refused() -> None:
 
 
 def test_python_writes_a_page_or_a_comment(tmp_path: Path) -> None:
-    predictions = {"old": Predictions(LABELS, predicted=OLD), "new": Predictions(LABELS, predicted=NEW)}
+    predictions = {
+        "old": Predictions(LABELS, predicted=OLD),
+        "new": Predictions(LABELS, predicted=NEW),
+    }
     counts = ClassCounts([500, 50, 5], names=NAMES)
     path = ec.report(predictions, tmp_path / "r.html", class_counts=counts, title="Pets")
     page = path.read_text(encoding="utf-8")

@@ -66,7 +66,9 @@ def test_images_of_a_folder_by_id(tmp_path: Path) -> None:
     assert [thumbnail(image) for image in others] == [""] * 5
 
 
-@pytest.mark.parametrize("name", ["../secret.png", "a/../../secret.png", "{absolute}", "link.png", "out/secret.png"])
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "a/../../secret.png", "{absolute}", "link.png", "out/secret.png"]
+)
 def test_nothing_outside_the_folder_is_opened(name: str, tmp_path: Path) -> None:
     root = folder(tmp_path)
     (root / "link.png").symlink_to(tmp_path / "secret.png")

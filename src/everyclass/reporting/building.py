@@ -241,6 +241,4 @@ def _with_classes(name: str, p: Predictions, every: tuple[str, ...]) -> Predicti
     if p.scores is not None and len(names) == len(every):
         kind = "logits" if p.logits is not None else "probs"
         scores = {kind: p.scores[:, np.argsort(where)]}
-    return Predictions(
-        where[p.labels], **scores, class_names=every, class_counts=counts, ids=p.ids
-    )
+    return Predictions(where[p.labels], **scores, class_names=every, class_counts=counts, ids=p.ids)

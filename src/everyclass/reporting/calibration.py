@@ -74,9 +74,7 @@ def reliability_chart(
     data = alt.InlineData(values=list(rows))
     base = alt.Chart(data).encode(
         x=x,
-        color=alt.Color(
-            "classifier:N", scale=alt.Scale(domain=names, range=colours), legend=None
-        ),
+        color=alt.Color("classifier:N", scale=alt.Scale(domain=names, range=colours), legend=None),
         tooltip=[
             alt.Tooltip("classifier:N"),
             alt.Tooltip("images:Q", format=","),
@@ -95,7 +93,8 @@ def reliability_chart(
                 .mark_line(color=TEXT_COLOUR, strokeDash=[4, 4], strokeWidth=1)
                 .encode(x=x, y=y),
                 base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(
-                    y=alt.Y("low:Q", title="how often it is right", scale=scale, axis=percent), y2="high:Q"
+                    y=alt.Y("low:Q", title="how often it is right", scale=scale, axis=percent),
+                    y2="high:Q",
                 ),
                 base.mark_line(strokeWidth=1.5).encode(y=y),
                 base.mark_point(filled=True, opacity=1).encode(y=y, size=size),

@@ -153,7 +153,9 @@ def _recall_bars(
 ) -> alt.LayerChart:
     import altair as alt
 
-    values = [{**_plain(row), "points": _points(row), "series": f"{new}: {row['group']}"} for row in rows]
+    values = [
+        {**_plain(row), "points": _points(row), "series": f"{new}: {row['group']}"} for row in rows
+    ]
     base = alt.Chart(alt.InlineData(values=values)).encode(x=_class_axis(rows))
     narrow = alt.RelativeBandSize(band=0.5)
     return alt.LayerChart(

@@ -70,9 +70,7 @@ def _change(comparison: Any) -> dict[str, Any]:
     }
 
 
-def bars_chart(
-    report: Report, *, width: Width = "container", height: int = 320
-) -> alt.LayerChart:
+def bars_chart(report: Report, *, width: Width = "container", height: int = 320) -> alt.LayerChart:
     """One column per class, for up to 200 of them; rows come from the page, under ``rows``."""
     import altair as alt
 
@@ -107,9 +105,7 @@ def bars_chart(
     )
 
 
-def lines_chart(
-    report: Report, *, width: Width = "container", height: int = 320
-) -> alt.LayerChart:
+def lines_chart(report: Report, *, width: Width = "container", height: int = 320) -> alt.LayerChart:
     """Neighbouring classes taken together, for more than 200; rows come from the page."""
     import altair as alt
 
@@ -123,10 +119,10 @@ def lines_chart(
     return styled(
         alt.LayerChart(
             layer=[
-                line.mark_area(opacity=0.28, color=OLD_COLOUR).encode(y=_y("old"), y2="worst_old:Q"),
-                line.mark_area(opacity=0.22).encode(
-                    y=_y("new"), y2="worst_new:Q", color=_colour()
+                line.mark_area(opacity=0.28, color=OLD_COLOUR).encode(
+                    y=_y("old"), y2="worst_old:Q"
                 ),
+                line.mark_area(opacity=0.22).encode(y=_y("new"), y2="worst_new:Q", color=_colour()),
                 line.mark_line(
                     point={"size": 16, "color": OLD_COLOUR}, strokeWidth=1.5, color=OLD_COLOUR
                 ).encode(y=_y("old")),

@@ -52,7 +52,9 @@ def render_comment(report: Report, gates: Sequence[GateResult] = ()) -> str:
         failed = sum(result.failed for result in gates)
         verdict = f"{failed} of {len(gates)} gates failed" if failed else "All gates passed"
         lines += [f"**{verdict}**", ""]
-        lines += [f"- {'❌' if r.failed else '✅'} {_code(f'{r.gate.text} is {r}', 160)}" for r in gates]
+        lines += [
+            f"- {'❌' if r.failed else '✅'} {_code(f'{r.gate.text} is {r}', 160)}" for r in gates
+        ]
         lines.append("")
     lines += _table(report)
     lines += _moved(report)

@@ -51,7 +51,9 @@ def number_rows(report: Report) -> list[NumberRow]:
         if scored * int(percent) <= 100:
             continue  # of one class, which is the lowest recall
         values = {name: e.worst[percent] for name, e in report.each()}
-        limits = {n: ((e.intervals or {}).get("worst") or {}).get(percent) for n, e in report.each()}
+        limits = {
+            n: ((e.intervals or {}).get("worst") or {}).get(percent) for n, e in report.each()
+        }
         rows.insert(len(rows) - 4, _row(report, f"worst_{percent}", values, limits))
     for group in GROUPS if report.groups is not None else ():
         assert report.groups is not None

@@ -11,7 +11,15 @@ import numpy as np
 
 from everyclass.artifacts import ClassCounts, Evaluation
 
-__all__ = ["GROUPS", "BinRow", "ClassRow", "bin_rows", "class_interval", "class_names", "recall_rows"]
+__all__ = [
+    "GROUPS",
+    "BinRow",
+    "ClassRow",
+    "bin_rows",
+    "class_interval",
+    "class_names",
+    "recall_rows",
+]
 
 GROUPS = ("many", "medium", "few")
 

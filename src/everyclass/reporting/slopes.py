@@ -44,9 +44,7 @@ def slope_chart(
     across = alt.Scale(domain=[-0.24, 2.25], nice=False, zero=False)
     x = alt.X("side:Q", axis=None, scale=across)
     y = alt.Y("recall:Q", title=None, scale=room, axis=None)
-    groups = alt.Scale(
-        domain=["", *GROUP_COLOURS], range=[UNGROUPED, *GROUP_COLOURS.values()]
-    )
+    groups = alt.Scale(domain=["", *GROUP_COLOURS], range=[UNGROUPED, *GROUP_COLOURS.values()])
     colour = alt.Color("group:N", scale=groups, legend=None)
     tooltip = [
         alt.Tooltip("class:N", title="class"),

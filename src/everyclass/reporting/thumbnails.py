@@ -18,7 +18,14 @@ from everyclass.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Example", "Pictures", "pictures_of", "pictures_of_array", "pictures_of_folder", "thumbnail"]
+__all__ = [
+    "Example",
+    "Pictures",
+    "pictures_of",
+    "pictures_of_array",
+    "pictures_of_folder",
+    "thumbnail",
+]
 
 SIZE = 72  # pixels of the longer side
 _SMALL = 48  # what is smaller is enlarged without smoothing

@@ -1,4 +1,4 @@
-"""The chart of 8,142 classes by four libraries: size of a page that needs no network, time to write.
+"""The chart of 8,142 classes by four libraries: size of a page without a network, time to write.
 
     pip install bokeh plotly
     python benchmarks/bench_charts.py [--json] [--keep FOLDER]
@@ -7,7 +7,7 @@ Each draws recall before and after of every class, with the name on hover, and e
 page needs inside it. "SVG" is a template of our own, with a title element in each mark for
 the name. The time is of this process and of all its threads; the first chart of a library
 includes what it loads once.
-The report draws neighbouring classes together until one looks closer, and holds all of its sections;
+The report draws neighbouring classes together until one looks closer, and is all there;
 its time is from predictions to page. Pages that are kept can be timed in a browser by
 `python benchmarks/time_pages.py FOLDER`.
 """
@@ -81,7 +81,8 @@ def svg_page(rows: dict[str, Any]) -> str:
 
     template = jinja2.Template(
         "<!DOCTYPE html><svg viewBox='0 0 1000 320'>{% for name, old, new in rows %}"
-        "<g><title>{{ name }} {{ new }}</title><circle r='1.5' cx='{{ '%.1f'|format(loop.index0 / 8.2) }}'"
+        "<g><title>{{ name }} {{ new }}</title>"
+        "<circle r='1.5' cx='{{ '%.1f'|format(loop.index0 / 8.2) }}'"
         " cy='{{ '%.1f'|format(320 - 320 * old) }}' fill='grey'/><circle r='1.5' cx='"
         "{{ '%.1f'|format(loop.index0 / 8.2) }}' cy='{{ '%.1f'|format(320 - 320 * new) }}'/></g>"
         "{% endfor %}</svg>",

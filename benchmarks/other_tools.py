@@ -3,9 +3,9 @@
     pip install scikit-learn fairlearn evidently
     python benchmarks/other_tools.py [--keep FOLDER]
 
-The predictions are the stored ones of CE and of its ensemble with GML on CIFAR100-LT. For each tool: seconds of
-processor, imports and all, the size of what it
-writes, and how many scripts, styles or pictures that would fetch from the network.
+The predictions are the stored ones of CE and of its ensemble with GML on CIFAR100-LT. For each tool:
+seconds of processor, imports and all, the size of what it writes, and how many scripts, styles or
+pictures that would fetch from the network.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How long Chromium takes to show a page: first paint, and what its thread works until all is there.
+"""How long Chromium takes to show a page: first paint, and the work until all is there.
 
     pip install playwright
     python benchmarks/time_pages.py FOLDER_OR_PAGES...
 
-The thread's time is processor time, which other work on the machine changes little; first paint is by
-the clock. Median of three.
+The thread's time is processor time, which other work on the machine changes little; first paint
+is by the clock. Median of three.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ QUICK = ("--penalty", "0.01", "-q")
 FILES = {
     "old-head.safetensors",
     "head.safetensors",
+    "diagnosis.json",
     "evaluation.json",
     "result.json",
     "report.html",

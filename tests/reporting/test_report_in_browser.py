@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -357,7 +358,7 @@ def test_a_screen_reader_finds_its_way(opened: Callable[..., Any]) -> None:
         assert page.get_by_role(role).count() == 1, role
     assert page.locator("h1").count() == 1
     levels = page.locator("h1, h2, h3").evaluate_all("all => all.map(h => +h.tagName[1])")
-    assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
     for chart in page.locator(".chart").all():
         assert chart.get_attribute("role") == "img"
         assert chart.get_attribute("aria-label")

@@ -326,7 +326,7 @@ FILES = {
     "result.json",
     "report.html",
 }
-PREDICTIONS = {"old.npz", "retrained.npz", "ensemble.npz"}
+PREDICTIONS = {"old.npz", "retrained.npz", "ensemble.npz", "diagnosis.json"}
 
 
 def names_in(folder: Path) -> set[str]:

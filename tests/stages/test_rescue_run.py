@@ -36,6 +36,7 @@ QUICK = Retraining(penalty=1e-3)
 FILES = {
     "old-head.safetensors",
     "head.safetensors",
+    "diagnosis.json",
     "evaluation.json",
     "result.json",
     "report.html",

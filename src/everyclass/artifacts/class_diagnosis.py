@@ -108,8 +108,9 @@ class ClassDiagnosis:
             classes, 0 where it is no larger than chance makes it.
         calibration: None without scores.
         reachable: None where nothing held-out is known.
-        suspect: images of the class whose label is suspect, and training images of others that
-            seem to be of it, surest first; None where that is not known.
+        suspect: test and training images of the class whose label is suspect, surest first; None
+            without scores and training features. Empty also where the classifier knows the class
+            too badly for its labels to be judged.
         examples: of its errors, surest first (without scores: in order).
     """
 
@@ -147,18 +148,20 @@ class ClassDiagnosis:
         for name in ("taken_by", "takes_from", "nearest"):
             if known.get(name) is not None:
                 known[name] = tuple((int(c), number) for c, number in known[name])
-        for name, part in (("calibration", Calibration), ("reachable", Reachable)):
+        if known.get("calibration") is not None:
+            known["calibration"] = Calibration(**_known(Calibration, known["calibration"]))
+        if known.get("reachable") is not None:
+            reach = _known(Reachable, known["reachable"])
+            reach["interval"] = tuple(map(float, reach["interval"]))
+            known["reachable"] = Reachable(**reach)
+        kinds: dict[str, type[Suspect | ErrorExample]]
+        kinds = {"suspect": Suspect, "examples": ErrorExample}
+        for name, kind in kinds.items():
             if known.get(name) is not None:
-                known[name] = part(**_known(part, known[name]))
-        for name, part in (("suspect", Suspect), ("examples", ErrorExample)):
-            if known.get(name) is not None:
-                known[name] = tuple(part(**_known(part, each)) for each in known[name])
+                known[name] = tuple(kind(**_known(kind, each)) for each in known[name])
         return cls(**known)
 
 
 def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     names = {f.name for f in fields(kind)}
-    known = {key: value for key, value in values.items() if key in names}
-    if kind is Reachable:
-        known["interval"] = tuple(map(float, known["interval"]))
-    return known
+    return {key: value for key, value in values.items() if key in names}

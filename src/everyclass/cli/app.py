@@ -13,6 +13,7 @@ from everyclass.cli import (
     compare,
     data,
     demo,
+    diagnose,
     evaluate,
     methods,
     plan,
@@ -57,6 +58,7 @@ app.command("adjust")(adjust.adjust)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
+app.command("diagnose")(diagnose.diagnose)
 app.command("plan")(plan.plan)
 app.command("split")(split.split)
 app.command("pretrain")(pretrain.pretrain)

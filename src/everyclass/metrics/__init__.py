@@ -1,7 +1,9 @@
 """Per-class judgement: recall, its means, intervals, calibration; NumPy and SciPy only."""
 
 from everyclass.metrics.comparison import compare, compare_all
+from everyclass.metrics.diagnosing import diagnose_predictions, worst_classes
 from everyclass.metrics.evaluation import evaluate
+from everyclass.metrics.evidence import Evidence, HeldOutAnswers
 from everyclass.metrics.files import evaluation_of_file, state_of_files
 from everyclass.metrics.gates import GateResult, check_results, gate, judge_gates, read_gates
 from everyclass.metrics.intervals import recall_intervals, weighted_recall_interval
@@ -18,6 +20,7 @@ from everyclass.metrics.mcnemar import (
 )
 from everyclass.metrics.mean_intervals import mean_recall_intervals
 from everyclass.metrics.paired_means import draw_paired_recalls
+from everyclass.metrics.pairing import pair_outcomes
 from everyclass.metrics.power import images_to_decide, samples_needed
 from everyclass.metrics.recall import (
     geometric_mean,
@@ -28,17 +31,23 @@ from everyclass.metrics.recall import (
 from everyclass.metrics.scores import log_probabilities
 from everyclass.metrics.state import EvaluationState
 from everyclass.metrics.state_files import check_replaceable, holds_state
+from everyclass.metrics.suspects import Certainty, certainty_of
 from everyclass.metrics.uncertainty import recall_uncertainty
 
 __all__ = [
+    "Certainty",
     "Correction",
     "EvaluationState",
+    "Evidence",
     "GateResult",
+    "HeldOutAnswers",
     "adjust_p_values",
+    "certainty_of",
     "check_replaceable",
     "check_results",
     "compare",
     "compare_all",
+    "diagnose_predictions",
     "draw_paired_recalls",
     "evaluate",
     "evaluation_of_file",
@@ -53,6 +62,7 @@ __all__ = [
     "lowest_recall_interval",
     "mean_recall_intervals",
     "mid_p_mcnemar",
+    "pair_outcomes",
     "paired_difference_intervals",
     "per_class_recall",
     "read_gates",
@@ -61,6 +71,7 @@ __all__ = [
     "samples_needed",
     "state_of_files",
     "weighted_recall_interval",
+    "worst_classes",
     "worst_mean",
     "worst_mean_interval",
 ]

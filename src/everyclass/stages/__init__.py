@@ -4,6 +4,7 @@ from everyclass.adjustment import fit_temperature
 from everyclass.stages.costs import Cost
 from everyclass.stages.crossfitting import CrossFit, cross_fit
 from everyclass.stages.deciding import ClassifierName, Verdict, decide
+from everyclass.stages.diagnosing import diagnose
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.extraction import extract, extract_views
 from everyclass.stages.folding import fold_head
@@ -34,6 +35,7 @@ __all__ = [
     "Verdict",
     "cross_fit",
     "decide",
+    "diagnose",
     "ensemble_log_probabilities",
     "extract",
     "extract_run",

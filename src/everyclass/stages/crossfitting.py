@@ -25,6 +25,7 @@ __all__ = [
     "CrossFit",
     "balanced_log_loss",
     "cross_fit",
+    "held_out_rows",
     "mean_log_probability",
 ]
 
@@ -104,8 +105,8 @@ def cross_fit(
     """
     penalties = sorted(penalties, reverse=True)
     fold_of = deal(train.labels, folds, seed)
-    fold_of[train.class_counts.counts[train.labels] == 1] = NEVER_HELD_OUT
-    held_out = np.flatnonzero(fold_of != NEVER_HELD_OUT)
+    held_out = held_out_rows(train)
+    fold_of[np.setdiff1d(np.arange(len(train)), held_out)] = NEVER_HELD_OUT
     if len(held_out) == 0:
         raise InputError(
             "Every class has one training image only, so none can be held out; give held-out "
@@ -134,6 +135,11 @@ def cross_fit(
             elif len(scores) >= PATIENCE and best not in list(scores)[-PATIENCE:]:
                 break
     return CrossFit(best, scores, held_out, best_logits, labels)
+
+
+def held_out_rows(train: Features) -> npt.NDArray[np.intp]:
+    """(m,) the images that cross-fitting holds out once: all but those of classes of one image."""
+    return np.flatnonzero(train.class_counts.counts[train.labels] > 1)
 
 
 def _counts(train: Features, rows: npt.NDArray[np.bool_]) -> torch.Tensor:

@@ -18,6 +18,12 @@ from everyclass.stages.missing_classes import (
     restricted,
     with_old_rows,
 )
+from everyclass.stages.reaching import (
+    held_out_answers,
+    relabelled,
+    renumbered,
+    training_certainty,
+)
 from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining, retrain
 from everyclass.stages.strategies import CROSS_ENTROPY, as_in_the_paper, best_of, check_strategy
@@ -101,6 +107,7 @@ def rescue(
         found = as_in_the_paper(train, val, settings, seed, show)
     else:
         found = best_of(train, val, settings, strategy, seed=seed, show=show)
+    training = None if found.plain is None else training_certainty(found.plain)
     cost = cost_of(found.labels, found.candidates[0].held_out(), found.best.held_out())
     old, new = train.head, found.new
     if len(present) < whole.num_classes:
@@ -130,4 +137,6 @@ def rescue(
         by_fold=found.by_fold,
         candidates=[numbers_of(each, found.labels, classes) for each in found.candidates],
         cost=cost,
+        held_out=renumbered(held_out_answers(found, train, val), present, whole.num_classes),
+        training=training and relabelled(training, present),
     )

@@ -19,12 +19,20 @@ from everyclass.artifacts import (
     replaced_together,
     write_json,
 )
-from everyclass.metrics import evaluate
+from everyclass.metrics import (
+    Certainty,
+    Evidence,
+    HeldOutAnswers,
+    diagnose_predictions,
+    evaluate,
+    worst_classes,
+)
 from everyclass.stages.candidates import TITLES
 from everyclass.stages.costs import Cost
 from everyclass.stages.deciding import ClassifierName, Verdict
 from everyclass.stages.ensembling import Ensemble
 from everyclass.stages.folding import fold_head
+from everyclass.stages.neighbours import nearest_classes
 
 __all__ = ["RescueResult"]
 
@@ -47,9 +55,10 @@ class RescueResult:
         candidates: what was compared, "none" first, with numbers on the deciding images; what is
             chosen for one of them, such as a penalty, is chosen on other parts of those.
         cost: of the best candidate, on the deciding images.
+        held_out: what old head and best candidate answer on the deciding images.
+        training: cross-fitted probabilities of the training images, without validation data.
         evaluations: of the last test set given to :meth:`evaluate`, by classifier.
         tested: that test set.
-        diagnosis: why the worst classes fail, if that was looked into; a report shows it.
     """
 
     verdict: Verdict
@@ -63,9 +72,10 @@ class RescueResult:
     by_fold: tuple[str, ...] = ()
     candidates: list[dict[str, Any]] = field(default_factory=list)
     cost: Cost | None = None
+    held_out: HeldOutAnswers | None = None
+    training: Certainty | None = None
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     tested: Features | None = field(default=None, repr=False)
-    diagnosis: Diagnosis | None = field(default=None, repr=False)
 
     @property
     def chosen(self) -> str:
@@ -145,9 +155,10 @@ class RescueResult:
         """
         from everyclass.reporting import Judged, pictures_of, report_of, write_as
 
-        judged = {}
+        judged, diagnosis = {}, None
         if self.tested is not None:
             judged = {name: Judged.of(self.predict(self.tested, name)) for name in _NAMES}
+            diagnosis = self.diagnose(self.tested, self.verdict.use)
         report = report_of(
             judged,
             title=title,
@@ -156,9 +167,28 @@ class RescueResult:
             settings={**self.settings, "made with": birth_certificate()},
             candidates=self.to_dict()["candidates"],
             pictures=pictures_of(images, None if self.tested is None else self.tested.ids),
-            diagnosis=self.diagnosis,
+            diagnosis=diagnosis,
         )
         return write_as(path, report)
+
+    def diagnose(
+        self, test: Features, which: ClassifierName = "old", *, worst: int = 10
+    ) -> Diagnosis:
+        """Say why the worst classes of one of the three classifiers fail.
+
+        What the best candidate reaches was shown on the images that decided, not on these.
+
+        Args:
+            test: features of the same backbone.
+            which: "old" says what the rescue can do; the others, what is left to do.
+            worst: how many classes to look at.
+        """
+        said = self.predict(test, which)
+        held_out = self.held_out
+        if which != "old" and held_out is not None:
+            held_out = held_out.already_retrained()
+        near = nearest_classes(test, worst_classes(said, worst))
+        return diagnose_predictions(said, Evidence(held_out, self.training, near), worst=worst)
 
     def save(self, folder: str | Path, test: Features | None = None) -> None:
         """Write heads, ``evaluation.json``, ``result.json``, ``report.html`` into ``folder``.
@@ -167,15 +197,18 @@ class RescueResult:
 
         Args:
             folder: made if it is not there; what an earlier rescue left there is replaced.
-            test: if given, all three are judged on it and their predictions are written too.
+            test: if given, all three are judged on it; their predictions are written too, and why
+                the old one's worst classes fail (``diagnosis.json``).
 
         Raises:
             OutputError: no permission, or no space.
         """
         if test is not None:
             self.evaluate(test)
-        with replaced_together(folder, stale=[f"{name}.npz" for name in _NAMES]) as new:
+        stale = [*(f"{name}.npz" for name in _NAMES), "diagnosis.json"]
+        with replaced_together(folder, stale=stale) as new:
             if test is not None:
+                self.diagnose(test).save(new / "diagnosis.json")
                 for name in _NAMES:
                     self.predict(test, name).save(new / f"{name}.npz")
             self.old.save(new / "old-head.safetensors")

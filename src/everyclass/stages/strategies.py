@@ -59,6 +59,7 @@ class Found:
         retraining: as it was, with the penalty that was chosen.
         penalties: their scores, where one was chosen for GML.
         by_fold: what the other folds chose, where several could be chosen.
+        plain: cross entropy cross-fitted on the training features, without validation data.
     """
 
     verdict: Verdict
@@ -71,6 +72,7 @@ class Found:
     retraining: Retraining
     penalties: dict[float, float]
     by_fold: tuple[str, ...] = ()
+    plain: CrossFit | None = None
 
 
 def as_in_the_paper(
@@ -87,6 +89,7 @@ def as_in_the_paper(
     """
     assert train.head is not None
     head = train.head
+    kinds: dict[str, CrossFit] = {}
     if val is not None:
         chosen = validate(train, val, settings, seed=seed, show=show)
         new, logits, labels = chosen.head, chosen.logits, val.labels
@@ -98,7 +101,8 @@ def as_in_the_paper(
         penalty, scores = fitted.penalty, fitted.scores
         new = retrain(train, replace(settings, penalty=penalty), seed=seed, show=show)
         logits, labels = fitted.logits, fitted.labels
-        old = old_head_on_folds(train, list(_stand_ins(train, seed, show).values()))
+        kinds = _stand_ins(train, seed, show)
+        old = old_head_on_folds(train, list(kinds.values()))
     t_new = fit_temperature(logits, labels)
     both = ensemble_log_probabilities(old.logits, logits, old.temperature, t_new)
     ensemble = Ensemble(head, new, old.temperature, t_new)
@@ -128,6 +132,7 @@ def as_in_the_paper(
         labels=labels,
         retraining=replace(settings, penalty=penalty),
         penalties=scores,
+        plain=kinds.get("cross_entropy"),
     )
 
 
@@ -154,6 +159,7 @@ def best_of(
     """
     names = STRATEGIES[strategy]
     train = _few_views(train)
+    kinds: dict[str, CrossFit] = {}
     if val is not None:
         labels = val.labels
         fold_of = deal(labels, FOLDS, seed)
@@ -192,6 +198,7 @@ def best_of(
         retraining=replace(settings, objective=objective, penalty=best.setting.get("penalty")),
         penalties={},
         by_fold=choice.by_fold,
+        plain=kinds.get("cross_entropy"),
     )
 
 

@@ -1,0 +1,116 @@
+"""`everyclass diagnose`: why the worst classes fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everyclass.cli.options import Confidence, Json, Quiet, Seed, print_json, shown
+
+__all__ = ["diagnose"]
+
+
+def diagnose(
+    predictions: Annotated[
+        Path | None,
+        typer.Argument(help="Predictions on test images; default: of --head on --test-features."),
+    ] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(help="Training features: what a retrained head reaches is shown on these."),
+    ] = None,
+    test_features: Annotated[
+        Path | None, typer.Option(help="Features of the test images, for the nearest classes.")
+    ] = None,
+    head: Annotated[
+        Path | None, typer.Option(help="The last layer: weight (C × d) and bias (C).")
+    ] = None,
+    val: Annotated[
+        Path | None,
+        typer.Option(help="Features of held-out images, to show it on instead; goes with --train."),
+    ] = None,
+    counts: Annotated[
+        Path | None,
+        typer.Option(help="Training images per class: .csv with class,count, .json or .npz."),
+    ] = None,
+    class_names: Annotated[
+        Path | None,
+        typer.Option(help="Class names in class order: .txt, one a line, or .json (id2label too)."),
+    ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(help="What an .npy, or columns named as classes, hold: logits or probs."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="An .npy of the true classes, for a file without any.")
+    ] = None,
+    labels_column: Annotated[str, typer.Option(help="Column of the true classes.")] = "labels",
+    predicted_column: Annotated[
+        str, typer.Option(help="Column of the predicted classes.")
+    ] = "predicted",
+    worst: Annotated[int, typer.Option(min=1, help="How many classes to look at.")] = 10,
+    confidence: Confidence = 0.95,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="A file to write the diagnosis to, as JSON.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say why the worst classes fail: labels, pairs, too few images, the head, or the features.
+
+    Example: everyclass diagnose old.npz --train train.npz --head head.npz --val val.npz
+    """
+    from everyclass import metrics
+    from everyclass.artifacts import (
+        ClassCounts,
+        Features,
+        Head,
+        Predictions,
+        load_class_names,
+    )
+    from everyclass.errors import InputError
+
+    if scores not in (None, "logits", "probs"):
+        raise InputError(f"--scores must be logits or probs; got {scores!r}.")
+    said = None
+    if predictions is not None:
+        names = None if class_names is None else load_class_names(class_names)
+        said = Predictions.load(
+            predictions,
+            scores=scores,  # type: ignore[arg-type]
+            labels=labels,
+            labels_column=labels_column,
+            predicted_column=predicted_column,
+            class_names=names,
+            class_counts=None if counts is None else ClassCounts.load(counts, names=names),
+        )
+    parts = {
+        name: None if path is None else Features.load(path)
+        for name, path in (("train", train), ("test", test_features), ("val", val))
+    }
+    if head is not None:
+        part = "train" if train is not None else "test"
+        features = parts[part]
+        if features is None:
+            raise InputError("--head goes with --train or --test-features.")
+        try:
+            parts[part] = features.with_head(Head.load(head))
+        except InputError as error:
+            raise InputError(f"{head} does not fit the features: {error}") from error
+    if said is not None and not any(parts.values()):
+        found = metrics.diagnose_predictions(said, worst=worst, confidence=confidence)
+    else:
+        from everyclass import stages
+
+        found = stages.diagnose(
+            said, **parts, worst=worst, confidence=confidence, seed=seed, show=shown(quiet)
+        )
+    if out is not None:
+        found.save(out)
+    if json:
+        print_json({"format": 1, **found.to_dict()})
+    else:
+        typer.echo(str(found))

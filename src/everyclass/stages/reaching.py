@@ -1,0 +1,131 @@
+"""What a retrained head reaches for each class, on images that it was not fitted to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from everyclass.adjustment import fit_temperature
+from everyclass.artifacts import Features, Head, Predictions
+from everyclass.errors import InputError
+from everyclass.metrics import Certainty, HeldOutAnswers, certainty_of
+from everyclass.stages.crossfitting import CrossFit, held_out_rows
+from everyclass.stages.ensembling import Ensemble
+from everyclass.stages.missing_classes import restricted
+from everyclass.stages.retraining import Retraining, cross_fit_objective, retrain
+from everyclass.stages.strategies import CROSS_ENTROPY, Found, as_in_the_paper
+
+__all__ = ["held_out_answers", "reach", "relabelled", "renumbered", "training_certainty"]
+
+_CHUNK_VALUES = 1 << 22
+
+Ints = npt.NDArray[np.int64]
+
+
+def reach(
+    train: Features, val: Features | None, *, seed: int, show: Any
+) -> tuple[HeldOutAnswers, Certainty]:
+    """Retrain the head with GML, and say what it does on held-out images.
+
+    Without validation features these are the folds of a cross-fitting on the training features.
+
+    Args:
+        train: training features, with the old head if there is one; else a plain softmax
+            classifier plays it. Classes without images are left out.
+        val: features of images that no training saw, or None.
+        seed: of folds.
+        show: how progress is shown.
+
+    Returns:
+        The answers of both heads, and cross-fitted probabilities of the training images.
+
+    Raises:
+        InputError: one class only; without validation features, if no class has two images.
+    """
+    present = np.flatnonzero(train.class_counts.counts > 0)
+    whole = train.num_classes
+    if len(present) < 2:
+        raise InputError("The training features hold one class only; nothing can be told apart.")
+    if len(present) < whole:
+        train = restricted(train, present)
+        val = None if val is None else restricted(val, present)
+    if train.head is None:
+        train = train.with_head(retrain(train, CROSS_ENTROPY, seed=seed, show=show))
+    found = as_in_the_paper(train, val, Retraining(), seed, show)
+    found = replace(found, best=found.candidates[1])
+    answers = held_out_answers(found, train, val)
+    plain = found.plain
+    if plain is None:
+        plain = cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show)
+    certainty = training_certainty(plain)
+    return renumbered(answers, present, whole), relabelled(certainty, present)
+
+
+def held_out_answers(found: Found, train: Features, val: Features | None) -> HeldOutAnswers:
+    """What a rescue saw of old head and best candidate on the images that decided.
+
+    Args:
+        found: what it found.
+        train, val: what it was given.
+    """
+    assert train.head is not None
+    images = train.views[0][held_out_rows(train)] if val is None else val.views[0]
+    made: Head | Ensemble = found.new
+    if found.best.name == "ensemble":
+        made = Ensemble(train.head, found.new, found.t_old, found.t_new)
+    shown = _answers(made, train.views[0])
+    right = np.bincount(train.labels[shown == train.labels], minlength=train.num_classes)
+    return HeldOutAnswers(
+        labels=found.labels,
+        own=_answers(train.head, images),
+        old=found.candidates[0].predicted,
+        new=found.best.predicted,
+        what=found.verdict.decided_on,
+        shown_right=right,
+        shown_images=train.class_counts.counts,
+    )
+
+
+def training_certainty(plain: CrossFit) -> Certainty:
+    """Cross-fitted probabilities of training images, to judge their labels by.
+
+    Those of cross entropy: GML raises the mean of each class's probabilities, and is as sure of
+    images that lie between two classes as of others.
+
+    Args:
+        plain: cross entropy, cross-fitted.
+    """
+    temperature = np.float32(fit_temperature(plain.logits, plain.labels))
+    said = certainty_of(Predictions(plain.labels, logits=plain.logits / temperature))
+    assert said is not None
+    return replace(said, rows=plain.rows)
+
+
+def _answers(classifier: Head | Ensemble, features: npt.NDArray[Any]) -> Ints:
+    """(n,) predicted classes, without all logits in memory at once."""
+    step = max(1, _CHUNK_VALUES // len(features[0]))
+    pieces = [features[start : start + step] for start in range(0, len(features), step)]
+    return np.concatenate([classifier.logits(piece).argmax(axis=1) for piece in pieces])
+
+
+def renumbered(answers: HeldOutAnswers, present: npt.NDArray[np.intp], c: int) -> HeldOutAnswers:
+    """The same where class i is called ``present[i]``, one of ``c``."""
+    right, images = np.zeros(c, dtype=np.int64), np.zeros(c, dtype=np.int64)
+    right[present], images[present] = answers.shown_right, answers.shown_images
+    return replace(
+        answers,
+        labels=present[answers.labels],
+        own=present[answers.own],
+        old=present[answers.old],
+        new=present[answers.new],
+        shown_right=right,
+        shown_images=images,
+    )
+
+
+def relabelled(said: Certainty, present: npt.NDArray[np.intp]) -> Certainty:
+    """The same where class i is called ``present[i]``."""
+    return replace(said, labels=present[said.labels], top=present[said.top])

@@ -46,7 +46,7 @@ def test_verdict_cost_numbers_payers_risers() -> None:
 def test_gates_are_listed() -> None:
     report = made()
     gates = read_gates(["lowest_recall < 5%", "recall['cat'] < 90%"])
-    results = judge_gates(report.evaluations["new"], gates, lambda path: pytest.fail(path))
+    results = judge_gates(report.evaluations["new"], gates, pytest.fail)
     text = render_comment(report, results)
     assert "**1 of 2 gates failed**" in text
     assert "- ✅ `lowest_recall < 5% is" in text

@@ -25,8 +25,8 @@ def decoded(address: str) -> Image.Image:
 
 @pytest.mark.parametrize(
     ("shape", "size"),
-    [((32, 32, 3), (64, 64)), ((3, 32, 32), (64, 64)), ((28, 28), (56, 56)), ((28, 28, 1), (56, 56)),
-     ((400, 200, 3), (36, 72)), ((1000, 1000), (72, 72))],
+    [((32, 32, 3), (64, 64)), ((3, 32, 32), (64, 64)), ((28, 28), (56, 56)),
+     ((28, 28, 1), (56, 56)), ((400, 200, 3), (36, 72)), ((1000, 1000), (72, 72))],
 )  # fmt: skip
 def test_any_array_becomes_a_small_picture(shape: tuple[int, ...], size: tuple[int, int]) -> None:
     picture = decoded(thumbnail(np.full(shape, 200, dtype=np.uint8)))

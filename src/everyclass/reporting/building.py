@@ -130,7 +130,8 @@ def report_of(
 
     Args:
         judged: classifiers on the same images and classes, by name.
-        title, settings, show, verdict, candidates, diagnosis: see :class:`Report`.
+        title, settings, show, verdict, candidates: see :class:`Report`.
+        diagnosis: of the classifier that is to be used; default what predictions alone tell.
         baseline: the one that the others are compared with; default the first.
         class_counts: default what the first classifier with counts says.
         pictures: from rows of the predictions to images, for the worst classes' errors.
@@ -155,11 +156,15 @@ def report_of(
         pairs={name: j.pairs for name, j in judged.items() if j.pairs is not None},
         reliability={n: j.reliability for n, j in judged.items() if j.reliability is not None},
         candidates=candidates,
-        diagnosis=diagnosis,
     )
     if made.judged is None:
         return made
-    return replace(made, examples=_examples(made, judged[made.judged], pictures))
+    looked_at = judged[made.judged]
+    return replace(
+        made,
+        examples=_examples(made, looked_at, pictures),
+        diagnosis=diagnosis or looked_at.diagnosis,
+    )
 
 
 def _comparisons(judged: Mapping[str, Judged]) -> dict[str, Comparison]:

@@ -138,7 +138,7 @@ class Report:
 
     @property
     def classifiers(self) -> list[str]:
-        """The classifiers that were evaluated; of a rescue in the order old, retrained, ensemble."""
+        """Those that were evaluated; of a rescue in the order old, retrained, ensemble."""
         if self.is_rescue:
             return [key for key in get_args(Classifier) if key in self.evaluations]
         return list(self.evaluations)

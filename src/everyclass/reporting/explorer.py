@@ -86,7 +86,7 @@ def bars_chart(report: Report, *, width: Width = "container", height: int = 320)
     )
     scale = alt.Scale(paddingInner=0.08, paddingOuter=0.04)
     base = alt.Chart(alt.NamedData(name="rows")).encode(
-        x=alt.X("class:N", sort=None, scale=scale, axis=axis)
+        x=alt.X("class:N", sort=alt.EncodingSortField("rank", op="min"), scale=scale, axis=axis)
     )
     old, new = _y("old"), _y("new")
     return styled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 __all__ = [
@@ -18,7 +19,7 @@ __all__ = [
 
 def percent(value: float | None) -> str:
     """Such as ``12.0%``; a dash for what is not known."""
-    return "–" if value is None or value != value else f"{100 * value:.1f}%"
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}%"
 
 
 def percent_range(limits: Sequence[float] | None) -> str:
@@ -28,7 +29,7 @@ def percent_range(limits: Sequence[float] | None) -> str:
 
 def points(value: float | None, *, signed: bool = True) -> str:
     """Percentage points such as ``+3.0``, with a true minus sign; a dash for None."""
-    if value is None or value != value:
+    if value is None or math.isnan(value):
         return "–"
     if not signed:
         return f"{100 * value:.1f}"

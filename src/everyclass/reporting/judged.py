@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import Evaluation, Predictions
-from everyclass.metrics import EvaluationState, log_probabilities
+from everyclass.artifacts import Diagnosis, Evaluation, Predictions
+from everyclass.metrics import EvaluationState, diagnose_predictions, log_probabilities
 
 __all__ = ["Judged"]
 
+_LOOKED_AT = 12  # classes that a diagnosis is made for
 _VALUES = 1 << 20  # scores that are turned into probabilities at once
 
 
@@ -28,6 +29,7 @@ class Judged:
             images right; None without scores.
         outcomes: labels, predicted classes and ids of the images; None where only counts are known.
         confidence: (n,) probability of each image's predicted class; None without scores.
+        diagnosis: of the worst classes, as far as predictions tell.
 
     Example:
         >>> said = Judged.of(Predictions([0, 1], probs=[[0.9, 0.1], [0.8, 0.2]]))
@@ -40,6 +42,7 @@ class Judged:
     reliability: npt.NDArray[np.float64] | None = None
     outcomes: Predictions | None = None
     confidence: npt.NDArray[np.float64] | None = None
+    diagnosis: Diagnosis | None = None
 
     @classmethod
     def of(cls, predictions: Predictions) -> Judged:
@@ -53,7 +56,12 @@ class Judged:
             class_counts=predictions.class_counts,
             ids=predictions.ids,
         )
-        return cls(**_of_state(state), outcomes=outcomes, confidence=_confidence(predictions))
+        return cls(
+            **_of_state(state),
+            outcomes=outcomes,
+            confidence=_confidence(predictions),
+            diagnosis=diagnose_predictions(predictions, worst=_LOOKED_AT),
+        )
 
     @classmethod
     def of_state(cls, state: EvaluationState) -> Judged:

@@ -16,8 +16,10 @@ const views = new Map(); // place → promise of its view
 function embed(place, id, rows) {
   const specification = json(id);
   if (rows) specification.datasets = { rows };
+  const inside = document.createElement("div"); // which Vega gives a role of its own
+  place.replaceChildren(inside);
   const drawn = window
-    .vegaEmbed(place, specification, options)
+    .vegaEmbed(inside, specification, options)
     .then(({ view }) => view)
     .catch((error) => {
       place.textContent = `This chart could not be drawn: ${error.message}`;

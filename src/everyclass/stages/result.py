@@ -60,7 +60,6 @@ class RescueResult:
         training: cross-fitted probabilities of the training images, without validation data.
         evaluations: of the last test set given to :meth:`evaluate`, by classifier.
         tested: that test set.
-        diagnosis: why the worst classes fail, if that was looked into; a report shows it.
     """
 
     verdict: Verdict
@@ -78,7 +77,6 @@ class RescueResult:
     training: Certainty | None = None
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     tested: Features | None = field(default=None, repr=False)
-    diagnosis: Diagnosis | None = field(default=None, repr=False)
 
     @property
     def chosen(self) -> str:
@@ -191,8 +189,10 @@ class RescueResult:
         from everyclass.reporting import Judged, pictures_of, report_of, write_as
 
         judged: dict[str, Judged] = {}
+        diagnosis = None
         if self.tested is not None:
             judged = {name: Judged.of(self.predict(self.tested, name)) for name in _NAMES}
+            diagnosis = self.diagnose(self.tested, self.verdict.use)
         report = report_of(
             judged,
             title=title,
@@ -201,7 +201,7 @@ class RescueResult:
             settings={**self.settings, "made with": birth_certificate()},
             candidates=self.to_dict()["candidates"],
             pictures=pictures_of(images, None if self.tested is None else self.tested.ids),
-            diagnosis=self.diagnosis,
+            diagnosis=diagnosis,
         )
         return write_as(path, report)
 
@@ -245,12 +245,10 @@ class RescueResult:
         """
         if test is not None:
             self.evaluate(test)
-            self.diagnosis = self.diagnose(test)
         stale = [*(f"{name}.npz" for name in _NAMES), "diagnosis.json"]
         with replaced_together(folder, stale=stale) as new:
             if test is not None:
-                assert self.diagnosis is not None
-                self.diagnosis.save(new / "diagnosis.json")
+                self.diagnose(test).save(new / "diagnosis.json")
                 for name in _NAMES:
                     self.predict(test, name).save(new / f"{name}.npz")
             self.old.save(new / "old-head.safetensors")

@@ -187,6 +187,19 @@ def test_a_cosine_layer_takes_a_cosine_head(name: str) -> None:
     np.testing.assert_allclose(outputs(folded), new.logits(found.features), atol=1e-5)
 
 
+def test_a_layer_that_computes_something_else_is_replaced() -> None:
+    """As this library's own nearest-mean layer, whose weights are no head's."""
+    from everyclass.nn import Classifier, NearestMeanHead
+
+    model = Classifier(nn.Linear(6, 5), NearestMeanHead(5, 4)).eval()
+    draw = np.random.default_rng(0).normal
+    old, new = (Head(draw(size=(4, 5)), np.zeros(4)) for _ in range(2))
+    folded = fold_head(model, old, new)
+    with torch.no_grad():
+        expected = new.logits(model.backbone(INPUTS).numpy())
+    np.testing.assert_allclose(outputs(folded), expected, atol=1e-5)
+
+
 def test_the_ensemble_is_loaded_again() -> None:
     from everyclass.nn import EnsembleHead
 

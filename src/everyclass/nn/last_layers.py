@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
@@ -145,12 +147,13 @@ def with_head(layer: nn.Module, old: Head, new: Head, *, is_shared: bool = False
     alike = (old.kind, old.scale) == (new.kind, new.scale)
     if weight is not None and alike and (bias is not None or not new.bias.any()):
         rows = torch.from_numpy(new.weight)
-        stands = isinstance(layer, nn.Linear | nn.Conv2d) or _equal(weight, old.weight)
-        with torch.no_grad():
-            weight.copy_((rows if stands else rows.T).reshape(weight.shape))
-            if bias is not None:
-                bias.copy_(torch.from_numpy(new.bias))
-        return layer
+        lies = _equal(weight, old.weight)
+        if lies or _equal(weight, old.weight.T):
+            with torch.no_grad():
+                weight.copy_((rows if lies else rows.T).reshape(weight.shape))
+                if bias is not None:
+                    bias.copy_(torch.from_numpy(new.bias))
+            return layer
     made: nn.Module = module_of_head(new)
     return as_convolution(made) if isinstance(layer, nn.Conv2d) else made
 
@@ -165,8 +168,8 @@ def _own_weight(layer: nn.Module) -> Tensor | None:
     return matrices[0] if len(matrices) == 1 else None
 
 
-def _equal(weight: Tensor, rows: object) -> bool:
-    return torch.equal(weight.detach().float().cpu(), torch.as_tensor(rows))
+def _equal(weight: Tensor, rows: npt.NDArray[np.float32]) -> bool:
+    return np.array_equal(weight.detach().flatten(1).float().cpu().numpy(), rows)
 
 
 def as_convolution(head: nn.Module) -> nn.Module:

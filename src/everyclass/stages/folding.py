@@ -140,13 +140,14 @@ def _fold_mean(
     else:
         wide = new
     layers = [model.get_submodule(name) for name in names]
-    widths = [rows.shape[1] for layer in layers for rows in weight_rows(layer)[:1]]
-    parts = np.split(wide.weight * np.float32(count), np.cumsum(widths)[:-1], axis=1)
-    for name, layer, part in zip(names, layers, parts, strict=True):
+    before = [Head(rows.numpy(), old.bias) for layer in layers for rows in _rows(layer)[:1]]
+    ends = np.cumsum([head.num_features for head in before])[:-1]
+    parts = np.split(wide.weight * np.float32(count), ends, axis=1)
+    for name, layer, was, part in zip(names, layers, before, parts, strict=True):
         head = Head(part, wide.bias)
         if isinstance(new, Ensemble):
             made: nn.Module = module_of_head(head)
         else:
-            made = with_head(layer, head, head, is_shared=_is_shared(model, layer))
+            made = with_head(layer, was, head, is_shared=_is_shared(model, layer))
         _put(model, name, made)
     return EnsembleOfMeans(model, old.num_classes) if isinstance(new, Ensemble) else model

@@ -126,6 +126,16 @@ def test_random_crops_follow_their_generator_and_stay_inside() -> None:
     assert all(v.shape == (1, 16, 16, 3) for v in whole)
 
 
+def test_a_small_crop_is_as_sharp_beside_the_whole_picture_as_alone() -> None:
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (512, 512, 3), dtype=np.uint8))
+    content = encoded(noise, "JPEG", quality=90)
+    small = (0.01, 0.02)
+    alone = decode(content, SMALL, [(np.random.default_rng(3), small)])
+    beside = decode(content, SMALL, [None, (np.random.default_rng(3), small)])
+    assert np.array_equal(alone[0], beside[1])
+
+
 def test_shares_of_random_crops_are_as_asked() -> None:
     from everyclass.data.pictures.decoding import _random_box
 

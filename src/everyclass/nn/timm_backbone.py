@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class Preprocessing:
 
     size: int
     share: float
-    resample: str
+    resample: Literal["bilinear", "bicubic"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -62,9 +62,13 @@ class TimmBackbone(nn.Module):
         import timm
 
         said: dict[str, Any] = timm.data.resolve_model_data_config(self.network)
-        resample = said["interpolation"] if said["interpolation"] == "bicubic" else "bilinear"
-        mean, std = tuple(said["mean"]), tuple(said["std"])
-        return Preprocessing(said["input_size"][1], said["crop_pct"], resample, mean, std)
+        return Preprocessing(
+            size=said["input_size"][1],
+            share=said["crop_pct"],
+            resample="bicubic" if said["interpolation"] == "bicubic" else "bilinear",
+            mean=tuple(said["mean"]),
+            std=tuple(said["std"]),
+        )
 
 
 def timm_backbone(name: str, weights: str = "none") -> TimmBackbone:

@@ -16,9 +16,23 @@ from everyclass.stages.extraction import extract_views
 from everyclass.stages.run_network import image_batches, load_network
 from everyclass.training import choose_device, inference_precision
 
-__all__ = ["VIEWS", "extract_run"]
+__all__ = ["VIEWS", "data_of", "extract_run"]
 
 VIEWS = 10
+
+
+def data_of(run: Run) -> DataConfig:
+    """The data that a run was trained on.
+
+    Raises:
+        FileFormatError: the run's configuration does not say.
+    """
+    try:
+        if "precision" not in run.config:
+            raise KeyError("precision")
+        return DataConfig(**run.config["data"])
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(f"{run.folder / 'config.json'} is damaged or incomplete.") from error
 
 
 def extract_run(
@@ -44,11 +58,8 @@ def extract_run(
         bad: the list of pictures that cannot be read; default one with the run's policy.
         show: how progress is shown.
     """
-    try:
-        config = DataConfig(**run.config["data"])
-        precision = run.config["precision"]
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(f"{run.folder / 'config.json'} is damaged or incomplete.") from error
+    config = data_of(run)
+    precision = run.config["precision"]
     dataset = load_dataset(replace(config, val=val or config.val), root=data_root)
     where = choose_device(device)
     precision = inference_precision(precision, where)

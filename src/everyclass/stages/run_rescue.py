@@ -13,7 +13,7 @@ from everyclass.stages.missing_classes import MissingClasses
 from everyclass.stages.rescuing import rescue
 from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining
-from everyclass.stages.run_extraction import VIEWS, extract_run
+from everyclass.stages.run_extraction import VIEWS, data_of, extract_run
 
 __all__ = ["rescue_run"]
 
@@ -53,7 +53,7 @@ def rescue_run(
             f"The training in {run.folder} is not finished; go on with it by everyclass pretrain."
         )
     folder = prepare_folder(out or run.folder / "rescue", overwrite=overwrite)
-    bad = BadPictures(run.config["data"].get("bad_images", "fail"))
+    bad = BadPictures(data_of(run).bad_images)
     train, held_out, test = extract_run(
         run,
         num_views=num_views,

@@ -66,7 +66,7 @@ def decode(
     Raises:
         BadPictureError: no picture, one cut short, one of no known kind, or one too large to open.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     Image.init()  # loads what FORMATS names, once
     try:
@@ -77,8 +77,8 @@ def decode(
                 if width * height > MOST_PIXELS:
                     raise BadPictureError(f"{width:,} × {height:,} pixels are too many to open")
                 boxes = _boxes(image, cut, crops)
-                largest = max(min(b[2] - b[0], b[3] - b[1]) for b in boxes)
-                upright, boxes = _upright(image, boxes, cut.size / largest)
+                smallest = min(min(b[2] - b[0], b[3] - b[1]) for b in boxes)
+                upright, boxes = _upright(image, boxes, cut.size / smallest)
                 resample = Image.Resampling[cut.resample.upper()]
                 views = [
                     np.asarray(upright.resize((cut.size, cut.size), resample, box=box))
@@ -88,7 +88,7 @@ def decode(
         raise
     except Image.DecompressionBombError as error:
         raise BadPictureError("it claims too many pixels to open") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise BadPictureError("no picture of a known kind") from error
     except MemoryError:
         raise
@@ -126,7 +126,8 @@ def _random_box(
     fits = np.flatnonzero((wide > 0) & (wide <= width) & (tall > 0) & (tall <= height))
     if len(fits):
         w, h = int(wide[fits[0]]), int(tall[fits[0]])
-        left, top = generator.integers(0, width - w + 1), generator.integers(0, height - h + 1)
+        left = int(generator.integers(0, width - w + 1))
+        top = int(generator.integers(0, height - h + 1))
     else:
         shape = min(max(width / height, SHAPES[0]), SHAPES[1])
         w = min(width, round(height * shape))

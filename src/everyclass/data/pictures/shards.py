@@ -112,8 +112,8 @@ def read_shards(paths: Sequence[Path]) -> tuple[Shards, npt.NDArray[np.int64]]:
             labels.append(classes[key])
     if not rows:
         raise FileFormatError(f"{paths[0]} has no pictures inside.")
-    names, shard, offset, size = zip(*rows, strict=True)
-    columns = (np.array(column, dtype=np.int64) for column in (shard, offset, size))
+    names = [row[0] for row in rows]
+    columns = np.array([row[1:] for row in rows], dtype=np.int64).T
     source = Shards(tuple(paths), pa.array(names, pa.large_string()), *columns)
     return source, np.array(labels, dtype=np.int64)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -162,8 +163,7 @@ def check_list(published: PublishedSet, part: str, listed: Listed, where: str) -
             f"class {short[0]}."
         )
     if len(set(listed.paths)) != n:
-        seen: set[str] = set()
-        twice = next(path for path in listed.paths if path in seen or seen.add(path))
+        twice, _ = Counter(listed.paths).most_common(1)[0]
         raise FileFormatError(f"{where} is not {title}: it has {twice} twice.")
 
 

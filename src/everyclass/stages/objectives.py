@@ -127,13 +127,15 @@ class RunningMeans:
     """GML over mini-batches with a running estimate of each class's mean probability.
 
     A batch that holds one image of a class, or none, says little about p̄_c. Here p̄_c is tracked
-    across batches (m_c ← (1−β) m_c + β · batch mean, over the classes in the batch), and the
-    gradient of a batch is an unbiased estimate of Σ_c ∇p̄_c / (C m_c).
+    across batches (m_c ← (1−β_c) m_c + β_c · batch mean, over the classes in the batch), and the
+    gradient of a batch is an unbiased estimate of Σ_c ∇p̄_c / (C m_c). β_c is the share of the rows
+    of its class that the batch holds, or ``rate`` if that is more: so that no mean is much older
+    than a pass, that of a class with two images neither, which at a small fixed rate would be.
 
     Args:
         objective: with name "gml".
         rows_per_class: (C,) rows of each class that one pass over the features draws.
-        rate: β.
+        rate: the least β_c; 0: the means stay as they are.
     """
 
     def __init__(self, objective: Objective, rows_per_class: Tensor, rate: float = 0.1) -> None:
@@ -156,7 +158,9 @@ class RunningMeans:
         present = whole.sizes.to(sums.dtype)
         here = present > 0
         batch_means = sums[here] / present[here]
-        self.means[here] += self._rate * (batch_means - self.means[here])
+        if self._rate:
+            share = (present / self._rows_per_class).clamp(self._rate, 1)[here]
+            self.means[here] += share * (batch_means - self.means[here])
         scale = self._total / (float(present.sum()) * classes)
         weights = scale * p / (self._rows_per_class[labels] * self.means[labels])
         return -self.means.log().mean(), _weighted_residual(logits, labels, weights)

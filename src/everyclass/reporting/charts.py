@@ -39,7 +39,7 @@ TEXT_COLOUR = "#5f6773"
 LINE_COLOUR = "#d5d9df"
 FLOOR_ON_LOG = 0.7  # where bars start on a logarithmic axis, so that one image has a bar
 
-_Chart = TypeVar("_Chart", bound="alt.LayerChart | alt.FacetChart")
+_Chart = TypeVar("_Chart", bound="alt.LayerChart | alt.FacetChart | alt.HConcatChart")
 Width = int | Literal["container"]
 
 

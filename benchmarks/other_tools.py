@@ -3,7 +3,7 @@
     pip install scikit-learn fairlearn evidently
     python benchmarks/other_tools.py [--keep FOLDER]
 
-The predictions are the stored ones of CE and of its ensemble with GML on CIFAR100-LT. For each tool:
+The predictions are the stored ones of CE and of its ensemble with GML on CIFAR100-LT. For each:
 seconds of processor, imports and all, the size of what it writes, and how many scripts, styles or
 pictures that would fetch from the network.
 """

@@ -23,11 +23,12 @@ from pathlib import Path
 from sybil import Example, Sybil
 from sybil.document import Document
 from sybil.evaluators.python import PythonEvaluator
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 from everyclass.cli import main
 
 ROOT = Path(__file__).parents[2]
+RUN = re.compile(r"(?m)^```(python|console)$")
 PRINTED = "printed"
 VARY = "<!-- numbers vary -->"
 NUMBER = re.compile(r"[-+−]?\d[\d.,]*")
@@ -40,14 +41,18 @@ _python = PythonEvaluator()
 def pages() -> list[Path]:
     """Every page with code, but the integrations', which need the libraries they are about."""
     found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [page for page in found if "integrations" not in page.parts]
+    return [
+        page
+        for page in found
+        if "integrations" not in page.parts and RUN.search(page.read_text(encoding="utf-8"))
+    ]
 
 
 def examples(page: Path) -> Iterator[Example]:
     """The blocks of a page that are to be run, in order."""
     sybil = Sybil(
         parsers=[
-            PythonCodeBlockParser(evaluator=_run_python),
+            CodeBlockParser(language="python", evaluator=_run_python),
             CodeBlockParser(language="text", evaluator=_check_text),
             CodeBlockParser(language="console", evaluator=_run_console),
             SkipParser(),

@@ -122,6 +122,9 @@ class Job:
             self.ended()
             return False
         os.kill(victim.pid, signal.SIGKILL)
+        for process in self._processes:
+            process.join(20)
+            process.terminate()  # as torchrun ends those that still wait for all to be there
         self.ended()
         return True
 

@@ -136,7 +136,7 @@ def test_cards_say_what_predictions_say() -> None:
     )
     assert [c.name for c in others] == ["cat", "dog"]
     assert [(t.name, t.images, t.share) for t in card.takers] == [("cat", 15, 0.3)]
-    assert card.cause == "one confusable class"
+    assert card.cause == "not shown to be worse than the others"
     assert card.precision == 1.0
     assert card.more_images == samples_needed(recall=0.7, half_width=0.1) - 50
     limits = made().evaluations["new"].intervals
@@ -147,7 +147,10 @@ def test_cards_say_what_predictions_say() -> None:
 def test_cards_with_few_images_do_not_guess() -> None:
     few = Predictions([0, 0, 0, 1], predicted=[0, 0, 1, 0], class_names=("a", "b"))
     card = worst_cards(report_of({"m": Judged.of(few)}, title="", settings={}))[0]
-    assert (card.name, card.cause) == ("b", "too few test images")
+    assert (card.name, card.cause) == ("b", "too few test images to say")
+    numbers = report_of({"m": Judged(Judged.of(few).evaluation)}, title="", settings={})
+    card = worst_cards(numbers)[0]
+    assert (card.name, card.cause, card.takers) == ("b", "too few test images", ())
     assert "From one image its recall cannot be told" in card.reason
 
 

@@ -104,7 +104,7 @@ def test_a_manager_reads_cost_first_then_gain(report: Report) -> None:
     order = [
         "Use the ensemble",
         "What the ensemble costs",
-        "Lowest recall of any class",
+        "Below each number its 95% interval",
         "Recall of every class Find",
         "Who paid and who rose",
         "The worst classes of the ensemble",
@@ -112,7 +112,7 @@ def test_a_manager_reads_cost_first_then_gain(report: Report) -> None:
         "Test images still needed",
         "Training images per class",
         "Classes that cannot be judged",
-        "How it was made",
+        "How it was made Birth certificate",
     ]
     places = [words.index(part) for part in order]
     assert places == sorted(places)

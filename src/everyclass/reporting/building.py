@@ -219,6 +219,8 @@ def on_the_same_classes(predictions: Mapping[str, Predictions]) -> dict[str, Pre
     Raises:
         InputError: scores over another number of unnamed classes.
     """
+    if not predictions:
+        return {}
     named = [p.class_names for p in predictions.values() if p.class_names is not None]
     every = tuple(dict.fromkeys(chain(*named)))
     if not named:

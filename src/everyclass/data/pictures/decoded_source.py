@@ -23,12 +23,10 @@ MOST_WORKERS = 16
 
 
 def default_workers() -> int:
-    """As many processes as this one may use cores, at most 16."""
-    return min(MOST_WORKERS, len(os.sched_getaffinity(0))) if _has_affinity() else 2
-
-
-def _has_affinity() -> bool:
-    return hasattr(os, "sched_getaffinity")
+    """One for each core that this process may use, at most 16; torchrun's processes share them."""
+    affinity = getattr(os, "sched_getaffinity", None)  # which only Linux has
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(MOST_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 class DecodedSource:

@@ -43,7 +43,7 @@ class ProcessPool:
             pipe.send((function, len(arguments), args))
         answers = []
         for pipe in pipes:
-            assert pipe.poll(120), "a process of the pool does not answer"
+            assert pipe.poll(600), "a process of the pool does not answer"
             answers.append(pipe.recv())
         for answer in answers:
             if isinstance(answer, AssertionError):

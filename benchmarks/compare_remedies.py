@@ -197,9 +197,9 @@ class Trial:
 
     def rescue_anyway(self) -> tuple[Array, Row]:
         """The better of retrained and ensemble on validation data, significant or not."""
-        return self._of(
-            self.rescued, "ensemble" if self.rescued.best == "ensemble" else "retrained"
-        )
+        scores = {row["name"]: row["score"] for row in self.rescued.candidates}
+        which = "ensemble" if scores["ensemble"] > scores["gml"] else "retrained"
+        return self._of(self.rescued, which)
 
     def rescue_auto(self) -> tuple[Array, Row]:
         result = self._rescue("auto")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from everyclass.artifacts import ClassCounts
 from everyclass.reporting import Report, recall_chart, recall_rows
+from everyclass.reporting.calibration import reliability_chart
 from everyclass.reporting.charts import GROUP_COLOURS, counts_chart
-from everyclass.reporting.slopes import slope_chart
+from everyclass.reporting.explorer import bars_chart, lines_chart
+from everyclass.reporting.slopes import slope_chart, spread
 
 
 def drawn(chart: Any) -> list[dict[str, Any]]:
@@ -74,3 +77,28 @@ def test_colours_are_apart_from_white_and_from_black() -> None:
         luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
         assert 1.05 / (luminance + 0.05) >= 3
         assert (luminance + 0.05) / 0.05 >= 3
+
+
+def test_charts_that_the_page_fills_are_valid(report: Report) -> None:
+    """The page itself leaves the check out, which would take longer than all else."""
+    for chart in (bars_chart(report), lines_chart(report)):
+        specification = chart.to_dict(validate=True)
+        assert {
+            layer.get("data", specification["data"])["name"] for layer in specification["layer"]
+        } == {"rows"}
+    rows = [
+        {"classifier": "m", "images": 9, "confidence": 0.5, "right": 0.4, "low": 0.2, "high": 0.7}
+    ]
+    assert reliability_chart(rows).to_dict(validate=True)["layer"]  # type: ignore[arg-type]
+
+
+def test_labels_of_slopes_do_not_overlap_and_stay_in_order() -> None:
+    wished = [0.5, 0.5, 0.5, 0.98, 1.0, 0.0]
+    found = spread(wished)
+    order = sorted(range(6), key=lambda i: (wished[i], i))
+    placed = [found[i] for i in order]
+    assert min(b - a for a, b in itertools.pairwise(placed)) > 0.06
+    assert 0 <= placed[0] <= placed[-1] <= 1
+    assert sum(found[:3]) / 3 == pytest.approx(0.5)
+    crowded = spread([0.5] * 40)  # more than fit: as far apart as there is room for
+    assert (min(crowded), max(crowded)) == (0, pytest.approx(1))

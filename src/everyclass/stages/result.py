@@ -155,7 +155,8 @@ class RescueResult:
         """
         from everyclass.reporting import Judged, pictures_of, report_of, write_as
 
-        judged, diagnosis = {}, None
+        judged: dict[str, Judged] = {}
+        diagnosis = None
         if self.tested is not None:
             judged = {name: Judged.of(self.predict(self.tested, name)) for name in _NAMES}
             diagnosis = self.diagnose(self.tested, self.verdict.use)

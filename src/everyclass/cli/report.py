@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -87,7 +87,7 @@ def report(
     if format not in (None, "html", "md"):
         raise InputError(f"--format must be html or md; got {format!r}.")
     gates = metrics.read_gates(fail_if or [])
-    options = {
+    options: dict[str, Any] = {
         "scores": scores,
         "labels_column": labels_column,
         "predicted_column": predicted_column,
@@ -108,7 +108,7 @@ def report(
         gates,
         lambda path: metrics.evaluation_of_file(path, **options),
     )
-    reporting.write_as(out, made, format, results)
+    reporting.write_as(out, made, format, results)  # type: ignore[arg-type]
     if not quiet:
         typer.echo(f"Report: {out}")
     if results:

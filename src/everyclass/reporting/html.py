@@ -95,10 +95,10 @@ def _charts(
         if len(rows) > MOST_BARS:
             charts["lines"] = lines_chart(report)
     if report.shown and report.baseline:
-        sides = {"old": _short(report.baseline), "new": _short(report.shown)}
+        old, new = _short(report.baseline), _short(report.shown)
         for name, changed in (("risers", report.risers), ("payers", report.payers)):
             if changed(1):
-                charts[name] = slope_chart(changed(MOST_CHANGES), **sides)
+                charts[name] = slope_chart(changed(MOST_CHANGES), old=old, new=new)
     if reliability:
         charts["reliability"] = reliability_chart(reliability)
     return {name: _specification(chart) for name, chart in charts.items()}

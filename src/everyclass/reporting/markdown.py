@@ -96,8 +96,8 @@ def _table(report: Report) -> list[str]:
             cells.append(f"{percent(cell['value'])}{star}{limits}")
         if shown:
             cell = row["cells"][shown]
-            limits = cell["difference_interval"]
-            said = f" ({points_range(limits)})" if limits else ""
+            between = cell["difference_interval"]
+            said = f" ({points_range(between)})" if between else ""
             cells.append(f"**{points(cell['difference'])}**{said}")
         lines.append(f"| {_TITLES[row['key']]} | {' | '.join(cells)} |")
     notes = "95% intervals."

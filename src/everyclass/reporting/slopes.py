@@ -94,7 +94,7 @@ def slope_chart(
 
 def _values(rows: Sequence[ClassRow], low: float, high: float) -> list[dict[str, Any]]:
     sides = [
-        (key, spread([row[key] or 0 for row in rows], low, high))  # type: ignore[literal-required]
+        (key, spread([row[key] or 0 for row in rows], low, high))
         for key in ("recall_old", "recall_new")
     ]
     return [

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import Confidence, Json, Seed, print_json
+from everyclass.cli.options import (
+    Confidence,
+    Json,
+    LabelsColumn,
+    PredictedColumn,
+    ScoresAre,
+    Seed,
+    print_json,
+)
 
 __all__ = ["compare"]
 
@@ -20,13 +28,9 @@ def compare(
     baseline: Annotated[
         Path | None, typer.Option(help="The one the others are compared with; default the first.")
     ] = None,
-    scores: Annotated[
-        str | None, typer.Option(help="What columns named as classes hold: logits or probs.")
-    ] = None,
-    labels_column: Annotated[str, typer.Option(help="Column of the true classes.")] = "labels",
-    predicted_column: Annotated[
-        str, typer.Option(help="Column of the predicted classes.")
-    ] = "predicted",
+    scores: ScoresAre = None,
+    labels_column: LabelsColumn = "labels",
+    predicted_column: PredictedColumn = "predicted",
     correction: Annotated[
         str,
         typer.Option(

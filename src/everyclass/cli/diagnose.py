@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import Confidence, Json, Quiet, Seed, print_json, shown
+from everyclass.cli.options import (
+    ClassNames,
+    Confidence,
+    Counts,
+    Json,
+    LabelsColumn,
+    LabelsFile,
+    PredictedColumn,
+    Quiet,
+    ScoresAre,
+    Seed,
+    print_json,
+    shown,
+)
 
 __all__ = ["diagnose"]
 
@@ -31,25 +44,12 @@ def diagnose(
         Path | None,
         typer.Option(help="Features of held-out images, to show it on instead; goes with --train."),
     ] = None,
-    counts: Annotated[
-        Path | None,
-        typer.Option(help="Training images per class: .csv with class,count, .json or .npz."),
-    ] = None,
-    class_names: Annotated[
-        Path | None,
-        typer.Option(help="Class names in class order: .txt, one a line, or .json (id2label too)."),
-    ] = None,
-    scores: Annotated[
-        str | None,
-        typer.Option(help="What an .npy, or columns named as classes, hold: logits or probs."),
-    ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="An .npy of the true classes, for a file without any.")
-    ] = None,
-    labels_column: Annotated[str, typer.Option(help="Column of the true classes.")] = "labels",
-    predicted_column: Annotated[
-        str, typer.Option(help="Column of the predicted classes.")
-    ] = "predicted",
+    counts: Counts = None,
+    class_names: ClassNames = None,
+    scores: ScoresAre = None,
+    labels: LabelsFile = None,
+    labels_column: LabelsColumn = "labels",
+    predicted_column: PredictedColumn = "predicted",
     worst: Annotated[int, typer.Option(min=1, help="How many classes to look at.")] = 10,
     confidence: Confidence = 0.95,
     seed: Seed = 0,

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everyclass.cli.options import Json, Quiet, print_json, shown
+from everyclass.cli.options import (
+    ClassNames,
+    Counts,
+    Json,
+    LabelsColumn,
+    LabelsFile,
+    PredictedColumn,
+    Quiet,
+    ScoresAre,
+    print_json,
+    shown,
+)
 
 if TYPE_CHECKING:
     from everyclass.metrics import GateResult
@@ -24,25 +35,12 @@ def evaluate(
             "several are parts of one set.",
         ),
     ],
-    counts: Annotated[
-        Path | None,
-        typer.Option(help="Training images per class: .csv with class,count, .json or .npz."),
-    ] = None,
-    class_names: Annotated[
-        Path | None,
-        typer.Option(help="Class names in class order: .txt, one a line, or .json (id2label too)."),
-    ] = None,
-    scores: Annotated[
-        str | None,
-        typer.Option(help="What an .npy, or columns named as classes, hold: logits or probs."),
-    ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="An .npy of the true classes, for a file without any.")
-    ] = None,
-    labels_column: Annotated[str, typer.Option(help="Column of the true classes.")] = "labels",
-    predicted_column: Annotated[
-        str, typer.Option(help="Column of the predicted classes.")
-    ] = "predicted",
+    counts: Counts = None,
+    class_names: ClassNames = None,
+    scores: ScoresAre = None,
+    labels: LabelsFile = None,
+    labels_column: LabelsColumn = "labels",
+    predicted_column: PredictedColumn = "predicted",
     zero_floor: Annotated[
         float, typer.Option(help="Stands for a recall of zero in the means.")
     ] = 1e-3,

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from everyclass.cli.options import Quiet
+from everyclass.cli.options import (
+    ClassNames,
+    Counts,
+    LabelsColumn,
+    LabelsFile,
+    PredictedColumn,
+    Quiet,
+    ScoresAre,
+)
 
 __all__ = ["report"]
 
@@ -44,29 +52,16 @@ def report(
         ),
     ] = None,
     title: Annotated[str | None, typer.Option(help="The heading.")] = None,
-    counts: Annotated[
-        Path | None,
-        typer.Option(help="Training images per class: .csv with class,count, .json or .npz."),
-    ] = None,
-    class_names: Annotated[
-        Path | None,
-        typer.Option(help="Class names in class order: .txt, one a line, or .json (id2label too)."),
-    ] = None,
+    counts: Counts = None,
+    class_names: ClassNames = None,
     images: Annotated[
         Path | None,
         typer.Option(help="Folder in which the predictions' ids are file names; shows errors."),
     ] = None,
-    scores: Annotated[
-        str | None,
-        typer.Option(help="What an .npy, or columns named as classes, hold: logits or probs."),
-    ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="An .npy of the true classes, for files without any.")
-    ] = None,
-    labels_column: Annotated[str, typer.Option(help="Column of the true classes.")] = "labels",
-    predicted_column: Annotated[
-        str, typer.Option(help="Column of the predicted classes.")
-    ] = "predicted",
+    scores: ScoresAre = None,
+    labels: LabelsFile = None,
+    labels_column: LabelsColumn = "labels",
+    predicted_column: PredictedColumn = "predicted",
     fail_if: Annotated[
         list[str] | None,
         typer.Option(

@@ -97,6 +97,11 @@ def test_everything_is_there_and_fits_together(run: Run) -> None:
     assert set(result.to_module(model, "retrained").state_dict()) == set(model.state_dict())
 
 
+def test_the_report_shows_errors_as_pictures(run: Run) -> None:
+    rescue_run(run, retraining=QUICK, num_views=2)
+    assert "data:image/png;base64," in (run.folder / "rescue" / "report.html").read_text()
+
+
 def test_it_lifts_the_worst_classes(run: Run) -> None:
     result = rescue_run(run, num_views=2, val="rest", retraining=QUICK)
     old, new = (result.evaluations[name] for name in ("old", "retrained"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts
-from everyclass.data.pictures import Cut, EncodedSet
+from everyclass.data.pictures import Cut, EncodedSet, decode
 
 __all__ = ["Dataset", "ImageSet"]
 
@@ -74,6 +75,20 @@ class Dataset:
     def num_classes(self) -> int:
         """C, the number of classes."""
         return len(self.class_names)
+
+    def pictures(
+        self, part: ImageSet | EncodedSet, rows: Sequence[int]
+    ) -> list[npt.NDArray[np.uint8]]:
+        """Some images of a part, (h, w, 3) uint8 each, to be looked at.
+
+        Args:
+            part: ``train``, ``val`` or ``test``.
+            rows: of that part.
+        """
+        if isinstance(part, ImageSet):
+            return [part.images[row] for row in rows]
+        assert self.cut is not None
+        return [decode(part.read(row), self.cut)[0] for row in rows]
 
     @property
     def class_counts(self) -> ClassCounts:

@@ -230,7 +230,7 @@ class RescueResult:
 
         return rescue_html(self)
 
-    def save(self, folder: str | Path, test: Features | None = None) -> None:
+    def save(self, folder: str | Path, test: Features | None = None, *, images: Any = None) -> None:
         """Write heads, ``evaluation.json``, ``result.json``, ``report.html`` into ``folder``.
 
         Either all of it is written or what stood there stays.
@@ -239,6 +239,7 @@ class RescueResult:
             folder: made if it is not there; what an earlier rescue left there is replaced.
             test: if given, all three are judged on it; their predictions are written too, and why
                 the old one's worst classes fail (``diagnosis.json``).
+            images: of the test set, for thumbnails in the report; see :meth:`report`.
 
         Raises:
             OutputError: no permission, or no space.
@@ -255,7 +256,7 @@ class RescueResult:
             self.retrained.save(new / "head.safetensors")
             write_json(new / "evaluation.json", self.to_dict())
             write_json(new / "result.json", {"settings": self.settings, **birth_certificate()})
-            self.report(new / "report.html")
+            self.report(new / "report.html", images=images)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``evaluation.json``: verdict, what it rests on, and each evaluation."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from everyclass.artifacts import Run, prepare_folder, replaced_together
-from everyclass.data import BadPictures
+from everyclass.data import BadPictures, load_dataset
 from everyclass.errors import InputError
 from everyclass.progress import silent
 from everyclass.stages.missing_classes import MissingClasses
@@ -74,9 +75,12 @@ def rescue_run(
         show=show,
     )
     result.settings["run"] = run.config
+    data = load_dataset(data_of(run), root=data_root)
+    # Where images were left out, rows of features are no rows of the data set.
+    images = partial(data.pictures, data.test) if len(data.test) == len(test) else None
     with replaced_together(folder) as new:
         train.save(new / "train-features.npz")
         test.save(new / "test-features.npz")
-        result.save(new, test)
+        result.save(new, test, images=images)
         bad.save(new / "bad-images.csv")
     return result

@@ -45,10 +45,12 @@ __all__ = [
 Group = Any  # a torch.distributed.ProcessGroup; that name is missing where torch is built without
 Value = TypeVar("Value")
 
+_LONGEST_START = timedelta(minutes=10)  # until all processes are there
 _LONGEST_WAIT = timedelta(hours=12)  # for the first process, while it evaluates or writes
 _LOST = (
-    "Another process of this job has ended, so this one cannot go on ({reason}). Start the same "
-    "command again, with as many processes as you like: it goes on from what is finished."
+    "Another process of this job has ended or never came, so this one cannot go on ({reason}). "
+    "Start the same command again, with as many processes as you like: it goes on from what is "
+    "finished."
 )
 
 
@@ -222,8 +224,17 @@ def joined(device: str = "auto") -> Iterator[None]:
     on_gpus = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if on_gpus:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    from torch.distributed.rendezvous import rendezvous  # not in every build of torch
+
     try:
-        dist.init_process_group("nccl" if on_gpus else "gloo", timeout=_LONGEST_WAIT)
+        store, number, size = next(rendezvous("env://", timeout=_LONGEST_START))
+        dist.init_process_group(
+            "nccl" if on_gpus else "gloo",
+            store=store,
+            rank=number,
+            world_size=size,
+            timeout=_LONGEST_WAIT,
+        )
         yield
     except (RuntimeError, dist.DistError) as error:
         if not _is_lost_connection(error):

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from everyclass import DataConfig, Run, get_method, pretrain
+from everyclass.artifacts import plain_json
 from everyclass.data import BatchAugmentation
 from everyclass.errors import InputError
 from everyclass.losses import GMLLoss
@@ -136,7 +137,7 @@ def _judge(group: Any, labels: Any, logits: Any) -> Any:
     state = EvaluationState(class_names=["a", "b", "c"])
     if len(labels):
         state.update(labels=labels, logits=logits)
-    return merged_over_processes(state).evaluation(replicates=100).to_dict()
+    return plain_json(merged_over_processes(state).evaluation(replicates=100).to_dict())
 
 
 def test_an_evaluation_over_processes_is_that_of_all_images_once(processes):

@@ -59,7 +59,9 @@ def names_of_package() -> Iterator[str]:
         if name not in home:  # a module
             yield f"| [`ec.{name}`][everyclass.{name}] | its own page |"
             continue
-        summary = next(_summaries(SOURCE / home[name], name), "").replace("|", "\\|")
+        summary = next(_summaries(SOURCE.joinpath(*home[name].split(".")), name), "").replace(
+            "|", "\\|"
+        )
         yield f"| [`ec.{name}`][everyclass.{home[name]}.{name}] | {summary} |"
 
 

@@ -15,7 +15,7 @@ from everyclass.artifacts import save_safetensors
 from everyclass.data import PUBLISHED
 from everyclass.errors import FileFormatError, InputError
 from everyclass.methods import get_method
-from everyclass.nn import Classifier, TimmBackbone, build_classifier, timm_backbone
+from everyclass.nn import Classifier, TimmBackbone, build_classifier, build_timm_backbone
 
 timm = pytest.importorskip("timm")
 
@@ -25,7 +25,7 @@ SMALL = "test_resnet"  # timm's own network for tests: 0.5 million parameters
 def test_features_are_what_timm_says_is_in_front_of_its_last_layer() -> None:
     for name in (SMALL, "mobilenetv3_small_050", "test_vit"):
         torch.manual_seed(0)
-        backbone = timm_backbone(name).eval()
+        backbone = build_timm_backbone(name).eval()
         whole = timm.create_model(name, num_classes=7).eval()
         wanted = whole.state_dict()
         whole.load_state_dict({**wanted, **backbone.network.state_dict()})
@@ -56,14 +56,14 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_safetensors(path, {"conv1.weight": np.zeros(3, np.float32)}, {})
     with pytest.raises(FileFormatError, match="does not fit test_resnet"):
-        timm_backbone(SMALL, str(path))
+        build_timm_backbone(SMALL, str(path))
     (tmp_path / "w.pth").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(FileFormatError, match="no file of weights"):
-        timm_backbone(SMALL, str(tmp_path / "w.pth"))
+        build_timm_backbone(SMALL, str(tmp_path / "w.pth"))
     with pytest.raises(InputError, match="There are no weights for resnet32"):
         build_classifier("resnet32", 3, seed=0, weights="pretrained")
     with pytest.raises(InputError, match="Did you mean 'resnet50'"):
-        timm_backbone("resnett50")
+        build_timm_backbone("resnett50")
 
 
 def test_the_seed_decides_and_pictures_are_prepared_as_timm_says() -> None:
@@ -71,7 +71,7 @@ def test_the_seed_decides_and_pictures_are_prepared_as_timm_says() -> None:
     first = next(one.backbone.parameters())
     assert torch.equal(first, next(same.backbone.parameters()))
     assert not torch.equal(first, next(other.backbone.parameters()))
-    wanted = timm_backbone("tf_efficientnet_lite0").preprocessing
+    wanted = build_timm_backbone("tf_efficientnet_lite0").preprocessing
     assert (wanted.size, wanted.share, wanted.resample) == (224, 0.875, "bicubic")
     assert wanted.mean == (0.5, 0.5, 0.5)
 

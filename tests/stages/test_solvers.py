@@ -265,7 +265,10 @@ def test_a_diverging_fit_fails() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"objective": "focal"}, r"objective must be one of gml, .*balanced_softmax.*; got 'focal'"),
+        (
+            {"objective": "focal"},
+            r"objective must be one of gml, .*balanced_softmax.*; got 'focal'",
+        ),
         ({"solver": "adam"}, "solver must be one of exact, minibatch, running; got 'adam'"),
         ({"penalty": -1.0}, "penalty must be at least 0; got -1"),
         ({"penalty": float("nan")}, "penalty must be at least 0; got nan"),

@@ -22,6 +22,7 @@ from everyclass.nn import logits_of, unwrapped
 __all__ = ["TOLERANCE", "export_onnx", "export_program", "save_weights"]
 
 TOLERANCE = 1e-5
+"""Largest difference of logits, relative to their size, between a network and what was written."""
 
 Example = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]
 

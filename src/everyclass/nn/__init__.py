@@ -23,7 +23,7 @@ from everyclass.nn.last_layers import (
 from everyclass.nn.outputs import logits_of
 from everyclass.nn.projector import Projector
 from everyclass.nn.resnet_cifar import ResNetCIFAR, resnet32, resnet32_experts, resnet32_wide
-from everyclass.nn.timm_backbone import Preprocessing, TimmBackbone, timm_backbone
+from everyclass.nn.timm_backbone import Preprocessing, TimmBackbone, build_timm_backbone
 
 __all__ = [
     "BACKBONES",
@@ -45,6 +45,7 @@ __all__ = [
     "ScaledLinear",
     "TimmBackbone",
     "build_classifier",
+    "build_timm_backbone",
     "could_be_last",
     "head_of_module",
     "log_mean_of_softmaxes",
@@ -54,7 +55,6 @@ __all__ = [
     "resnet32",
     "resnet32_experts",
     "resnet32_wide",
-    "timm_backbone",
     "unwrapped",
     "weight_rows",
     "with_head",

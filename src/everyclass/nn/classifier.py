@@ -14,7 +14,7 @@ from everyclass.nn.experts import ExpertHead, RoutedExpertHead
 from everyclass.nn.heads import CosineHead, NearestMeanHead, ScaledLinear
 from everyclass.nn.mlp import mlp, mlp_experts
 from everyclass.nn.resnet_cifar import resnet32, resnet32_experts, resnet32_wide
-from everyclass.nn.timm_backbone import timm_backbone, timm_experts
+from everyclass.nn.timm_backbone import build_timm_backbone, timm_experts
 
 __all__ = ["BACKBONES", "HEADS", "Classifier", "build_classifier"]
 
@@ -133,7 +133,7 @@ def build_classifier(
 def _trunk(backbone: str, weights: str) -> nn.Module:
     experts = re.fullmatch(r"(.+)-(\d)-experts", backbone)
     if backbone not in BACKBONES and not experts:
-        return timm_backbone(backbone, weights)
+        return build_timm_backbone(backbone, weights)
     if weights != "none":
         raise InputError(f"There are no weights for {backbone}; leave out --weights.")
     if backbone in BACKBONES:

@@ -14,7 +14,7 @@ from everyclass.artifacts import existing_file, load_safetensors
 from everyclass.errors import FileFormatError, InputError, MissingFileError
 from everyclass.nn.experts import ExpertBackbone
 
-__all__ = ["Preprocessing", "TimmBackbone", "timm_backbone", "timm_experts"]
+__all__ = ["Preprocessing", "TimmBackbone", "build_timm_backbone", "timm_experts"]
 
 EXPERT_CHANNELS = (64, 128, 192, 384)  # RIDE narrows what every expert has of its own
 
@@ -71,7 +71,7 @@ class TimmBackbone(nn.Module):
         )
 
 
-def timm_backbone(name: str, weights: str = "none") -> TimmBackbone:
+def build_timm_backbone(name: str, weights: str = "none") -> TimmBackbone:
     """Make a backbone.
 
     Args:

@@ -70,8 +70,9 @@ def ids_for(draw: st.DrawFn, count: int) -> np.ndarray | None:
     if kind == "none":
         return None
     if kind == "int":
-        return draw(arrays(np.int64, count, elements=st.integers(-(2**63), 2**63 - 1)))
-    return np.array(draw(st.lists(TEXT, min_size=count, max_size=count)))
+        numbers = st.integers(-(2**63), 2**63 - 1)
+        return draw(arrays(np.int64, count, elements=numbers, unique=True))
+    return np.array(draw(st.lists(TEXT, min_size=count, max_size=count, unique=True)))
 
 
 @st.composite

@@ -43,7 +43,7 @@ NAMES = ["ce", "ce-gml", "ce-gml-ensemble"]
 @pytest.fixture(autouse=True)
 def few_epochs_and_penalties(monkeypatch: pytest.MonkeyPatch) -> None:
     short = replace(get_method("ce"), schedule=Schedule(epochs=8))
-    monkeypatch.setattr(bench_run, "get_method", lambda name: short)
+    monkeypatch.setattr(bench_run, "get_method", lambda *_: short)
     monkeypatch.setattr(retraining, "PENALTIES", (1e-2,))
 
 

@@ -39,6 +39,7 @@ def test_the_mean_of_cosine_heads_is_a_linear_head() -> None:
 
 def test_routers_ask_experts_in_turn() -> None:
     """Against a loop over samples that stops where the router says so."""
+    torch.manual_seed(0)
     model = build_classifier("mlp-4-experts", 5, seed=0, head="4-experts-routed").eval()
     head = model.head
     with torch.no_grad():

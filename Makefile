@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/.installed ## Install, rescue a small classifier, show where its report is.
 	$(BIN)/everyclass demo
 
+# A process per core, each with one thread: threads that wait for each other's core are slower.
 test: $(VENV)/.tested-with ## Fast tests: minutes on two cores.
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 lint: $(VENV)/.developed-with ## Style, types, and the floors of docs/architecture.md.
 	$(BIN)/ruff check .

@@ -34,6 +34,14 @@ def demo(
     show = shown(quiet)
     data = DataConfig("digits-lt", imbalance_ratio=20, val="rest")
     folder = out / f"training-s{seed}"
-    run = pretrain(get_method("ce"), data, seed=seed, epochs=EPOCHS, out=folder, show=show)
+    run = pretrain(
+        get_method("ce"),
+        data,
+        seed=seed,
+        epochs=EPOCHS,
+        precision="fp32",  # so that it shows the same on every machine
+        out=folder,
+        show=show,
+    )
     result = rescue_run(run, out=out, overwrite=True, seed=seed, show=show)
     print_rescue(result, out)

@@ -201,25 +201,25 @@ def memory_worker(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def judging(args: argparse.Namespace) -> dict[str, Any]:
-    from everyclass import ClassCounts, evaluate
-    from everyclass.reporting import RescueReport, write_report
+    from everyclass import ClassCounts, Predictions, evaluate, report
 
     classes = SHAPES["inaturalist2018"][2]
     generator = np.random.default_rng(0)
     labels = np.arange(VALIDATION) % classes
     wrong = generator.integers(0, classes, VALIDATION)
     before, after = (np.where(generator.random(VALIDATION) < p, labels, wrong) for p in (0.6, 0.7))
-    verdict = {"use": "retrained", "reason": "it is better", "decided_on": "validation data"}
     counts = ClassCounts(np.full(classes, 50))
     out: dict[str, Any] = {"classes": classes, "images": VALIDATION}
     with tempfile.TemporaryDirectory() as place:
         for attempt in ("first", "again"):  # the first one loads the chart library
             start, cpu = time.perf_counter(), time.process_time()
-            old = evaluate(labels=labels, predicted=before)
+            evaluate(labels=labels, predicted=before)
             judged = time.perf_counter() - start
-            both = {"old": old, "retrained": evaluate(labels=labels, predicted=after)}
-            report = RescueReport("Species", verdict, both, counts, {}, "2026-01-01T00:00:00")
-            write_report(Path(place) / "report.html", report)
+            both = {
+                "old": Predictions(labels, predicted=before),
+                "retrained": Predictions(labels, predicted=after),
+            }
+            report(both, Path(place) / "report.html", class_counts=counts)
             out[attempt] = {
                 "seconds_of_one_evaluation": judged,
                 "seconds": time.perf_counter() - start,

@@ -78,7 +78,7 @@ def frontier_chart(table: Table, rows: Sequence[Mapping[str, Any]]) -> alt.TopLe
     found = [row for row in rows if row["n"]]
     if not found:
         raise InputError(
-            f"{table.name} has no results to draw; make them: everyclass bench run table3"
+            f"{table.name} has no results to draw; make them: everyclass bench run {table.name}"
         )
     points = []
     for worst, title in WORST.items():

@@ -55,11 +55,13 @@ def main() -> None:
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        print(json.dumps(WORKERS[args.worker](args)))
+        found = WORKERS[args.worker](args)
+        if os.environ.get("RANK", "0") == "0":
+            print(json.dumps(found))
         return
     from everyclass.artifacts import birth_certificate
 
-    found: dict[str, Any] = {}
+    found = {}
     for part in args.parts:
         found[part] = PARTS[part](args)
         print(part, json.dumps(found[part], indent=1), flush=True)

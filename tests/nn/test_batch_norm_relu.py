@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from everyclass.nn import BatchNormReLU
-from everyclass.nn._kernels import compiled_kernel
+from everyclass.nn._kernels import CHANNELS, compiled_kernel
 
 
-def inputs(channels: int, *, shortcut: bool) -> list[Tensor]:
+def inputs(
+    channels: int, *, shortcut: bool, dtype: torch.dtype = torch.bfloat16, mean: float = 1
+) -> list[Tensor]:
     generator = torch.Generator().manual_seed(channels)
-    shape = (6, channels, 9, 7)  # rows that fill no block of the kernel
-    made = [torch.randn(shape, generator=generator) * 2 + 1 for _ in range(1 + shortcut)]
-    return [m.bfloat16().to(memory_format=torch.channels_last) for m in made]
+    shape = (6, channels, 9, 13)  # rows that fill no block of the kernel
+    made = [torch.randn(shape, generator=generator) * 2 + mean for _ in range(1 + shortcut)]
+    return [m.to(dtype, memory_format=torch.channels_last) for m in made]
 
 
 def layer(channels: int) -> BatchNormReLU:
@@ -36,10 +38,13 @@ def outcome(norm: nn.Module, values: list[Tensor], upstream: Tensor) -> list[Ten
     return [y.detach(), *torch.autograd.grad(y, wanted, upstream.to(y.dtype))]
 
 
-@pytest.mark.parametrize("channels", [16, 32, 64, 24])
+@pytest.mark.parametrize("channels", [*CHANNELS, 20])
 @pytest.mark.parametrize("shortcut", [False, True])
-def test_it_is_batch_norm_plus_shortcut_then_relu(channels: int, shortcut: bool) -> None:
-    values = inputs(channels, shortcut=shortcut)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 2e-2), (torch.float32, 1e-5)])
+def test_it_is_batch_norm_plus_shortcut_then_relu(
+    channels: int, shortcut: bool, dtype: torch.dtype, tolerance: float
+) -> None:
+    values = inputs(channels, shortcut=shortcut, dtype=dtype)
     norm = layer(channels)
     exact = copy.deepcopy(norm).double()
     sure = exact(*[v.double() for v in values]).detach()
@@ -49,7 +54,8 @@ def test_it_is_batch_norm_plus_shortcut_then_relu(channels: int, shortcut: bool)
     found = outcome(norm, values, upstream)
     expected = outcome(exact, [v.double() for v in values], upstream)
     for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a.double(), b, rtol=2e-2, atol=2e-2 * float(b.abs().max()))
+        scale = float(b.abs().max())
+        torch.testing.assert_close(a.double(), b, rtol=tolerance, atol=tolerance * scale)
     for name in ("running_mean", "running_var"):
         torch.testing.assert_close(
             getattr(norm, name).double(), getattr(exact, name), rtol=1e-4, atol=1e-5
@@ -57,14 +63,28 @@ def test_it_is_batch_norm_plus_shortcut_then_relu(channels: int, shortcut: bool)
     assert int(norm.num_batches_tracked) == 1
 
 
-def test_float32_and_eval_are_exactly_torchs() -> None:
+def test_a_mean_far_from_zero_costs_no_digits() -> None:
+    values = inputs(16, shortcut=False, dtype=torch.float32, mean=3000)
+    found = layer(16)(*values)
+    sure = layer(16).double()(*[v.double() for v in values])
+    torch.testing.assert_close(found.double(), sure, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_no_number_stays_visible(dtype: torch.dtype) -> None:
+    values = inputs(16, shortcut=False, dtype=dtype)
+    values[0][0, 3, 0, 0] = torch.nan
+    assert layer(16)(*values)[:, 3].isnan().all()
+
+
+def test_evaluation_and_float64_are_exactly_torchs() -> None:
     norm = layer(16)
     plain = nn.BatchNorm2d(16)
     plain.load_state_dict(norm.state_dict())
-    x, shortcut = (v.float() for v in inputs(16, shortcut=True))
-    for training in (True, False):
-        norm.train(training)
-        plain.train(training)
+    for training, dtype in ((False, torch.float32), (True, torch.float64)):
+        norm.train(training).to(dtype)
+        plain.train(training).to(dtype)
+        x, shortcut = (v.to(dtype) for v in inputs(16, shortcut=True))
         assert torch.equal(norm(x, shortcut), torch.relu(plain(x) + shortcut))
 
 

@@ -3,6 +3,7 @@
 from everyclass.nn.batch_norm_relu import BatchNormReLU
 from everyclass.nn.class_means import ClassMeans
 from everyclass.nn.classifier import BACKBONES, HEADS, Classifier, build_classifier
+from everyclass.nn.convolution import Convolution
 from everyclass.nn.ensemble_head import EnsembleHead, EnsembleOfMeans, log_mean_of_softmaxes
 from everyclass.nn.experts import ExpertBackbone, ExpertHead, RoutedExpertHead
 from everyclass.nn.feature_queue import FeatureQueue
@@ -31,6 +32,7 @@ __all__ = [
     "BatchNormReLU",
     "ClassMeans",
     "Classifier",
+    "Convolution",
     "CosineHead",
     "EnsembleHead",
     "EnsembleOfMeans",

@@ -11,10 +11,14 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
-__all__ = ["compiled_kernel"]
+__all__ = ["CHANNELS", "call_kernel", "compiled_kernel"]
+
+CHANNELS = (16, 24, 32, 48, 64)  # those of the networks here, for which loops are specialised
 
 _FLAGS = ("-O3", "-march=native", "-fPIC", "-fno-math-errno", "-std=gnu11")
 
@@ -42,6 +46,22 @@ def compiled_kernel(source: Path) -> ctypes.CDLL | None:
         return ctypes.CDLL(str(library))
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def call_kernel(source: Path, name: str, *arguments: Tensor | int | float | None) -> None:
+    """Call a function of a kernel, which returns 0, or something else where memory is missing."""
+    kernel = compiled_kernel(source)
+    assert kernel is not None
+    if getattr(kernel, name)(*map(_in_c, arguments)) != 0:
+        raise MemoryError(name)
+
+
+def _in_c(argument: Tensor | int | float | None) -> Any:
+    if isinstance(argument, Tensor):
+        return ctypes.c_void_p(argument.data_ptr())
+    if isinstance(argument, int):
+        return ctypes.c_int64(argument)
+    return argument if argument is None else ctypes.c_double(argument)
 
 
 def _cache() -> Path:

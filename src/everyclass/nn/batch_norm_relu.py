@@ -1,13 +1,12 @@
 """Batch normalisation with the shortcut and the ReLU that follow it, as one layer.
 
 On a CPU these are bound by memory, not by arithmetic: three layers read and write every activation
-five times in training, one layer twice. Where a C compiler is found, bfloat16 training runs them as
-one compiled kernel; everywhere else the layer is exactly torch's three.
+five times in training, one layer twice. Where a C compiler is found, training runs them as one
+compiled kernel; everywhere else, and in evaluation, the layer is exactly torch's three.
 """
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from everyclass.nn._kernels import compiled_kernel
+from everyclass.nn._kernels import CHANNELS, call_kernel, compiled_kernel
 
 __all__ = ["BatchNormReLU"]
 
-CHANNELS = (16, 32, 48, 64)
 _SOURCE = Path(__file__).with_suffix(".c")
 
 
@@ -56,27 +54,17 @@ class BatchNormReLU(nn.BatchNorm2d):
 def _has_kernel(x: Tensor, shortcut: Tensor | None) -> bool:
     return (
         x.device.type == "cpu"
-        and x.dtype == torch.bfloat16
+        and x.dtype in (torch.float32, torch.bfloat16)
         and x.shape[1] in CHANNELS
-        and (shortcut is None or shortcut.dtype == torch.bfloat16)
+        and (shortcut is None or shortcut.dtype == x.dtype)
         and not torch.compiler.is_compiling()
         and compiled_kernel(_SOURCE) is not None
     )
 
 
-def _pointer(tensor: Tensor | None) -> ctypes.c_void_p | None:
-    return None if tensor is None else ctypes.c_void_p(tensor.data_ptr())
-
-
-def _run(name: str, *arguments: Any) -> None:
-    kernel = compiled_kernel(_SOURCE)
-    assert kernel is not None
-    if getattr(kernel, name)(*arguments) != 0:
-        raise MemoryError(name)
-
-
-def _shape(x: Tensor) -> tuple[ctypes.c_int64, int, int]:
-    return ctypes.c_int64(x.numel() // x.shape[1]), x.shape[1], torch.get_num_threads()
+def _shape(x: Tensor) -> tuple[int, int, int, int]:
+    channels = x.shape[1]
+    return x.numel() // channels, channels, x.element_size(), torch.get_num_threads()
 
 
 class _BatchNormReLU(torch.autograd.Function):
@@ -89,16 +77,9 @@ class _BatchNormReLU(torch.autograd.Function):
             shortcut = shortcut.contiguous(memory_format=torch.channels_last)
         y = torch.empty_like(x)
         mean, variance, inverse_std = torch.empty(3, x.shape[1])
-        _run(
-            "batch_norm_relu_forward",
-            _pointer(x),
-            _pointer(shortcut),
-            _pointer(weight),
-            _pointer(bias),
-            ctypes.c_double(eps),
-            *map(_pointer, (y, mean, variance, inverse_std)),
-            *_shape(x),
-        )
+        given = (x, shortcut, weight, bias, eps)
+        made = (y, mean, variance, inverse_std)
+        call_kernel(_SOURCE, "batch_norm_relu_forward", *given, *made, *_shape(x))
         ctx.save_for_backward(x, y, weight, mean, inverse_std)
         ctx.has_shortcut = shortcut is not None
         ctx.mark_non_differentiable(mean, variance)
@@ -112,11 +93,9 @@ class _BatchNormReLU(torch.autograd.Function):
         dx = torch.empty_like(x)
         dshortcut = torch.empty_like(x) if ctx.has_shortcut else None
         dweight, dbias = torch.empty(2, x.shape[1])
-        _run(
-            "batch_norm_relu_backward",
-            *map(_pointer, (dy, y, x, weight, mean, inverse_std, dx, dshortcut, dweight, dbias)),
-            *_shape(x),
-        )
+        given = (dy, y, x, weight, mean, inverse_std)
+        made = (dx, dshortcut, dweight, dbias)
+        call_kernel(_SOURCE, "batch_norm_relu_backward", *given, *made, *_shape(x))
         return dx, dshortcut, dweight, dbias, None
 
 

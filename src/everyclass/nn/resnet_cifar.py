@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everyclass.nn.batch_norm_relu import BatchNormReLU
+from everyclass.nn.convolution import Convolution
 from everyclass.nn.experts import ExpertBackbone
 
 __all__ = ["ResNetCIFAR", "resnet32", "resnet32_experts", "resnet32_wide"]
@@ -22,9 +23,9 @@ class _Block(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.conv1 = Convolution(in_channels, out_channels, stride)
         self.bn1 = BatchNormReLU(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, padding=1, bias=False)
+        self.conv2 = Convolution(out_channels, out_channels)
         self.bn2 = BatchNormReLU(out_channels)
         self.stride = stride
         self.padding = (out_channels - in_channels) // 2

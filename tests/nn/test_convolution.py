@@ -1,0 +1,97 @@
+"""The compiled convolution against torch's in float64, and where it stands aside."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from everyclass.nn import Convolution, _kernels
+
+
+def drawn(*shape: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator).to(memory_format=torch.channels_last)
+
+
+def outcome(layer: nn.Conv2d, x: Tensor, upstream: Tensor) -> list[Tensor]:
+    x = x.clone().requires_grad_()
+    y = layer(x)
+    return [y.detach(), *torch.autograd.grad(y, [x, layer.weight], upstream)]
+
+
+def exactly(layer: nn.Conv2d, x: Tensor, upstream: Tensor) -> list[Tensor]:
+    stride = layer.stride[0]
+    plain = nn.Conv2d(layer.in_channels, layer.out_channels, 3, stride, 1, bias=False).double()
+    plain.load_state_dict({"weight": layer.weight.double()})
+    return outcome(plain, x.double(), upstream.double())
+
+
+CHANNELS = st.sampled_from(_kernels.CHANNELS)
+SIDES = st.sampled_from([4, 8, 12])
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 40), CHANNELS, CHANNELS, SIDES, SIDES, st.integers(0, 99))
+def test_it_is_a_convolution(
+    n: int, channels: int, out: int, height: int, width: int, seed: int
+) -> None:
+    x = drawn(n, channels, height, width, seed=seed) + 1
+    upstream = drawn(n, out, height, width, seed=seed + 1)
+    torch.manual_seed(seed)
+    layer = Convolution(channels, out)
+    for found, sure in zip(outcome(layer, x, upstream), exactly(layer, x, upstream), strict=True):
+        assert found.dtype == torch.float32
+        error = (found.double() - sure).norm() / sure.norm()
+        assert error < 2e-5
+
+
+def test_images_in_torchs_own_order_give_the_same() -> None:
+    x, upstream = drawn(3, 16, 8, 8, seed=0), drawn(3, 32, 8, 8, seed=1)
+    layer = Convolution(16, 32)
+    last, first = outcome(layer, x, upstream), outcome(layer, x.contiguous(), upstream.contiguous())
+    assert all(map(torch.equal, last, first))
+
+
+def test_the_same_bits_every_time() -> None:
+    x, upstream = drawn(50, 32, 16, 16, seed=0), drawn(50, 32, 16, 16, seed=1)
+    layer = Convolution(32, 32)
+    assert all(map(torch.equal, outcome(layer, x, upstream), outcome(layer, x, upstream)))
+
+
+@pytest.mark.parametrize("case", ["evaluation", "stride", "odd sides", "channels", "float64"])
+def test_elsewhere_it_is_exactly_torchs(case: str) -> None:
+    channels = 20 if case == "channels" else 16
+    side = 10 if case == "odd sides" else 8
+    layer = Convolution(channels, 16, stride=2 if case == "stride" else 1)
+    layer.train(case != "evaluation")
+    plain = nn.Conv2d(channels, 16, 3, layer.stride, 1, bias=False)
+    plain.load_state_dict(layer.state_dict())
+    x = drawn(3, channels, side, side, seed=0)
+    if case == "float64":
+        layer, plain, x = layer.double(), plain.double(), x.double()
+    assert torch.equal(layer(x), plain(x))
+
+
+def test_under_autocast_it_is_bfloat16() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Convolution(16, 16)(drawn(1, 16, 8, 8, seed=0)).dtype == torch.bfloat16
+
+
+def test_without_a_compiler_it_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, upstream = drawn(5, 24, 8, 8, seed=0), drawn(5, 48, 8, 8, seed=1)
+    layer = Convolution(24, 48)
+    with_kernel = outcome(layer, x, upstream)
+    monkeypatch.setattr("everyclass.nn.convolution.compiled_kernel", lambda source: None)
+    for a, b in zip(with_kernel, outcome(layer, x, upstream), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
+
+
+def test_a_frozen_layer_passes_its_gradient_on() -> None:
+    layer = Convolution(16, 16).requires_grad_(False)
+    x = drawn(2, 16, 8, 8, seed=0).requires_grad_()
+    layer(x).sum().backward()
+    assert x.grad is not None
+    assert layer.weight.grad is None

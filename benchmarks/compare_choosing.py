@@ -7,8 +7,9 @@ The validation data of each problem (`problems.py`) are split, six times: candid
 chosen on a small part, with about 3 or 8 images of a class but two at least, and judged on the rest
 by the harmonic mean of smoothed recall. Nothing of the test set is read. What is asked is how far
 the choice stays behind the best candidate, on average, when choosing by the harmonic mean itself
-and by the geometric one. Candidates are offsets of the old head (methods and their settings), and
-heads retrained with GML under several penalties. Kept in benchmarks/results/choosing.json.
+and by the geometric one. Candidates are offsets of the old head (methods and their settings); these
+and a head retrained with GML; and such heads under several penalties. Kept in
+benchmarks/results/choosing.json.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def small_part(labels: Integers, images: int, seed: int) -> npt.NDArray[np.bool_
     return inside
 
 
-def offsets(problem: Problem, images: int, seed: int) -> Iterator[Row]:
-    """Choosing a method and its setting."""
+def methods(said: list[Integers], problem: Problem, images: int, seed: int) -> Iterator[Row]:
+    """Choosing a method and its setting; without retraining and with."""
     old = problem.train.head
     assert old is not None
     logits, labels = old.logits(problem.val.views[0]), problem.val.labels
@@ -62,17 +63,25 @@ def offsets(problem: Problem, images: int, seed: int) -> Iterator[Row]:
         return score(labels[~inside], predicted, len(counts), GOAL)
 
     nothing = logits.argmax(axis=1)
+    on_part = [score(samples.labels, each[inside], len(counts), GOAL) for each in said]
+    retrained = said[int(np.argmax(on_part))]
     for by in RULES:
         found = cross_fit(samples, GOAL, methods_for(samples), fold_of, by=by)
         chosen_by = [
             score(samples.labels, said, len(counts), by)
-            for said in (nothing[inside], *(each.predicted for each in found))
+            for said in (nothing[inside], *(each.predicted for each in found), retrained[inside])
         ]
-        there = [on_the_rest(nothing[~inside])] + [
-            on_the_rest(each.fit(samples, GOAL).apply(logits[~inside]).argmax(axis=1))
-            for each in found
+        there = [
+            on_the_rest(nothing[~inside]),
+            *(
+                on_the_rest(each.fit(samples, GOAL).apply(logits[~inside]).argmax(axis=1))
+                for each in found
+            ),
+            on_the_rest(retrained[~inside]),
         ]
-        yield {"by": by.name, "got": there[int(np.argmax(chosen_by))], "best": max(there)}
+        for of, end in (("offsets", -1), ("offsets and GML", None)):
+            got = there[int(np.argmax(chosen_by[:end]))]
+            yield {"of": of, "by": by.name, "got": got, "best": max(there[:end])}
 
 
 def penalties(said: list[Integers], problem: Problem, images: int, seed: int) -> Iterator[Row]:
@@ -82,7 +91,8 @@ def penalties(said: list[Integers], problem: Problem, images: int, seed: int) ->
     there = [score(labels[~inside], each[~inside], classes, GOAL) for each in said]
     for by in RULES:
         chosen_by = [score(labels[inside], each[inside], classes, by) for each in said]
-        yield {"by": by.name, "got": there[int(np.argmax(chosen_by))], "best": max(there)}
+        got = there[int(np.argmax(chosen_by))]
+        yield {"of": "penalties", "by": by.name, "got": got, "best": max(there)}
 
 
 def run_problem(problem: Problem) -> list[Row]:
@@ -90,14 +100,11 @@ def run_problem(problem: Problem) -> list[Row]:
     heads = [retrain(problem.train, Retraining(penalty=penalty)) for penalty in tried]
     said = [head.logits(problem.val.views[0]).argmax(axis=1) for head in heads]
     return [
-        {"data": problem.name, "of": of, "images": images, "split": seed, **row}
+        {"data": problem.name, "images": images, "split": seed, **row}
         for images in IMAGES
         for seed in range(SPLITS)
-        for of, rows in (
-            ("offsets", offsets(problem, images, seed)),
-            ("penalties", penalties(said, problem, images, seed)),
-        )
-        for row in rows
+        for choosing in (methods, penalties)
+        for row in choosing(said, problem, images, seed)
     ]
 
 
@@ -108,7 +115,7 @@ def table(rows: list[Row]) -> str:
         of = [r for r in rows if all(r[key] == value for key, value in which.items())]
         return 100 * float(np.mean([r["best"] - r["got"] for r in of]))
 
-    kinds = [(of, images) for of in ("offsets", "penalties") for images in IMAGES]
+    kinds = [(of, images) for of in dict.fromkeys(r["of"] for r in rows) for images in IMAGES]
     lines = [
         "| data | " + " | ".join(f"{of}, about {images} images" for of, images in kinds) + " |",
         "|---|" + "---|" * len(kinds),

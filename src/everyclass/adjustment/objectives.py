@@ -73,8 +73,8 @@ class ClassObjective:
         """What to choose by from what few samples show: for the harmonic mean, the geometric one.
 
         A class with two samples, both wrong, can decide a harmonic mean alone, and with it which of
-        many candidates looks best. What is chosen by the geometric mean has the higher harmonic
-        mean on other samples (docs/experiments.md).
+        many candidates looks best. A method that is chosen by the geometric mean has the higher
+        harmonic mean on other samples; a penalty has not (docs/experiments.md).
         """
         return ClassObjective("geometric_mean") if self.name == "harmonic_mean" else self
 

@@ -30,7 +30,7 @@ from everyclass.stages.retraining import (
     penalties_to_try,
     retrain,
 )
-from everyclass.stages.validating import CHOOSING, HARMONIC_MEAN
+from everyclass.stages.validating import HARMONIC_MEAN
 
 __all__ = [
     "RETRAINED",
@@ -160,7 +160,7 @@ def _fit_until_worse(trial: Trial, kind: Retraining, val: Features) -> dict[floa
             head = retrain(trial.train, replace(kind, penalty=penalty), seed=trial.seed)
             said = head.logits(val.views[0]).argmax(axis=1)
             heads[penalty] = head
-            scores.append(score(trial.labels, said, val.num_classes, CHOOSING))
+            scores.append(score(trial.labels, said, val.num_classes, HARMONIC_MEAN))
             task.advance(1)
             if len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE:
                 break
@@ -252,7 +252,7 @@ def _picked(
     """The classifier that does best on validation data, judged on folds that did not choose."""
     fold_of = trial.fold_of
     said = [each.logits(val.views[0]).argmax(axis=1) for each in classifiers]
-    pick = pick_by_fold(val.labels, said, fold_of, val.num_classes, CHOOSING)
+    pick = pick_by_fold(val.labels, said, fold_of, val.num_classes, HARMONIC_MEAN)
 
     def held_out() -> Floats:
         rows = [np.flatnonzero(fold_of == fold) for fold in range(len(pick.by_fold))]

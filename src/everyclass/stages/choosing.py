@@ -13,10 +13,11 @@ from everyclass.adjustment import drawn_objectives, needed_certainty, pick_by_fo
 from everyclass.metrics import geometric_mean, harmonic_mean, per_class_recall
 from everyclass.stages.candidates import TITLES, Candidate
 from everyclass.stages.deciding import ClassifierName, Verdict
-from everyclass.stages.validating import CHOOSING, HARMONIC_MEAN
+from everyclass.stages.validating import HARMONIC_MEAN
 
 __all__ = ["Choice", "choose", "numbers_of"]
 
+CHOOSING = HARMONIC_MEAN.for_choosing
 Integers = npt.NDArray[np.int64]
 
 

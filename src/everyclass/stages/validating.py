@@ -13,10 +13,9 @@ from everyclass.artifacts import Features, Head
 from everyclass.progress import silent
 from everyclass.stages.retraining import Retraining, penalties_to_try, retrain
 
-__all__ = ["CHOOSING", "HARMONIC_MEAN", "Validated", "validate"]
+__all__ = ["HARMONIC_MEAN", "Validated", "validate"]
 
 HARMONIC_MEAN = ClassObjective("harmonic_mean")
-CHOOSING = HARMONIC_MEAN.for_choosing
 
 
 @dataclass(frozen=True, eq=False)

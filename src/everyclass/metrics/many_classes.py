@@ -73,7 +73,8 @@ def beta_cumulants(successes: Any, errors: Any, transform: Transform, floor: flo
     sums = np.zeros(3)
     for start in range(0, len(pairs), _BLOCK):
         here = slice(start, start + _BLOCK)
-        sums += times[here] @ _integrals(*pairs[here].T, transform, floor)
+        a, b = pairs[here].T
+        sums += times[here] @ _integrals(a, b, transform, floor)
     one = 0.0 if transform == "log" else 1.0
     return Cumulants(float(sums[0]) + one * int(times.sum()), float(sums[1]), float(sums[2]))
 

@@ -78,9 +78,7 @@ def mean_recall_intervals(
     classes, zeros = len(k), k == 0
     # Sums over the classes that were right at least once, and over those that never were.
     some, none = (
-        _sums(
-            k[of], n[of], classes, floor=zero_floor, replicates=replicates, seed=[seed, stream]
-        )
+        _sums(k[of], n[of], classes, floor=zero_floor, replicates=replicates, seed=[seed, stream])
         for stream, of in enumerate((~zeros, zeros))
     )
     floored = zeros.sum() * np.array([np.log(zero_floor), 1 / zero_floor])[:, None]

@@ -66,8 +66,9 @@ def draw_paired_recalls(
     whole = neither + only_b
     whole += only_a
     whole += both
-    for part in (only_b, only_a, both):
-        part /= whole
+    only_b /= whole
+    only_a /= whole
+    both /= whole
     only_a += both
     only_b += both
     return only_a, only_b

@@ -25,8 +25,9 @@ __all__ = [
     "OLD_COLOUR",
     "TEXT_COLOUR",
     "Width",
-    "inline",
     "counts_chart",
+    "from_top_to_bottom",
+    "inline",
     "recall_chart",
     "recalls_chart",
     "styled",
@@ -302,10 +303,9 @@ def _order_of(rows: Sequence[ClassRow]) -> str:
 
 def _hover(base: alt.Chart) -> alt.Chart:
     """Catch the pointer over the whole height: thin and low bars cannot be hit."""
-    import altair as alt
 
     column: alt.Chart = base.mark_bar(opacity=0, color=TEXT_COLOUR)
-    return column.encode(y=alt.YValue(0), y2=alt.Y2Value("height")).properties(name="hover")
+    return column.encode(**from_top_to_bottom()).properties(name="hover")
 
 
 def _class_tooltip(old: str, new: str) -> list[alt.Tooltip]:
@@ -336,6 +336,13 @@ def _bin_tooltip(old: str, new: str) -> list[alt.Tooltip]:
         alt.Tooltip("lowest_class:N", title=f"lowest, {new}"),
         alt.Tooltip("lowest_new:Q", title="its recall", format=".1%"),
     ]
+
+
+def from_top_to_bottom() -> dict[str, Any]:
+    """Where a mark stands that takes the whole height."""
+    import altair as alt
+
+    return {"y": alt.YValue(0), "y2": alt.Y2Value("height")}  # type: ignore[no-untyped-call]
 
 
 def inline(rows: Sequence[Any]) -> alt.InlineData:

@@ -8,7 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import Evaluation
-from everyclass.reporting.charts import GROUP_COLOURS, OLD_COLOUR, Width, styled
+from everyclass.reporting.charts import (
+    GROUP_COLOURS,
+    OLD_COLOUR,
+    Width,
+    from_top_to_bottom,
+    styled,
+)
 from everyclass.reporting.data import Report
 from everyclass.reporting.rows import GROUPS
 
@@ -173,6 +179,4 @@ def _catcher(base: alt.Chart, fields: list[str]) -> alt.Chart:
 
     column: alt.Chart = base.mark_bar(opacity=0, color="#5f6773")
     tips = [alt.Tooltip(f"tip_{field.split()[0]}:N", title=field) for field in fields]
-    return column.encode(y=alt.YValue(0), y2=alt.Y2Value("height"), tooltip=tips).properties(
-        name="hover"
-    )
+    return column.encode(**from_top_to_bottom(), tooltip=tips).properties(name="hover")

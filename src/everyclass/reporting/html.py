@@ -87,7 +87,7 @@ def write_report(path: str | Path, report: Report) -> Path:
 def _charts(
     report: Report, rows: list[ClassRow], reliability: Sequence[Any]
 ) -> dict[str, dict[str, Any]]:
-    """Specifications; their schema is checked in the tests, as here it would take longer than all."""
+    """Specifications; their schema is checked in the tests, for it takes longer than all else."""
     from altair.utils.schemapi import debug_mode
 
     with debug_mode(False):

@@ -63,6 +63,7 @@ def slope_chart(
     base = alt.Chart(data).encode(x=x, y=y, tooltip=tooltip)
     sides = alt.Chart(inline([{"side": 0}, {"side": 1}])).encode(x=x)
     heads = alt.Chart(inline([{"side": 0, "head": old}, {"side": 1, "head": new}]))
+    above = alt.YValue(-10)  # type: ignore[no-untyped-call]
     is_old, is_new = "datum.side === 0", "datum.side === 1"
     beside = base.encode(
         x=alt.X("beside:Q", axis=None, scale=across), y=alt.Y("label:Q", axis=None, scale=room)
@@ -90,7 +91,7 @@ def slope_chart(
                 .mark_text(align="left", dx=3, color=TEXT_COLOUR, fontSize=12, limit=175)
                 .encode(text=alt.Text("text:N")),
                 heads.mark_text(align="center", color=TEXT_COLOUR, fontSize=12, limit=120).encode(
-                    x=x, y=alt.YValue(-10), text=alt.Text("head:N")
+                    x=x, y=above, text=alt.Text("head:N")
                 ),
             ],
             width=width,

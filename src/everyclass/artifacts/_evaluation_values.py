@@ -43,7 +43,7 @@ def evaluation_values(values: Mapping[str, Any], needed: Collection[str]) -> dic
     """
     missing = [name for name in sorted(needed) if name not in values]
     if {"accuracy", "per_class_recall"} <= set(missing):
-        raise ValueError("it is no evaluation, such as `everyclass evaluate --out` writes")
+        raise ValueError("it is no evaluation, such as `everyclass evaluate --json` prints")
     if missing:
         raise ValueError(f"{missing[0]} is missing")
     found: dict[str, Any] = {name: _count(values[name], name) for name in _COUNTS}

@@ -177,7 +177,7 @@ def _share_or_nan(value: Any, name: str) -> float:
 
 
 def _count(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= value < 2**53:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**53:
         raise ValueError(f"{name} must be a whole number, 0 at least, not {_kind(value)}")
     return int(value)
 
@@ -202,5 +202,7 @@ def _or_none(check: Callable[..., Any]) -> Callable[..., Any]:
 def _kind(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float):
         return "null" if value is None else str(value).lower()
-    names = {str: "a text", dict: "an object", list: "a list"}
-    return names.get(type(value), f"a {type(value).__name__}")
+    for kind, name in ((str, "a text"), (Mapping, "an object"), (list, "a list")):
+        if isinstance(value, kind):
+            return name
+    return f"a {type(value).__name__}"

@@ -87,6 +87,15 @@ def write_report(path: str | Path, report: Report) -> Path:
 def _charts(
     report: Report, rows: list[ClassRow], reliability: Sequence[Any]
 ) -> dict[str, dict[str, Any]]:
+    """Specifications; their schema is checked in the tests, for it takes longer than all else."""
+    from altair.utils.schemapi import debug_mode
+
+    with debug_mode(False):
+        charts = _drawn(report, rows, reliability)
+        return {name: _specification(chart) for name, chart in charts.items()}
+
+
+def _drawn(report: Report, rows: list[ClassRow], reliability: Sequence[Any]) -> dict[str, Any]:
     charts: dict[str, Any] = {}
     if report.class_counts is not None:
         charts["counts"] = counts_chart(rows)
@@ -101,7 +110,7 @@ def _charts(
                 charts[name] = slope_chart(changed(MOST_CHANGES), old=old, new=new)
     if reliability:
         charts["reliability"] = reliability_chart(reliability)
-    return {name: _specification(chart) for name, chart in charts.items()}
+    return charts
 
 
 def _short(name: str, most: int = 40) -> str:
@@ -112,7 +121,6 @@ def _specification(chart: Any) -> dict[str, Any]:
     import altair as alt
 
     with alt.theme.enable("default"):  # whatever theme the caller's notebook has chosen
-        # Its schema is checked in the tests; here that would take longer than all else.
         specification: dict[str, Any] = chart.to_dict(validate=False)
     del specification["$schema"]  # an address, which nothing here needs
     specification["background"] = "transparent"

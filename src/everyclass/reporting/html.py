@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import importlib.metadata
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from everyclass.artifacts import atomic_write
+from everyclass.artifacts import atomic_write, cache_folder
+from everyclass.errors import EveryclassError
 from everyclass.reporting import formats
 from everyclass.reporting.calibration import reliability_chart, reliability_rows
 from everyclass.reporting.cards import worst_cards
@@ -184,8 +187,19 @@ def _vega() -> str:
 
     wanted = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     version = wanted if wanted in vl_convert.get_vegalite_versions() else None
-    script: str = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
-    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    kept = (
+        cache_folder()
+        / "charts"
+        / f"vega-{importlib.metadata.version('vl-convert-python')}-{version}.js"
+    )
+    try:
+        return kept.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        script: str = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
+    script = script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    with suppress(EveryclassError), atomic_write(kept) as stream:  # bundling takes seconds
+        stream.write(script.encode())
+    return script
 
 
 @functools.cache

@@ -207,7 +207,7 @@ def table(results: Row) -> str:
 
 def table_of_held_out(results: Row) -> list[str]:
     """What strategies without validation data give on those data, which they did not see."""
-    data = list(results["held_out"])
+    data = [name for name, found in results["held_out"].items() if "gml" in found]
     lines = [
         "Strategies that see training features only, on the validation data, which they do not "
         "see; harmonic mean of smoothed recall in %:",
@@ -222,6 +222,8 @@ def table_of_held_out(results: Row) -> list[str]:
 
 
 def on_held_out(data: Row, said: dict[str, npt.NDArray[Any]]) -> dict[str, float]:
+    if "on_validation.labels" not in said:
+        return {}
     labels = said["on_validation.labels"].astype(np.int64)
     return {
         name: score(
@@ -231,6 +233,7 @@ def on_held_out(data: Row, said: dict[str, npt.NDArray[Any]]) -> dict[str, float
             ClassObjective(),
         )
         for name in ("auto", *WITHOUT)
+        if f"on_validation.{name}" in said
     }
 
 

@@ -26,9 +26,17 @@ from everyclass.stages.deciding import Verdict, decide
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.old_head import BY_HEART, OldHead, old_head_on_folds
 from everyclass.stages.retraining import Retraining, cross_fit_objective, retrain
-from everyclass.stages.validating import validate
+from everyclass.stages.validating import likeliest, validate
 
-__all__ = ["CROSS_ENTROPY", "STRATEGIES", "Found", "as_in_the_paper", "best_of", "check_strategy"]
+__all__ = [
+    "CROSS_ENTROPY",
+    "STRATEGIES",
+    "Found",
+    "as_in_the_paper",
+    "best_of",
+    "check_strategy",
+    "with_a_head",
+]
 
 CROSS_ENTROPY = Retraining(objective="cross_entropy")
 BALANCED_SOFTMAX = Retraining(objective="balanced_softmax")
@@ -75,8 +83,39 @@ class Found:
     plain: CrossFit | None = None
 
 
+def with_a_head(
+    train: Features, val: Features | None, seed: int, show: Any
+) -> tuple[Features, CrossFit | None]:
+    """Training features with an old head: their own, else a plain softmax classifier.
+
+    Its penalty is chosen by the likelihood of validation images, without these by cross-fitting.
+
+    Args:
+        train: training features, with or without a head.
+        val: features of images that no training saw, or None.
+        seed: of folds.
+        show: how progress is shown.
+
+    Returns:
+        The features, and the cross-fitting if there was one.
+    """
+    if train.head is not None:
+        return train, None
+    if val is not None:
+        return train.with_head(likeliest(train, val, CROSS_ENTROPY, seed=seed, show=show)), None
+    plain = cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show)
+    settings = replace(CROSS_ENTROPY, penalty=plain.penalty)
+    return train.with_head(retrain(train, settings, seed=seed, show=show)), plain
+
+
 def as_in_the_paper(
-    train: Features, val: Features | None, settings: Retraining, seed: int, show: Any
+    train: Features,
+    val: Features | None,
+    settings: Retraining,
+    *,
+    seed: int,
+    show: Any,
+    plain: CrossFit | None = None,
 ) -> Found:
     """Retrain, calibrate, ensemble: old, new and both are compared.
 
@@ -86,6 +125,7 @@ def as_in_the_paper(
         settings: how the head is retrained.
         seed: of folds, mini-batches and draws.
         show: how progress is shown.
+        plain: cross entropy cross-fitted on the training features, if it is there already.
     """
     assert train.head is not None
     head = train.head
@@ -101,7 +141,7 @@ def as_in_the_paper(
         penalty, scores = fitted.penalty, fitted.scores
         new = retrain(train, replace(settings, penalty=penalty), seed=seed, show=show)
         logits, labels = fitted.logits, fitted.labels
-        kinds = _stand_ins(train, seed, show)
+        kinds = _stand_ins(train, plain, seed, show)
         old = old_head_on_folds(train, list(kinds.values()))
     t_new = fit_temperature(logits, labels)
     both = ensemble_log_probabilities(old.logits, logits, old.temperature, t_new)
@@ -144,6 +184,7 @@ def best_of(
     *,
     seed: int,
     show: Any,
+    plain: CrossFit | None = None,
 ) -> Found:
     """Compare doing nothing with what the strategy names, and test the best of it.
 
@@ -156,6 +197,7 @@ def best_of(
         strategy: one of ``STRATEGIES``.
         seed: of folds, mini-batches and draws.
         show: how progress is shown.
+        plain: cross entropy cross-fitted on the training features, if it is there already.
     """
     names = STRATEGIES[strategy]
     train = _few_views(train)
@@ -168,7 +210,7 @@ def best_of(
         own = candidates[0].held_out()
         old = OldHead(own, fit_temperature(own, labels))
     else:
-        kinds = _stand_ins(train, seed, show)
+        kinds = _stand_ins(train, plain, seed, show)
         labels = kinds["balanced_softmax"].labels
         fold_of = deal(labels, FOLDS, seed)
         trial = Trial(train, names, settings, labels, fold_of, seed, show)
@@ -210,12 +252,14 @@ def _few_views(train: Features) -> Features:
     return Features(few, train.labels, train.head, train.class_names, train.ids)
 
 
-def _stand_ins(train: Features, seed: int, show: Any) -> dict[str, CrossFit]:
+def _stand_ins(
+    train: Features, plain: CrossFit | None, seed: int, show: Any
+) -> dict[str, CrossFit]:
     """Heads of the kinds that an old head may be of, cross-fitted."""
-    return {
-        kind.objective: cross_fit_objective(train, kind, seed=seed, show=show)
-        for kind in (CROSS_ENTROPY, BALANCED_SOFTMAX)
-    }
+    balanced = cross_fit_objective(train, BALANCED_SOFTMAX, seed=seed, show=show)
+    if plain is None:
+        plain = cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show)
+    return {"cross_entropy": plain, "balanced_softmax": balanced}
 
 
 def _cautioned(verdict: Verdict, old: OldHead) -> Verdict:

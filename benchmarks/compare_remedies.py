@@ -57,7 +57,7 @@ REMEDIES = {
 }
 TITLES = {
     "rescue": "rescue",
-    "rescue_anyway": "rescue, whatever its verdict",
+    "rescue_anyway": "rescue, whatever its verdict,",
     "rescue_auto": 'rescue with `strategy="auto"`',
 }
 OURS = tuple(TITLES)

@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["share", "memory", "judging", "processes"])
     parser.add_argument("--rows", type=float, default=1.0, help="share of each shape's rows")
     parser.add_argument("--epochs", type=int, default=1, help="of imagenet-lt; the paper has 30")
+    parser.add_argument("--precision", default="fp32", help="of share: fp32, or bf16 where it pays")
     parser.add_argument("--steps", type=int, help="of the epoch of memory")
     parser.add_argument("--shapes", nargs="*", default=["imagenet-lt", "inaturalist2018"])
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
@@ -90,13 +91,14 @@ def share_of(name: str, args: argparse.Namespace) -> dict[str, Any]:
     data = standardised(train)
     preparing = time.perf_counter() - start
     objective = gml(classes, images)
+    settings = MinibatchSettings(1, BATCH, running=True, precision=args.precision)
     shares = []
-    peak = peak_of(width, classes)
+    peak = peak_of(width, classes, args.precision)
     for _ in range(args.epochs if name == "imagenet-lt" else 1):
         start = time.perf_counter()
-        fit_minibatches(data, objective, 1e-5, MinibatchSettings(1, BATCH, running=True))
+        fit_minibatches(data, objective, 1e-5, settings)
         seconds = time.perf_counter() - start
-        after = peak_of(width, classes)
+        after = peak_of(width, classes, args.precision)
         work = 4 * (rows // BATCH * BATCH) * width * classes
         shares.append(work / seconds / ((peak + after) / 2))
         peak = after
@@ -105,6 +107,7 @@ def share_of(name: str, args: argparse.Namespace) -> dict[str, Any]:
         "rows": rows,
         "width": width,
         "classes": classes,
+        "precision": args.precision,
         "threads": torch.get_num_threads(),
         "preparing_seconds": preparing,
         "epoch_seconds": seconds,
@@ -114,10 +117,11 @@ def share_of(name: str, args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def peak_of(width: int, classes: int, seconds: float = 2.0) -> float:
-    """Operations per second of the product that makes logits, float32."""
-    a, b = torch.randn(BATCH, width), torch.randn(width, classes)
-    out = torch.empty(BATCH, classes)
+def peak_of(width: int, classes: int, precision: str, seconds: float = 2.0) -> float:
+    """Operations per second of the product that makes logits."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = torch.randn(BATCH, width).to(dtype), torch.randn(width, classes).to(dtype)
+    out = torch.empty(BATCH, classes, dtype=dtype)
     torch.mm(a, b, out=out)
     start, times = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.adjustment import ClassObjective, drawn_objectives
+from everyclass.adjustment import ClassObjective, drawn_objectives, score
 from everyclass.artifacts import read_json, read_npz, write_json, write_npz
 from everyclass.metrics import harmonic_mean, per_class_recall
 from everyclass.progress import silent
@@ -54,7 +54,8 @@ def makers(run: Path | None) -> dict[str, Callable[[], Problem]]:
     }
 
 
-def judged(problem: Problem, strategy: str, val: str) -> tuple[npt.NDArray[Any], Row]:
+def judged(problem: Problem, strategy: str, val: str) -> tuple[dict[str, npt.NDArray[Any]], Row]:
+    """Predictions on the test set and, where they did not decide, on the validation data."""
     start = time.perf_counter()
     held_out = problem.val if val == "given" else None
     result = rescue(problem.train, val=held_out, strategy=strategy, show=silent)
@@ -62,7 +63,9 @@ def judged(problem: Problem, strategy: str, val: str) -> tuple[npt.NDArray[Any],
     which: Any = result.verdict.use
     if strategy != "auto":
         which = "ensemble" if strategy == "ensemble" else "retrained"
-    said = result.predict(problem.test, which).top
+    said = {f"{val}.{strategy}": result.predict(problem.test, which).top}
+    if held_out is None:
+        said[f"on_validation.{strategy}"] = result.predict(problem.val, which).top
     return said, about(result, time.perf_counter() - start)
 
 
@@ -91,6 +94,7 @@ def run_problem(
     said: dict[str, npt.NDArray[Any]] = {
         **(read_npz(path) if path.is_file() else {}),
         "labels": problem.test.labels,
+        "on_validation.labels": problem.val.labels,
         "none": problem.test.head.logits(problem.test.views[0]).argmax(axis=1),  # type: ignore[union-attr]
     }
     rows = []
@@ -101,9 +105,10 @@ def run_problem(
                 rows += [r for r in old if (r["validation"], r["strategy"]) == (val, strategy)]
                 continue
             predicted, row = judged(problem, strategy, val)
-            said[f"{val}.{strategy}"] = predicted
+            said |= predicted
             rows.append({"data": name, "validation": val, "strategy": strategy, **row})
-            h = harmonic_mean(per_class_recall(said["labels"], predicted, len(counts)))
+            recall = per_class_recall(said["labels"], predicted[f"{val}.{strategy}"], len(counts))
+            h = harmonic_mean(recall)
             print(f"{name:<24} {val:<6} {strategy:<17} {row['chosen']:<17} H {h:6.2%}", flush=True)
     write_npz(path, {key: value.astype(np.uint8) for key, value in said.items()})
     about_data = {
@@ -197,7 +202,36 @@ def table(results: Row) -> str:
             for e in given
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *table_of_held_out(results)])
+
+
+def table_of_held_out(results: Row) -> list[str]:
+    """What strategies without validation data give on those data, which they did not see."""
+    data = list(results["held_out"])
+    lines = [
+        "Strategies that see training features only, on the validation data, which they do not "
+        "see; harmonic mean of smoothed recall in %:",
+        "",
+        "| strategy | " + " | ".join(data) + " |",
+        "|---|" + "---|" * len(data),
+    ]
+    for name in ("auto", *WITHOUT):
+        cells = [f"{100 * results['held_out'][d][name]:.1f}" for d in data]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def on_held_out(data: Row, said: dict[str, npt.NDArray[Any]]) -> dict[str, float]:
+    labels = said["on_validation.labels"].astype(np.int64)
+    return {
+        name: score(
+            labels,
+            said[f"on_validation.{name}"].astype(np.int64),
+            data["classes"],
+            ClassObjective(),
+        )
+        for name in ("auto", *WITHOUT)
+    }
 
 
 def into_page(path: Path, script: str, text: str) -> None:
@@ -239,6 +273,12 @@ def main() -> None:
         for val in ("given", "none")
         for data in results["data"]
     ]
+    results["held_out"] = {
+        data["data"]: on_held_out(
+            data, read_npz(options.results / f"strategies-{data['data']}.npz")
+        )
+        for data in results["data"]
+    }
     write_json(path, results)
     if options.docs is not None:
         into_page(options.docs, "compare_strategies.py", table(results))

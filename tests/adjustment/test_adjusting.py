@@ -241,7 +241,7 @@ def test_in_words() -> None:
     text = describe(adjust(**GOOD, class_counts=COUNTS, method="bias"))
     assert text.startswith("bias: harmonic mean ")
     assert "on 320 validation samples, each judged by what was chosen without it" in text
-    assert "Tried: none " in text
+    assert "Tried, by geometric mean: none " in text
     labels = VAL[1]
     assert describe(adjust(labels=labels, logits=9 * np.eye(8)[labels])).startswith("No adjustment")
     assert describe(adjust(**GOOD, method="prior")).startswith("Calibrated probabilities under a u")

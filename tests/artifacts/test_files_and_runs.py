@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -294,6 +295,50 @@ def test_a_run_is_started_opened_and_come_back_to(tmp_path: Path) -> None:
     assert os.listdir(folder) == ["config.json"]
     run.finish({"test": {"accuracy": np.float32(0.5)}})
     assert Run.start(folder, CONFIG).result == {"test": {"accuracy": 0.5}}
+
+
+HOLDER = """
+import sys
+from everyclass import Run
+with Run.open(sys.argv[1]).held():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_processes_do_not_work_in_one_folder(tmp_path: Path) -> None:
+    run = Run.start(tmp_path / "run", {"seed": 0})
+    with run.held(), pytest.raises(InputError, match="working in"), Run.open(run.folder).held():
+        pytest.fail("held twice")
+    with run.held():
+        pass  # free again
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(run.folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="--out"), run.held():
+            pytest.fail("held twice")
+        other.kill()
+    with run.held():
+        pass  # a process that was killed holds nothing
+
+
+def test_a_file_system_without_locks_goes_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", without)
+    entered = False
+    with Run.start(tmp_path / "run", {}).held():
+        entered = True
+    assert entered
 
 
 @pytest.mark.parametrize(

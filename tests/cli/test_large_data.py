@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +123,56 @@ def test_pretrain_extract_rescue_evaluate_report(
     judged = everyclass("evaluate", old, "--json")
     assert judged.code == 0, judged.err
     assert 0 <= json.loads(judged.out)["accuracy"] <= 1
+
+
+def by_two_processes(*arguments: Any) -> str:
+    """What a command says that two processes work at."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, "-m", "everyclass", *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_two_processes_from_pictures_to_a_report(
+    tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    data = ("--data", data_of(tree), "--bad-images", "skip", "--quiet", "--workers", 0)
+    run = tmp_path / "run"
+    said = by_two_processes(
+        "pretrain", "ce", *data, "--backbone", "resnet32", "--epochs", 1, "--out", run
+    )
+    assert said.count("3 bad pictures were left out") == 1
+    result = json.loads((run / "result.json").read_text())
+    assert (result["processes"], result["bad_images"]) == (2, 3)
+    folders = {part: tmp_path / part for part in ("train", "test")}
+    for part, folder in folders.items():
+        extract = ("extract", *data, "--backbone", run, "--part", part, "--out")
+        by_two_processes(*extract, folder)
+        alone = everyclass(*extract, tmp_path / f"{part}.npz")
+        assert alone.code == 0, alone.err
+        both, one = Features.load(folder), Features.load(tmp_path / f"{part}.npz")
+        assert both.labels.tolist() == one.labels.tolist()
+        np.testing.assert_allclose(both.views[0][:], one.views[0], rtol=2e-3, atol=2e-3)  # float16
+        assert both.ids is not None
+        assert one.ids is not None
+        assert both.ids.tolist() == one.ids.tolist()
+    assert "test_1.JPEG" in (folders["test"] / "bad-images.csv").read_text()
+    assert len((folders["train"] / "bad-images.csv").read_text().splitlines()) == 3
+    by_two_processes(
+        "rescue", folders["train"], "--test", folders["test"], "--penalty", 0.01, "--out",
+        tmp_path / "rescued", "--quiet",
+    )  # fmt: skip
+    assert (tmp_path / "rescued" / "report.html").stat().st_size > 10_000
+    judged = everyclass("evaluate", tmp_path / "rescued" / "old.npz", "--json")
+    assert judged.code == 0, judged.err
+    assert len(Features.load(folders["test"]).labels) == sum(SIZES["test"]) - 1
 
 
 def test_the_whole_rescue_of_a_run_of_pictures(

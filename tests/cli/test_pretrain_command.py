@@ -136,6 +136,19 @@ def test_progress_goes_to_stderr(everyclass: Command, tmp_path: Path) -> None:
     json.loads(done.out)
 
 
+def test_a_second_process_in_the_same_folder_is_refused(
+    everyclass: Command, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    everyclass(*arguments(folder, epochs=1))
+    (folder / "result.json").unlink()
+    with Run.open(folder).held():
+        everyclass(*arguments(folder, epochs=1)).refused("Another process is working in", "--out")
+    assert not (folder / "result.json").exists()
+    everyclass(*arguments(folder, epochs=1))
+    assert (folder / "result.json").exists()
+
+
 def test_another_configuration_is_refused(everyclass: Command, undisturbed: Path) -> None:
     everyclass(*arguments(undisturbed, 41)).refused(
         "another configuration", "recipe.schedule.epochs: 24 there, 41 asked", "--out"

@@ -181,3 +181,24 @@ def test_other_images_are_refused(
     Predictions(LABELS[::-1].copy(), predicted=OLD, class_names=NAMES, ids=IDS).save(other)
     everyclass("report", pair[0], other, "--out", tmp_path / "r.html").refused("is of class")
     everyclass("report", pair[0], pair[0]).refused("The same file was given twice")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"num_classes": 3}', "[" * 100_000])
+def test_a_malformed_evaluation_is_refused(
+    everyclass: Command, pair: tuple[Path, Path], tmp_path: Path, text: str
+) -> None:
+    path, out = tmp_path / "said.json", tmp_path / "r.html"
+    path.write_text(text)
+    for files in ([path], [pair[0], path]):
+        done = everyclass("report", *files, "--out", out)
+        done.refused("said.json")
+        assert "Traceback" not in done.err
+    assert not out.exists()
+
+
+def test_a_truncated_evaluation_is_refused(everyclass: Command, tmp_path: Path) -> None:
+    path, out = tmp_path / "said.json", tmp_path / "r.html"
+    evaluate(labels=LABELS, predicted=OLD).save(path)
+    path.write_text(path.read_text(encoding="utf-8")[:-200], encoding="utf-8")
+    everyclass("report", path, "--out", out).refused("said.json is not a readable evaluation")
+    assert not out.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -179,23 +180,38 @@ def test_randaugment_is_what_pillow_makes_of_the_same_draws(num_ops: int, magnit
     images = smooth_images(300)
     augment = RandAugment(num_ops, magnitude)
     got = augment(torch.from_numpy(images), torch.Generator().manual_seed(5))
-    kind, sign = augment.draw(300, torch.Generator().manual_seed(5))
+    kind, strength = augment.draw(300, torch.Generator().manual_seed(5))
     names = list(augment.operations)
     wanted = []
     for place, image in enumerate(images):
         view = Image.fromarray(image)
         for step in range(num_ops):
-            drawn = names[kind[place, step]], magnitude / 30, sign[place, step].item()
+            signed = strength[place, step].item()
+            drawn = names[kind[place, step]], magnitude / 30, math.copysign(1, signed)
             view = by_pillow(view, *drawn, published=False)
         wanted.append(np.asarray(view))
     np.testing.assert_array_equal(got.numpy(), np.stack(wanted))
 
 
 def test_randaugment_draws_all_operations_alike() -> None:
-    kind, sign = RandAugment().draw(50_000, torch.Generator().manual_seed(0))
+    kind, strength = RandAugment().draw(50_000, torch.Generator().manual_seed(0))
     pairs = (14 * kind[:, 0] + kind[:, 1]).bincount(minlength=14 * 14)
     assert stats.chisquare(pairs).pvalue > 0.001
-    assert stats.binomtest(int((sign > 0).sum()), sign.numel(), 0.5).pvalue > 0.001
+    assert stats.binomtest(int((strength > 0).sum()), strength.numel(), 0.5).pvalue > 0.001
+
+
+def test_levels_vary_and_operations_are_skipped_where_that_is_asked_for() -> None:
+    augment = RandAugment(2, 21, magnitude_std=1.5, probability=0.5)
+    assert next(iter(augment.operations)) == "identity"
+    kind, strength = augment.draw(50_000, torch.Generator().manual_seed(0))
+    skipped = int((kind == 0).sum())  # half, and the identity itself
+    assert stats.binomtest(skipped, kind.numel(), 0.5 + 0.5 / 14).pvalue > 0.001
+    level = 30 * strength.abs().flatten()
+    assert stats.kstest(level[:5000].numpy(), stats.norm(21, 1.5).cdf).pvalue > 0.001
+    strongest = RandAugment(2, 30, magnitude_std=1.5).draw(1000, torch.Generator().manual_seed(0))
+    assert strongest[1].abs().max() == 1
+    with pytest.raises(InputError, match=r"probability in 0\.\.1; got -1 and 0\.5"):
+        RandAugment(magnitude_std=-1, probability=0.5)
 
 
 @pytest.mark.parametrize("arguments", [(-1, 9), (2, -1), (2, 31)])

@@ -157,7 +157,7 @@ def test_files_carry_them_and_old_files_need_none(tmp_path: Path) -> None:
     assert "interval" not in old.table()
     assert "ant" in old.table()
     (tmp_path / "bad.json").write_text(json.dumps({**values, "intervals": [1]}))
-    with pytest.raises(FileFormatError, match="intervals is no mapping"):
+    with pytest.raises(FileFormatError, match="intervals must be an object, not a list"):
         Evaluation.load(tmp_path / "bad.json")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -46,6 +48,14 @@ def stored(place: Path, features: Features, dtype: str = "float32") -> Features:
         folder.write(chunk, features.features[..., rows, :], features.labels[rows])
     folder.finish(head=features.head)
     return Features.load(place)
+
+
+@contextmanager
+def streaming() -> Iterator[None]:
+    """Features of any size are read as they are used."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows_module, "LARGE", 1)
+        yield
 
 
 # --- blocks of classes ----------------------------------------------------------------------------
@@ -129,7 +139,9 @@ def test_streamed_rows_are_those_in_memory(tmp_path, views):
     train = a_set(views)
     shifted = Features(train.features * 3 + 50, train.labels)
     memory = standardise(shifted.views, shifted.labels)
-    streamed = standardised(stored(tmp_path / "x", shifted))
+    assert not isinstance(standardised(stored(tmp_path / "x", shifted)), Streamed)
+    with streaming():
+        streamed = standardised(stored(tmp_path / "x", shifted))
     assert isinstance(streamed, Streamed)
     assert streamed.labels.tolist() == memory.labels.tolist()
     assert streamed.num_views == views
@@ -144,17 +156,17 @@ def test_streamed_rows_are_those_in_memory(tmp_path, views):
     )
 
 
-def test_large_features_in_memory_are_converted_as_they_are_used(monkeypatch):
-    train = a_set()
-    monkeypatch.setattr(rows_module, "LARGE", 1)
-    assert isinstance(standardised(train), Streamed)
+def test_large_features_in_memory_are_converted_as_they_are_used():
+    with streaming():
+        assert isinstance(standardised(a_set()), Streamed)
 
 
 @pytest.mark.parametrize("solver", ["exact", "running", "minibatch"])
 def test_a_head_from_disk_is_as_good_as_one_from_memory(tmp_path, solver):
     train = a_set(views=2)
     settings = Retraining(penalty=1e-2, solver=solver, minibatch=MinibatchSettings(20, 64, 0.02))
-    from_disk = retrain(stored(tmp_path / "x", train), settings)
+    with streaming():
+        from_disk = retrain(stored(tmp_path / "x", train), settings)
     from_memory = retrain(train, settings)
     new = a_set(seed=7)
     ours, theirs = (np.argmax(h.logits(new.features), axis=1) for h in (from_disk, from_memory))
@@ -169,22 +181,24 @@ def test_a_rescue_of_a_folder_says_what_one_of_a_file_says(tmp_path):
     train = train.with_head(world.bayes_head(prior=COUNTS))
     settings = Retraining(penalty=0.05)
     file = rescue(train, val=val, retraining=settings)
-    folder = rescue(
-        stored(tmp_path / "x", train), val=stored(tmp_path / "y", val), retraining=settings
-    )
+    with streaming():
+        folder = rescue(
+            stored(tmp_path / "x", train), val=stored(tmp_path / "y", val), retraining=settings
+        )
     assert folder.verdict.use == file.verdict.use
     np.testing.assert_allclose(folder.retrained.weight, file.retrained.weight, atol=2e-3)
     crossed = rescue(stored(tmp_path / "x", train), retraining=settings)
     assert crossed.verdict.decided_on != folder.verdict.decided_on
 
 
-def test_features_that_are_not_finite_are_refused(tmp_path):
+@pytest.mark.parametrize("how", [nullcontext, streaming])
+def test_features_that_are_not_finite_are_refused(tmp_path, how):
     train = stored(tmp_path / "x", a_set())
     file = tmp_path / "x" / "chunk-00001.npy"
     array = np.load(file)
     array[3, 2] = np.nan
     np.save(file, array)
-    with pytest.raises(InputError, match="not finite"):
+    with how(), pytest.raises(InputError, match="not finite"):
         retrain(train, Retraining(penalty=0.1))
 
 
@@ -284,6 +298,11 @@ def _retrained(group: Any, train: Features, settings: Retraining) -> Any:
     return retrain(train, settings).weight
 
 
+def _streamed(group: Any, train: Features, settings: Retraining) -> Any:
+    with streaming():
+        return retrain(train, settings).weight
+
+
 @pytest.mark.parametrize("solver", ["exact", "minibatch", "running"])
 def test_several_processes_fit_the_same_head(processes, solver):
     train = a_set(views=2)
@@ -299,6 +318,6 @@ def test_several_processes_fit_the_same_head(processes, solver):
 def test_several_processes_stream_the_same_head(processes, tmp_path):
     train = stored(tmp_path / "x", a_set(views=2))
     settings = Retraining(penalty=1e-2, solver="running", minibatch=MinibatchSettings(3, 62))
-    expected = retrain(train, settings).weight
-    for weight in processes.run(_retrained, [(train, settings)] * 4):
+    expected = _streamed(None, train, settings)
+    for weight in processes.run(_streamed, [(train, settings)] * 4):
         np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-4)

@@ -259,6 +259,29 @@ def test_a_diverging_fit_fails() -> None:
         retrain(train, settings)
 
 
+@pytest.mark.parametrize("running", [False, True])
+def test_bfloat16_products_lose_nothing(running: bool) -> None:
+    train, test = a_set(), Gaussians(6, 8).draw([200] * 6, seed=2)
+    solver = "running" if running else "minibatch"
+    heads = [
+        retrain(train, Retraining(solver=solver, penalty=1e-2, minibatch=settings))  # type: ignore[arg-type]
+        for settings in (
+            MinibatchSettings(15, 64, 0.05),
+            MinibatchSettings(15, 64, 0.05, precision="bf16"),
+        )
+    ]
+    assert all(head.weight.dtype == np.float32 for head in heads)
+    said = [head.logits(test.features) for head in heads]
+    np.testing.assert_allclose(said[1], said[0], atol=0.05 * np.abs(said[0]).max())
+    accuracy = [np.mean(each.argmax(axis=1) == test.labels) for each in said]
+    assert abs(accuracy[1] - accuracy[0]) < 0.01
+
+
+def test_a_precision_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="fp32 or bf16; got 'fp8'"):
+        MinibatchSettings(precision="fp8")  # type: ignore[arg-type]
+
+
 # --- settings -------------------------------------------------------------------------------------
 
 
@@ -273,6 +296,10 @@ def test_a_diverging_fit_fails() -> None:
         ({"penalty": -1.0}, "penalty must be at least 0; got -1"),
         ({"penalty": float("nan")}, "penalty must be at least 0; got nan"),
         ({"resample": True}, "Re-sampling needs mini-batches"),
+        (
+            {"minibatch": MinibatchSettings(precision="bf16")},
+            "bf16 goes with the solvers minibatch",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object], said: str) -> None:

@@ -123,3 +123,13 @@ def test_numbers_of_images_known_by_heart_are_not_promised(spread: float, cautio
     val = classes.draw([20] * 6, seed=2)  # these it does not know
     reason = rescue(train, val=val, retraining=Retraining(penalty=1e-2)).verdict.reason
     assert "by heart" not in reason
+
+
+def test_auto_without_validation_is_gml_where_folds_mislead() -> None:
+    classes = Gaussians(6, 12, spread=30)
+    train = classes.draw(COUNTS, seed=1).with_head(classes.bayes_head())
+    result = rescue(train, strategy="auto", retraining=Retraining(penalty=1e-2))
+    assert [each["name"] for each in result.candidates] == ["none", "gml"]
+    assert "only GML was tried" in result.verdict.reason
+    offsets = rescue(train, strategy="offsets", retraining=Retraining(penalty=1e-2))
+    assert "only GML" not in offsets.verdict.reason

@@ -124,10 +124,11 @@ def adjust(
         raise InputError(f"folds must be at least 2; got {folds}.")
     methods = methods_for(samples, method)
     fold_of = deal(samples.labels, folds, seed)
-    found = cross_fit(samples, goal, methods, fold_of, show)
+    found = cross_fit(samples, goal, methods, fold_of, show=show)
     before = samples.logits.argmax(axis=1)
     said = [before, *(each.predicted for each in found)]
-    pick = pick_by_fold(samples.labels, said, fold_of, samples.num_classes, goal)
+    by = goal.for_choosing
+    pick = pick_by_fold(samples.labels, said, fold_of, samples.num_classes, by)
     best = pick.best if method == "auto" else 1
     judged = pick.predicted if method == "auto" else found[0].predicted
     old, new = drawn_objectives(
@@ -141,7 +142,8 @@ def adjust(
     notes = {
         **chosen.notes,
         "objective": goal.name,
-        "before": pick.scores[0],
+        "chosen_by": by.name,
+        "before": score(samples.labels, before, samples.num_classes, goal),
         "after": score(samples.labels, judged, samples.num_classes, goal),
         "certain": certain,
         "tried": {

@@ -27,7 +27,7 @@ class CrossFitted:
     Attributes:
         method: which.
         setting: the best one on all samples.
-        scores: the objective of smoothed recalls by setting, in the order of the method's.
+        scores: what the setting was chosen by, in the order of the method's settings.
         parts: for each fold, the adjustment fitted to the others, its setting chosen there.
         predicted: (n,) the class that each sample's part says.
     """
@@ -58,7 +58,7 @@ class Pick:
     Attributes:
         best: the choice on all samples.
         by_fold: the choice for each fold, on the other folds.
-        scores: on all samples, of each that there was to choose from.
+        scores: what was chosen by, on all samples, of each that there was to choose from.
         predicted: (n,) the class that the choice for its fold says.
     """
 
@@ -102,7 +102,7 @@ def pick_by_fold(
     said: Sequence[npt.NDArray[np.integer[Any]]],
     fold_of: Integers,
     classes: int,
-    goal: ClassObjective,
+    by: ClassObjective,
 ) -> Pick:
     """Choose among predictions, and say what that gives on samples that did not choose.
 
@@ -114,16 +114,16 @@ def pick_by_fold(
         said: (n,) predicted classes, of each that there is to choose from.
         fold_of: (n,).
         classes: C.
-        goal: the objective.
+        by: what to choose by.
     """
     predicted = np.empty(len(labels), dtype=np.int64)
     by_fold = []
     for fold in range(int(fold_of.max()) + 1):
         inside = fold_of == fold
         others = labels[~inside]
-        by_fold.append(int(np.argmax([score(others, p[~inside], classes, goal) for p in said])))
+        by_fold.append(int(np.argmax([score(others, p[~inside], classes, by) for p in said])))
         predicted[inside] = said[by_fold[-1]][inside]
-    scores = tuple(score(labels, p, classes, goal) for p in said)
+    scores = tuple(score(labels, p, classes, by) for p in said)
     return Pick(int(np.argmax(scores)), tuple(by_fold), scores, predicted)
 
 
@@ -132,22 +132,28 @@ def cross_fit(
     goal: ClassObjective,
     methods: Sequence[Method],
     fold_of: Integers,
+    *,
+    by: ClassObjective | None = None,
     show: Any = silent,
 ) -> list[CrossFitted]:
     """Fit each method under each of its settings to all folds but one, in turn.
 
     Args:
         samples: the held-out samples.
-        goal: the objective.
+        goal: the objective that is fitted to.
         methods: which.
         fold_of: (n,) as :func:`deal` deals.
+        by: what settings are chosen by; default the objective's ``for_choosing``.
         show: how progress is shown.
     """
     folds = range(int(fold_of.max()) + 1)
     others = [samples.take(fold_of != fold) for fold in folds]
     fits = len(folds) * sum(len(method.settings) for method in methods)
     with show("adjusting", fits, "fits") as task:
-        return [_settle(samples, goal, m, fold_of, _fits(m, goal, others, task)) for m in methods]
+        return [
+            _settle(samples, by or goal.for_choosing, m, fold_of, _fits(m, goal, others, task))
+            for m in methods
+        ]
 
 
 def _fits(
@@ -165,7 +171,7 @@ def _fits(
 
 def _settle(
     samples: HeldOut,
-    goal: ClassObjective,
+    by: ClassObjective,
     method: Method,
     fold_of: Integers,
     fits: list[list[Adjustment]],
@@ -177,7 +183,7 @@ def _settle(
             inside = fold_of == fold
             predicted[inside] = part.apply(samples.logits[inside]).argmax(axis=1)
         said.append(predicted)
-    pick = pick_by_fold(samples.labels, said, fold_of, samples.num_classes, goal)
+    pick = pick_by_fold(samples.labels, said, fold_of, samples.num_classes, by)
     chosen = tuple(fits[s][f] for f, s in enumerate(pick.by_fold))
     setting = method.settings[pick.best]
     return CrossFitted(method, setting, pick.scores, chosen, pick.predicted)

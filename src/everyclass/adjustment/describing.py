@@ -39,7 +39,8 @@ def describe(adjustment: Adjustment) -> str:
     else:
         lines = [f"{adjustment.method}: {numbers}, {judged}; certain to {notes['certain']:.0%}."]
     tried = [f"{name} {value:.1%}" for name, value in notes["tried"].items()]
-    lines.append(f"Tried: {', '.join(tried)}.")
+    by = notes.get("chosen_by", notes["objective"]).replace("_", " ")
+    lines.append(f"Tried, by {by}: {', '.join(tried)}.")
     if notes["left_alone"]:
         names = adjustment.class_names
         alone = [names[c] if names else str(c) for c in notes["left_alone"]]

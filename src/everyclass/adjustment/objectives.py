@@ -68,6 +68,16 @@ class ClassObjective:
                 raise InputError("class_weights must not be negative, nor all of them zero.")
             object.__setattr__(self, "class_weights", weights.astype(np.float64))
 
+    @property
+    def for_choosing(self) -> ClassObjective:
+        """What to choose by from what few samples show: for the harmonic mean, the geometric one.
+
+        A class with two samples, both wrong, can decide a harmonic mean alone, and with it which of
+        many candidates looks best. A method that is chosen by the geometric mean has the higher
+        harmonic mean on other samples; a penalty has not (docs/experiments.md).
+        """
+        return ClassObjective("geometric_mean") if self.name == "harmonic_mean" else self
+
     def for_classes(self, num_classes: int, there: npt.NDArray[np.bool_]) -> ClassObjective:
         """The objective over the classes that have samples.
 

@@ -18,6 +18,7 @@ from everyclass.artifacts._checks import (
 from everyclass.artifacts._class_files import load_class_names
 from everyclass.artifacts._files import (
     atomic_write,
+    cache_folder,
     check_free,
     existing_file,
     plain_json,
@@ -87,6 +88,7 @@ __all__ = [
     "as_names",
     "atomic_write",
     "birth_certificate",
+    "cache_folder",
     "check_free",
     "escaped",
     "existing_file",

@@ -26,6 +26,7 @@ from everyclass.errors import (
 
 __all__ = [
     "atomic_write",
+    "cache_folder",
     "check_free",
     "existing_file",
     "first_line",
@@ -34,6 +35,11 @@ __all__ = [
     "read_json",
     "write_json",
 ]
+
+
+def cache_folder() -> Path:
+    """Where data sets and what can be made again are kept: ``$XDG_CACHE_HOME/everyclass``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "everyclass"
 
 
 @contextlib.contextmanager

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._files import read_json, write_json
+from everyclass.artifacts._evaluation_values import evaluation_values
+from everyclass.artifacts._files import first_line, read_json, write_json
 from everyclass.artifacts._printing import TOO_FEW, percent, percent_range, too_wide
 from everyclass.artifacts._text import cells, padded, printable, some
 from everyclass.artifacts.class_counts import ClassCounts
@@ -18,17 +19,6 @@ from everyclass.errors import EveryclassError, FileFormatError
 __all__ = ["Evaluation"]
 
 _NAME_WIDTH = 40
-_ARRAYS = {"support", "predicted_count", "per_class_recall", "per_class_precision", "per_class_f1"}
-
-
-_NUMBERS = {
-    "accuracy",
-    "balanced_accuracy",
-    "geometric_mean",
-    "harmonic_mean",
-    "zero_floor",
-    "lowest_recall",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,31 +113,13 @@ class Evaluation:
         Raises:
             FileFormatError: a needed key is missing, or holds something else.
         """
-        known = {f.name for f in fields(cls)}
-        values = {key: value for key, value in values.items() if key in known}
+        needed = {f.name for f in fields(cls) if f.default is MISSING}
         try:
-            for name in _NUMBERS & set(values):
-                values[name] = float(values[name])
-            for name in ("intervals", "interval_settings"):
-                if not isinstance(values.get(name), dict | None):
-                    raise ValueError(f"{name} is no mapping")
-            for name in _ARRAYS & set(values):
-                kind = np.int64 if name in ("support", "predicted_count") else np.float64
-                plain = [np.nan if v is None else v for v in values[name]]
-                values[name] = np.array(plain, dtype=kind).reshape(values["num_classes"])
-            for name in ("lowest_classes", "never_predicted", "untestable", "class_names"):
-                if values.get(name) is not None:
-                    values[name] = tuple(values[name])
-            if values.get("class_counts") is not None:
-                values["class_counts"] = ClassCounts.of(
-                    values["class_counts"], names=values.get("class_names")
-                )
-            if values.get("brier_score") is not None:  # there were scores: null is infinite
-                for name in ("negative_log_likelihood", "geometric_mean_loss"):
-                    values[name] = np.inf if values.get(name) is None else float(values[name])
-            return cls(**values)
-        except (TypeError, ValueError, KeyError, OverflowError, EveryclassError) as error:
-            raise FileFormatError(f"{where} is damaged or incomplete: {error}.") from error
+            return cls(**evaluation_values(values, needed))
+        except (ValueError, EveryclassError) as error:
+            raise FileFormatError(
+                f"{where} is damaged or incomplete: {first_line(error)}."
+            ) from error
 
     def save(self, path: str | Path) -> None:
         """Write as JSON, atomically."""

@@ -146,7 +146,14 @@ class FeatureFolder:
         """
         return [c for c in range(share, self.num_chunks, of) if not self._is_done(c)]
 
-    def write(self, chunk: int, features: Any, labels: Any, ids: Any = None) -> None:
+    def write(
+        self,
+        chunk: int,
+        features: Any,
+        labels: Any,
+        ids: Any = None,
+        left_out: Mapping[str, str] | None = None,
+    ) -> None:
         """Write one chunk; it counts only when all of it is on disk.
 
         Args:
@@ -154,12 +161,20 @@ class FeatureFolder:
             features: (rows, d), or (views, rows, d); finite.
             labels: (rows,).
             ids: (rows,) or None.
+            left_out: why pictures of this chunk are not in it, by path; only then it may have fewer
+                rows than planned.
 
         Raises:
-            InputError: other shapes than planned, or numbers too large for float16.
+            InputError: other shapes than planned, no row at all, or numbers too large for float16.
             OutputError: no permission, or no space.
         """
         count = len(self.rows(chunk))
+        if left_out:
+            count = min(count, len(labels))
+        if count == 0:
+            raise InputError(
+                f"None of the pictures of chunk {chunk} can be used; is this the data?"
+            )
         array = as_floats(features, name="features", ndim=(2, 3))
         shape = (self.num_views, count, self.num_features)
         if self.num_views == 1 and array.ndim == 2:
@@ -182,6 +197,8 @@ class FeatureFolder:
             "-ids": as_ids(ids, count),
         }
         receipt: dict[str, Any] = {"rows": count, "sha256": {}, "bytes": {}}
+        if left_out:
+            receipt["left_out"] = dict(left_out)
         for part in _PARTS:
             values = parts[part]
             if values is not None:
@@ -208,21 +225,32 @@ class FeatureFolder:
             )
         if head is not None:
             head.save(self.folder / "head.safetensors")
+        receipts = self._receipts()
         write_json(
             self.folder / MANIFEST,
             {
                 **self._plan,
+                "num_images": sum(receipt["rows"] for receipt in receipts),
                 "class_names": class_names,
                 "has_head": head is not None,
                 "versions": {
                     name: importlib.metadata.version(name) for name in ("everyclass", "numpy")
                 },
-                "chunks": [
-                    read_json(self._receipt(chunk), "receipt of a chunk")
-                    for chunk in range(self.num_chunks)
-                ],
+                "chunks": receipts,
             },
         )
+
+    def left_out(self) -> dict[str, str]:
+        """Why pictures are not in the chunks that are done, by path."""
+        return {
+            path: reason
+            for receipt in self._receipts()
+            for path, reason in receipt.get("left_out", {}).items()
+        }
+
+    def _receipts(self) -> list[dict[str, Any]]:
+        done = (c for c in range(self.num_chunks) if self._is_done(c))
+        return [read_json(self._receipt(chunk), "receipt of a chunk") for chunk in done]
 
     def _receipt(self, chunk: int) -> Path:
         return self.folder / f"chunk-{chunk:05d}.json"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +83,29 @@ class Run:
         prepare_folder(folder, overwrite=False)
         write_json(folder / "config.json", asked)
         return cls(folder, asked)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from working in this folder at the same time.
+
+        The system lets go of it when the process ends, however it ends. File systems that know no
+        locks go without.
+
+        Raises:
+            InputError: another process works there.
+        """
+        with (self.folder / "config.json").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"Another process is working in {self.folder}; wait until it has ended (or end "
+                    "it), or name another folder with --out."
+                ) from error
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                    raise
+            yield
 
     @property
     def checkpoint(self) -> Path:

@@ -67,8 +67,8 @@ def extract(
     from everyclass.errors import InputError
     from everyclass.stages import extract_part
 
-    left_out = out.with_suffix(".bad-images.csv")
     in_chunks = out.suffix != ".npz"
+    left_out = out / "bad-images.csv" if in_chunks else out.with_suffix(".bad-images.csv")
     if not in_chunks:
         check_free([out], keep=[], overwrite=overwrite)
     bad = BadPictures(bad_images)
@@ -95,7 +95,7 @@ def extract(
             return
     if not in_chunks:
         features.save(out)
-        bad.save(left_out)
+    bad.save(left_out)
     if json:
         print_json(
             {

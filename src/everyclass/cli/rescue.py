@@ -68,6 +68,9 @@ def rescue(
     ] = "exact",
     epochs: Annotated[int, typer.Option(min=1, help="Of minibatch and running.")] = 20,
     batch_size: Annotated[int, typer.Option(min=1, help="Of minibatch and running.")] = 512,
+    head_precision: Annotated[
+        str, typer.Option(help="fp32 or bf16: products of minibatch and running.")
+    ] = "fp32",
     penalty: Annotated[
         float | None, typer.Option(help="On the new head. [default: chosen]")
     ] = None,
@@ -99,7 +102,11 @@ def rescue(
         resample=resample,
         solver=solver,  # type: ignore[arg-type]
         penalty=penalty,
-        minibatch=stages.MinibatchSettings(epochs=epochs, batch_size=batch_size),
+        minibatch=stages.MinibatchSettings(
+            epochs,
+            batch_size,
+            precision=head_precision,  # type: ignore[arg-type]
+        ),
     )
     of_run = source.is_dir() and not is_feature_folder(source)
     with processes.joined("cpu"):

@@ -15,8 +15,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from everyclass.artifacts import cache_folder
 from everyclass.data.cifar import CIFAR10, CIFAR100, CIFARFacts
-from everyclass.data.places import cache_folder
 from everyclass.errors import (
     EveryclassError,
     FileFormatError,

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["cache_folder", "search_roots"]
+from everyclass.artifacts import cache_folder
 
-
-def cache_folder() -> Path:
-    """Where ``everyclass data get`` puts data sets: ``$XDG_CACHE_HOME/everyclass``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "everyclass"
+__all__ = ["search_roots"]
 
 
 def search_roots(root: str | Path | None = None) -> list[Path]:

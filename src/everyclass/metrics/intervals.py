@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -62,8 +63,9 @@ def exact_lower(
     right: npt.NDArray[np.int64], support: npt.NDArray[np.int64], tail: float
 ) -> npt.NDArray[np.float64]:
     """Clopper and Pearson's lower limits, each missed with probability ``tail`` at most."""
-    low = special.betaincinv(np.maximum(right, 1), support - right + 1, tail)
-    return np.where(support > 0, np.where(right > 0, low, 0.0), np.nan)
+    (k, n), classes = distinct_counts(right, support)
+    low = special.betaincinv(np.maximum(k, 1), n - k + 1, tail)
+    return np.asarray(np.where(n > 0, np.where(k > 0, low, 0.0), np.nan)[classes])
 
 
 def exact_upper(
@@ -169,6 +171,28 @@ def checked_counts(right: Any, support: Any) -> tuple[npt.NDArray[np.int64], npt
     if bad.size:
         raise InputError(f"Class {bad[0]} has {k[bad[0]]} images right of {n[bad[0]]}.")
     return k, n
+
+
+def distinct_counts(
+    *counts: npt.NDArray[Any],
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+    """The counts that occur, and where each class's are: many classes share the same few.
+
+    Args:
+        counts: (C,) numbers, at least 0; one array for each kind.
+
+    Returns:
+        (kinds, m) distinct counts, and for each class which of the m.
+    """
+    columns = np.stack([each.ravel() for each in counts])
+    bases = columns.max(axis=1, initial=0) + 1
+    if columns.dtype.kind in "iu" and math.prod(bases.tolist()) < 2**62:
+        keys = np.ravel_multi_index(tuple(columns), tuple(bases.tolist()))
+        _, first, classes = np.unique(keys, return_index=True, return_inverse=True)
+        found = columns[:, first]
+    else:  # no single number tells them apart
+        found, classes = np.unique(columns, axis=1, return_inverse=True)
+    return found, classes.reshape(counts[0].shape)
 
 
 def checked_tail(confidence: float) -> float:

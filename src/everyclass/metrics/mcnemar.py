@@ -10,7 +10,7 @@ from scipy import stats
 
 from everyclass.artifacts import as_array
 from everyclass.errors import InputError
-from everyclass.metrics.intervals import checked_tail
+from everyclass.metrics.intervals import checked_tail, distinct_counts
 
 __all__ = ["Correction", "adjust_p_values", "mid_p_mcnemar", "paired_difference_intervals"]
 
@@ -37,12 +37,13 @@ def mid_p_mcnemar(only_a: Any, only_b: Any) -> npt.NDArray[np.float64]:
         array([0.0117, 1.    ])
     """
     a, b = as_array(only_a), as_array(only_b)
-    if a.shape != b.shape or a.dtype.kind not in "iu" or b.dtype.kind not in "iu":
+    whole = a.shape == b.shape and a.dtype.kind in "iu" and b.dtype.kind in "iu"
+    if not whole or min(a.min(initial=0), b.min(initial=0)) < 0:
         raise InputError("only_a and only_b must be whole numbers, one per class each.")
     small, total = np.minimum(a, b), a + b
-    half = stats.binom.pmf(small, total, 0.5)
-    p = 2 * stats.binom.cdf(small, total, 0.5) - half
-    return np.where(a == b, 1.0, np.minimum(p, 1.0))
+    (s, m), classes = distinct_counts(small, total)
+    p = 2 * stats.binom.cdf(s, m, 0.5) - stats.binom.pmf(s, m, 0.5)
+    return np.where(a == b, 1.0, np.minimum(p, 1.0)[classes])
 
 
 def adjust_p_values(p_values: Any, correction: Correction = "holm") -> npt.NDArray[np.float64]:
@@ -103,12 +104,14 @@ def paired_difference_intervals(
         array([[ 0.061,  0.345],
                [-0.071,  0.071]])
     """
-    a, b, n = (as_array(v).astype(np.float64) for v in (only_a, only_b, support))
+    a, b, n = (as_array(v) for v in (only_a, only_b, support))
     if not a.shape == b.shape == n.shape or (a + b > n).any() or min(a.min(), b.min()) < 0:
         raise InputError("only_a + only_b must be at most support, class by class, and positive.")
     z = float(stats.norm.isf(checked_tail(confidence)))
-    lower = -_tango_upper(b, a, n, z)
-    return np.where((n > 0)[:, None], np.column_stack([lower, _tango_upper(a, b, n, z)]), np.nan)
+    found, classes = distinct_counts(a, b, n)
+    a, b, n = found.astype(np.float64)
+    limits = np.column_stack([-_tango_upper(b, a, n, z), _tango_upper(a, b, n, z)])
+    return np.asarray(np.where((n > 0)[:, None], limits, np.nan)[classes])
 
 
 def _tango_upper(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from everyclass.errors import InputError
 from everyclass.metrics.intervals import checked_counts, checked_tail
+from everyclass.metrics.many_classes import MANY, beta_cumulants
 from everyclass.metrics.recall import divide, geometric_mean, harmonic_mean
 
 __all__ = ["mean_recall_intervals"]
@@ -41,7 +42,8 @@ def mean_recall_intervals(
     log p and 1 / p, but for terms of order n⁻² and (1 − p)ⁿ⁺¹. The one pseudo-error shared by all
     classes keeps a set without errors from being taken for perfect. A class that is never right may
     be dead or unlucky: it counts as the floor in the lower limit and is drawn in the upper one. The
-    limits always hold the mean itself.
+    limits always hold the mean itself. Of thousands of classes their sum is drawn in place of each
+    (:mod:`everyclass.metrics.many_classes`).
 
     Args:
         right: (C,) images of each class that were given to it.
@@ -76,9 +78,7 @@ def mean_recall_intervals(
     classes, zeros = len(k), k == 0
     # Sums over the classes that were right at least once, and over those that never were.
     some, none = (
-        _drawn_sums(
-            k[of], n[of], classes, floor=zero_floor, replicates=replicates, seed=[seed, stream]
-        )
+        _sums(k[of], n[of], classes, floor=zero_floor, replicates=replicates, seed=[seed, stream])
         for stream, of in enumerate((~zeros, zeros))
     )
     floored = zeros.sum() * np.array([np.log(zero_floor), 1 / zero_floor])[:, None]
@@ -96,6 +96,31 @@ def mean_recall_intervals(
     }
 
 
+def _sums(
+    k: npt.NDArray[np.int64],
+    n: npt.NDArray[np.int64],
+    classes: int,
+    *,
+    floor: float,
+    replicates: int,
+    seed: list[int],
+) -> npt.NDArray[np.float64]:
+    """(2, replicates): Σ log p* and Σ 1/p*."""
+    options: dict[str, Any] = {"floor": floor, "replicates": replicates, "seed": seed}
+    plenty = k >= 2  # 1 / p* has a third moment
+    if plenty.sum() >= MANY:
+        right, errors = k[plenty], (n - k)[plenty] + 1 / classes
+        sums = (
+            beta_cumulants(right + 1, errors, "log", floor),
+            beta_cumulants(right + 2, errors, "reciprocal", floor),
+        )
+        if all(each.nearly_normal for each in sums):
+            z = np.random.default_rng(seed).standard_normal(replicates)
+            rest = _drawn_sums(k[~plenty], n[~plenty], classes, **options)
+            return rest + np.stack([each.drawn(z) for each in sums])
+    return _drawn_sums(k, n, classes, **options)
+
+
 def _drawn_sums(
     k: npt.NDArray[np.int64],
     n: npt.NDArray[np.int64],
@@ -105,7 +130,7 @@ def _drawn_sums(
     replicates: int,
     seed: list[int],
 ) -> npt.NDArray[np.float64]:
-    """(2, replicates): Σ log p* and Σ 1/p*, in chunks of classes that have their own generator."""
+    """The same from draws of each class, in chunks that have a generator of their own."""
     starts = range(0, len(k), _CHUNK)
     generators = np.random.default_rng(seed).spawn(len(starts))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,15 @@ import numpy.typing as npt
 from scipy import stats
 
 from everyclass.metrics.intervals import checked_tail
+from everyclass.metrics.many_classes import MANY, Transform, beta_cumulants
 from everyclass.metrics.pairing import Outcomes
 from everyclass.metrics.recall import divide, geometric_mean, harmonic_mean
 
 __all__ = ["PairedDifference", "draw_paired_recalls", "linear_difference", "mean_differences"]
 
 _CHUNK = 512  # classes
+_FOR_CORRELATION = 32  # draws of each of many classes
+_FUNCTIONS: dict[Transform, Any] = {"log": np.log, "reciprocal": np.reciprocal}
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,17 @@ def draw_paired_recalls(
         Recalls of A and of B, (replicates, C) each.
     """
     drawn = generator.standard_gamma(table + prior, size=(replicates, *table.shape))
-    _, only_b, only_a, both = np.moveaxis(drawn / drawn.sum(axis=-1, keepdims=True), -1, 0)
-    return both + only_a, both + only_b
+    # One contiguous array of each kind: what follows is bound by memory.
+    neither, only_b, only_a, both = np.ascontiguousarray(np.moveaxis(drawn, -1, 0))
+    whole = neither + only_b
+    whole += only_a
+    whole += both
+    only_b /= whole
+    only_a /= whole
+    both /= whole
+    only_a += both
+    only_b += both
+    return only_a, only_b
 
 
 def linear_difference(
@@ -129,16 +140,16 @@ def mean_differences(
     recalls = [divide(k, outcomes.support) for k in outcomes.right]
     found = {}
     for name, mean, transform, inverse, successes in (
-        ("geometric_mean", geometric_mean, np.log, np.exp, 1),
-        ("harmonic_mean", harmonic_mean, np.reciprocal, np.reciprocal, 2),
+        ("geometric_mean", geometric_mean, "log", np.exp, 1),
+        ("harmonic_mean", harmonic_mean, "reciprocal", np.reciprocal, 2),
     ):
-        sums = _drawn_sums(
+        sums = _sums(
             table,
-            transform,
+            transform,  # type: ignore[arg-type]
             successes=successes,
             floor=zero_floor,
             replicates=replicates,
-            seed=seed,
+            seed=[seed, successes],
         )
         (drawn_a, low_a), (drawn_b, low_b) = inverse(sums / len(table))
         least, most = low_b - drawn_a, drawn_b - low_a
@@ -153,30 +164,82 @@ def mean_differences(
     return found
 
 
-def _drawn_sums(
+def _sums(
     table: npt.NDArray[np.int64],
-    transform: Callable[[Any], Any],
+    transform: Transform,
     *,
     successes: int,
     floor: float,
     replicates: int,
-    seed: int,
+    seed: list[int],
 ) -> npt.NDArray[np.float64]:
     """(2, 2, replicates): of A and B, as drawn and with zeros at the floor; summed over classes."""
     rare = 1 / len(table)
     prior = np.array([rare, rare, rare, successes + rare])
+    options: dict[str, Any] = {"floor": floor, "replicates": replicates, "seed": seed}
+    right = np.column_stack([table[:, 2] + table[:, 3], table[:, 1] + table[:, 3]])
+    plenty = right.min(axis=1) >= successes  # of a higher power more are needed for a third moment
+    if plenty.sum() >= MANY:
+        found = _nearly_normal_sums(table[plenty], prior, transform, **options)
+        if found is not None:  # no zeros are among them
+            return found[:, None] + _drawn_sums(table[~plenty], prior, transform, **options)
+    return _drawn_sums(table, prior, transform, **options)
+
+
+def _nearly_normal_sums(
+    table: npt.NDArray[np.int64],
+    prior: npt.NDArray[np.float64],
+    transform: Transform,
+    *,
+    floor: float,
+    replicates: int,
+    seed: list[int],
+) -> npt.NDArray[np.float64] | None:
+    """(2, replicates): sums of A and B over thousands of classes; None where they are skewed."""
+    neither, only_b, only_a, both = (table + prior).T
+    sums = [
+        beta_cumulants(both + only, neither + other, transform, floor)
+        for only, other in ((only_a, only_b), (only_b, only_a))
+    ]
+    if not all(each.nearly_normal for each in sums):
+        return None
+    generator = np.random.default_rng(seed)
+    a, b = (
+        _FUNCTIONS[transform](np.maximum(p, floor))
+        for p in draw_paired_recalls(table, prior, _FOR_CORRELATION, generator)
+    )
+    a -= a.mean(axis=0)
+    b -= b.mean(axis=0)
+    correlation = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
+    z, other = generator.standard_normal((2, replicates))
+    together = correlation * z + np.sqrt(max(0.0, 1 - correlation**2)) * other
+    return np.stack([sums[0].drawn(z), sums[1].drawn(together)])
+
+
+def _drawn_sums(
+    table: npt.NDArray[np.int64],
+    prior: npt.NDArray[np.float64],
+    transform: Transform,
+    *,
+    floor: float,
+    replicates: int,
+    seed: list[int],
+) -> npt.NDArray[np.float64]:
+    """What :func:`_sums` gives, from draws of each class."""
+    function = _FUNCTIONS[transform]
     starts = range(0, len(table), _CHUNK)
-    generators = np.random.default_rng([seed, successes]).spawn(len(starts))
+    generators = np.random.default_rng(seed).spawn(len(starts))
 
     def of_chunk(start: int, generator: np.random.Generator) -> npt.NDArray[np.float64]:
         part = table[start : start + _CHUNK]
         drawn = draw_paired_recalls(part, prior, replicates, generator)
         sums = []
         for p, k in zip(drawn, (part[:, 2] + part[:, 3], part[:, 1] + part[:, 3]), strict=True):
-            values = transform(np.maximum(p, floor))
-            floored = np.where(k == 0, transform(floor), values)
+            values = function(np.maximum(p, floor))
+            floored = np.where(k == 0, function(floor), values)
             sums.append([values.sum(axis=1), floored.sum(axis=1)])
         return np.array(sums)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return np.sum(list(threads.map(of_chunk, starts, generators)), axis=0)
+        sums = list(threads.map(of_chunk, starts, generators))
+    return np.sum(sums, axis=0) if sums else np.zeros((2, 2, replicates))

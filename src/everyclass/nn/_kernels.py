@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from everyclass.artifacts import cache_folder
+
 __all__ = ["CHANNELS", "call_kernel", "compiled_kernel"]
 
 CHANNELS = (16, 24, 32, 48, 64)  # those of the networks here, for which loops are specialised
@@ -39,7 +41,7 @@ def compiled_kernel(source: Path) -> ctypes.CDLL | None:
     # -march=native means another program on another processor.
     identity = [source.read_text(), compiler, _processor(), torch.__version__, *_FLAGS]
     digest = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:16]
-    library = _cache() / f"{source.stem}-{digest}.so"
+    library = cache_folder() / "kernels" / f"{source.stem}-{digest}.so"
     try:
         if not library.is_file():
             _compile(compiler, source, library)
@@ -62,11 +64,6 @@ def _in_c(argument: Tensor | int | float | None) -> Any:
     if isinstance(argument, int):
         return ctypes.c_int64(argument)
     return argument if argument is None else ctypes.c_double(argument)
-
-
-def _cache() -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "everyclass" / "kernels"
 
 
 def _processor() -> str:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from everyclass.metrics import recall_intervals
-from everyclass.reporting.charts import GROUP_COLOURS, OLD_COLOUR, TEXT_COLOUR, Width, styled
+from everyclass.reporting.charts import (
+    GROUP_COLOURS,
+    OLD_COLOUR,
+    TEXT_COLOUR,
+    Width,
+    inline,
+    styled,
+)
 from everyclass.reporting.data import Report
 
 if TYPE_CHECKING:
@@ -71,7 +78,7 @@ def reliability_chart(
     scale = alt.Scale(domain=[0, 1], nice=False)
     x = alt.X("confidence:Q", title="probability of the predicted class", axis=percent, scale=scale)
     y = alt.Y("right:Q", title="how often it is right", axis=percent, scale=scale)
-    data = alt.InlineData(values=list(rows))
+    data = inline(rows)
     base = alt.Chart(data).encode(
         x=x,
         color=alt.Color("classifier:N", scale=alt.Scale(domain=names, range=colours), legend=None),
@@ -84,7 +91,7 @@ def reliability_chart(
             alt.Tooltip("high:Q", title="to", format=".1%"),
         ],
     )
-    ends = alt.InlineData(values=[{"confidence": 0, "right": 0}, {"confidence": 1, "right": 1}])
+    ends = inline([{"confidence": 0, "right": 0}, {"confidence": 1, "right": 1}])
     size = alt.Size("images:Q", scale=alt.Scale(range=[20, 220]), legend=None)
     return styled(
         alt.LayerChart(
@@ -94,12 +101,11 @@ def reliability_chart(
                 .encode(x=x, y=y),
                 base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(
                     y=alt.Y("low:Q", title="how often it is right", scale=scale, axis=percent),
-                    y2="high:Q",
+                    y2=alt.Y2("high:Q"),
                 ),
                 base.mark_line(strokeWidth=1.5).encode(y=y),
                 base.mark_point(filled=True, opacity=1).encode(y=y, size=size),
-            ]
-        ).properties(
+            ],
             width=width,
             height=height,
             description="How often the predicted class is right, by its probability.",

@@ -26,6 +26,8 @@ __all__ = [
     "TEXT_COLOUR",
     "Width",
     "counts_chart",
+    "from_top_to_bottom",
+    "inline",
     "recall_chart",
     "recalls_chart",
     "styled",
@@ -125,7 +127,7 @@ def recalls_chart(
     title = f"{len(order):,} classes, most training images first"
     axis = alt.Axis(title=title, labels=False, ticks=False, grid=False)
     bars = (
-        alt.Chart(alt.InlineData(values=values))
+        alt.Chart(inline(values))
         .mark_bar()
         .encode(
             x=alt.X("rank:O", axis=axis, scale=alt.Scale(paddingInner=0.08)),
@@ -156,7 +158,7 @@ def _recall_bars(
     values = [
         {**_plain(row), "points": _points(row), "series": f"{new}: {row['group']}"} for row in rows
     ]
-    base = alt.Chart(alt.InlineData(values=values)).encode(x=_class_axis(rows))
+    base = alt.Chart(inline(values)).encode(x=_class_axis(rows))
     narrow = alt.RelativeBandSize(band=0.5)
     return alt.LayerChart(
         layer=[
@@ -173,18 +175,18 @@ def _recall_lines(
     import altair as alt
 
     values = [{**row, "series": f"{new}: {row['group']}"} for row in _bin_values(rows)]
-    base = alt.Chart(alt.InlineData(values=values))
+    base = alt.Chart(inline(values))
     line = base.encode(x=_rank_axis("middle", rows))
     mean_old, mean_new = _recall_axis("mean_old"), _recall_axis("mean_new")
     return alt.LayerChart(
         layer=[
-            line.mark_area(opacity=0.28).encode(y=mean_old, y2="worst_old:Q", color=grey),
-            line.mark_area(opacity=0.22).encode(y=mean_new, y2="worst_new:Q", color=colour),
+            line.mark_area(opacity=0.28).encode(y=mean_old, y2=alt.Y2("worst_old:Q"), color=grey),
+            line.mark_area(opacity=0.22).encode(y=mean_new, y2=alt.Y2("worst_new:Q"), color=colour),
             line.mark_line(point={"size": 16}, strokeWidth=1.5).encode(y=mean_old, color=grey),
             line.mark_line(point={"size": 24}, strokeWidth=2).encode(y=mean_new, color=colour),
             _hover(
                 base.encode(
-                    x=_rank_axis("start", rows), x2="stop:Q", tooltip=_bin_tooltip(old, new)
+                    x=_rank_axis("start", rows), x2=alt.X2("stop:Q"), tooltip=_bin_tooltip(old, new)
                 )
             ),
         ]
@@ -209,13 +211,11 @@ def counts_chart(
     floor = FLOOR_ON_LOG if uneven else 0
     if len(rows) <= MOST_BARS:
         values = [{**_plain(row), "images": max(row["training_count"] or 0, floor)} for row in rows]
-        base = alt.Chart(alt.InlineData(values=values)).encode(x=_class_axis(rows))
+        base = alt.Chart(inline(values)).encode(x=_class_axis(rows))
         title, tooltip = "training images", _class_tooltip("", "")[:3]
     else:
         values = [{**row, "images": max(row["mean_images"], floor)} for row in _bin_values(rows)]
-        base = alt.Chart(alt.InlineData(values=values)).encode(
-            x=_rank_axis("start", rows), x2="stop:Q"
-        )
+        base = alt.Chart(inline(values)).encode(x=_rank_axis("start", rows), x2=alt.X2("stop:Q"))
         title, tooltip = "training images (mean)", _bin_tooltip("", "")[:3]
     scale = alt.Scale(type="log", domainMin=floor, nice=False) if uneven else alt.Scale()
     axis = alt.Axis(format=",d", tickCount=4)
@@ -227,8 +227,7 @@ def counts_chart(
             layer=[
                 base.mark_bar().encode(y=y, y2=alt.Y2Datum(floor), color=_group_colour()),
                 _hover(base.encode(tooltip=tooltip)),
-            ]
-        ).properties(
+            ],
             width=width,
             height=height,
             description="Training images per class, most first.",
@@ -304,10 +303,9 @@ def _order_of(rows: Sequence[ClassRow]) -> str:
 
 def _hover(base: alt.Chart) -> alt.Chart:
     """Catch the pointer over the whole height: thin and low bars cannot be hit."""
-    import altair as alt
 
     column: alt.Chart = base.mark_bar(opacity=0, color=TEXT_COLOUR)
-    return column.encode(y=alt.value(0), y2=alt.value("height")).properties(name="hover")
+    return column.encode(**from_top_to_bottom()).properties(name="hover")
 
 
 def _class_tooltip(old: str, new: str) -> list[alt.Tooltip]:
@@ -340,13 +338,30 @@ def _bin_tooltip(old: str, new: str) -> list[alt.Tooltip]:
     ]
 
 
+def from_top_to_bottom() -> dict[str, Any]:
+    """Where a mark stands that takes the whole height."""
+    import altair as alt
+
+    return {"y": alt.YValue(0), "y2": alt.Y2Value("height")}  # type: ignore[no-untyped-call]
+
+
+def inline(rows: Sequence[Any]) -> alt.InlineData:
+    """Rows inside a chart, as a tuple: lists Altair copies whenever it copies the chart."""
+    import altair as alt
+
+    return alt.InlineData(values=tuple(rows))
+
+
 def styled(chart: _Chart) -> _Chart:
-    """Quiet axes in colours that a page can restyle."""
+    """The chart itself, with quiet axes in colours that a page can restyle."""
+    import altair as alt
+
     quiet: dict[str, Any] = {"labelColor": TEXT_COLOUR, "titleColor": TEXT_COLOUR}
-    styled: _Chart = (
-        chart.configure(font="system-ui, sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(
+    # At once: each of Altair's configure_… methods copies the whole chart.
+    chart.config = alt.Config(
+        font="system-ui, sans-serif",
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
             **quiet,
             gridColor=LINE_COLOUR,
             domainColor=LINE_COLOUR,
@@ -355,10 +370,10 @@ def styled(chart: _Chart) -> _Chart:
             titleFontSize=12,
             titleFontWeight="normal",
             titlePadding=10,
-        )
-        .configure_axisY(domain=False, ticks=False)
-        .configure_legend(
+        ),
+        axisY=alt.AxisConfig(domain=False, ticks=False),
+        legend=alt.LegendConfig(
             **quiet, orient="top", labelFontSize=12, symbolType="square", symbolOpacity=1
-        )
+        ),
     )
-    return styled
+    return chart

@@ -30,12 +30,14 @@ def pair_rows(report: Report, most: int = 12) -> list[PairRow]:
     if report.judged not in names:
         return []
     shown = [name for name in names if name in (report.baseline, report.shown)]
-    counts = {n: {(t, p): images for t, p, images in report.pairs[n]} for n in shown}
     most_often: Counter[tuple[int, int]] = Counter()
     for name in shown:
         for true, predicted, images in report.pairs[name][:most]:
             pair = (true, predicted)
             most_often[pair] = max(most_often[pair], images)
+    listed = sorted(most_often.items(), key=lambda i: (-i[1], i[0]))[:most]
+    wanted = {pair for pair, _ in listed}
+    counts = {n: {p[:2]: p[2] for p in report.pairs[n] if p[:2] in wanted} for n in shown}
     support = report.evaluations[report.judged].support
     return [
         {
@@ -44,5 +46,5 @@ def pair_rows(report: Report, most: int = 12) -> list[PairRow]:
             "images": {n: counts[n].get((true, predicted), 0) for n in shown},
             "share": {n: counts[n].get((true, predicted), 0) / int(support[true]) for n in shown},
         }
-        for (true, predicted), _ in sorted(most_often.items(), key=lambda i: (-i[1], i[0]))[:most]
+        for (true, predicted), _ in listed
     ]

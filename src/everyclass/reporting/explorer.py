@@ -8,7 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import Evaluation
-from everyclass.reporting.charts import GROUP_COLOURS, OLD_COLOUR, Width, styled
+from everyclass.reporting.charts import (
+    GROUP_COLOURS,
+    OLD_COLOUR,
+    Width,
+    from_top_to_bottom,
+    styled,
+)
 from everyclass.reporting.data import Report
 from everyclass.reporting.rows import GROUPS
 
@@ -95,7 +101,7 @@ def bars_chart(report: Report, *, width: Width = "container", height: int = 320)
                 base.mark_bar(color=OLD_COLOUR).encode(y=old),
                 base.mark_bar(width=alt.RelativeBandSize(band=0.5)).encode(y=new, color=_colour()),
                 base.mark_rule(strokeWidth=1, opacity=0.6, color="#333a44").encode(
-                    y=_y("low"), y2="high:Q"
+                    y=_y("low"), y2=alt.Y2("high:Q")
                 ),
                 _catcher(base, ["class", *_known(report)]),
             ]
@@ -120,9 +126,11 @@ def lines_chart(report: Report, *, width: Width = "container", height: int = 320
         alt.LayerChart(
             layer=[
                 line.mark_area(opacity=0.28, color=OLD_COLOUR).encode(
-                    y=_y("old"), y2="worst_old:Q"
+                    y=_y("old"), y2=alt.Y2("worst_old:Q")
                 ),
-                line.mark_area(opacity=0.22).encode(y=_y("new"), y2="worst_new:Q", color=_colour()),
+                line.mark_area(opacity=0.22).encode(
+                    y=_y("new"), y2=alt.Y2("worst_new:Q"), color=_colour()
+                ),
                 line.mark_line(
                     point={"size": 16, "color": OLD_COLOUR}, strokeWidth=1.5, color=OLD_COLOUR
                 ).encode(y=_y("old")),
@@ -130,10 +138,14 @@ def lines_chart(report: Report, *, width: Width = "container", height: int = 320
                     y=_y("new"), color=_colour()
                 ),
                 _catcher(
-                    base.encode(x=x("start"), x2="stop:Q"), ["classes", *_known(report), "lowest"]
+                    base.encode(x=x("start"), x2=alt.X2("stop:Q")),
+                    ["classes", *_known(report), "lowest"],
                 ),
-            ]
-        ).properties(width=width, height=height, description="Recall of many classes.")
+            ],
+            width=width,
+            height=height,
+            description="Recall of many classes.",
+        )
     )
 
 
@@ -167,6 +179,4 @@ def _catcher(base: alt.Chart, fields: list[str]) -> alt.Chart:
 
     column: alt.Chart = base.mark_bar(opacity=0, color="#5f6773")
     tips = [alt.Tooltip(f"tip_{field.split()[0]}:N", title=field) for field in fields]
-    return column.encode(y=alt.value(0), y2=alt.value("height"), tooltip=tips).properties(
-        name="hover"
-    )
+    return column.encode(**from_top_to_bottom(), tooltip=tips).properties(name="hover")

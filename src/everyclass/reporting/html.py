@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import importlib.metadata
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from everyclass.artifacts import atomic_write
+from everyclass.artifacts import atomic_write, cache_folder
+from everyclass.errors import EveryclassError
 from everyclass.reporting import formats
 from everyclass.reporting.calibration import reliability_chart, reliability_rows
 from everyclass.reporting.cards import worst_cards
@@ -87,6 +90,15 @@ def write_report(path: str | Path, report: Report) -> Path:
 def _charts(
     report: Report, rows: list[ClassRow], reliability: Sequence[Any]
 ) -> dict[str, dict[str, Any]]:
+    """Specifications; their schema is checked in the tests, for it takes longer than all else."""
+    from altair.utils.schemapi import debug_mode
+
+    with debug_mode(False):
+        charts = _drawn(report, rows, reliability)
+        return {name: _specification(chart) for name, chart in charts.items()}
+
+
+def _drawn(report: Report, rows: list[ClassRow], reliability: Sequence[Any]) -> dict[str, Any]:
     charts: dict[str, Any] = {}
     if report.class_counts is not None:
         charts["counts"] = counts_chart(rows)
@@ -101,7 +113,7 @@ def _charts(
                 charts[name] = slope_chart(changed(MOST_CHANGES), old=old, new=new)
     if reliability:
         charts["reliability"] = reliability_chart(reliability)
-    return {name: _specification(chart) for name, chart in charts.items()}
+    return charts
 
 
 def _short(name: str, most: int = 40) -> str:
@@ -112,7 +124,6 @@ def _specification(chart: Any) -> dict[str, Any]:
     import altair as alt
 
     with alt.theme.enable("default"):  # whatever theme the caller's notebook has chosen
-        # Its schema is checked in the tests; here that would take longer than all else.
         specification: dict[str, Any] = chart.to_dict(validate=False)
     del specification["$schema"]  # an address, which nothing here needs
     specification["background"] = "transparent"
@@ -176,8 +187,19 @@ def _vega() -> str:
 
     wanted = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     version = wanted if wanted in vl_convert.get_vegalite_versions() else None
-    script: str = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
-    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    kept = (
+        cache_folder()
+        / "charts"
+        / f"vega-{importlib.metadata.version('vl-convert-python')}-{version}.js"
+    )
+    try:
+        return kept.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        script: str = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]
+    script = script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    with suppress(EveryclassError), atomic_write(kept) as stream:  # bundling takes seconds
+        stream.write(script.encode())
+    return script
 
 
 @functools.cache

@@ -93,9 +93,12 @@ def recall_rows(
         names = class_names(class_counts.names if class_counts else None, number)
     counts = [None] * number if class_counts is None else class_counts.counts.tolist()
     groups = [""] * number if class_counts is None else class_counts.groups("paper").tolist()
+    support = [None] * number if known is None else known.support.tolist()
+    recalls_old, recalls_new = _recalls(old, number), _recalls(new, number)
+    limits_old, limits_new = _limits(old, number), _limits(new, number)
     rows: list[ClassRow] = []
     for c in sorted(range(number), key=lambda c: -(counts[c] or 0)):
-        before, after = _recall(old, c), _recall(new, c)
+        before, after = recalls_old[c], recalls_new[c]
         change = None if before is None or after is None else after - before
         rows.append(
             {
@@ -103,12 +106,12 @@ def recall_rows(
                 "index": c,
                 "group": groups[c],
                 "training_count": counts[c],
-                "support": None if known is None else int(known.support[c]),
+                "support": support[c],
                 "recall_old": before,
                 "recall_new": after,
                 "change": change,
-                "interval_old": class_interval(old, c),
-                "interval_new": class_interval(new, c),
+                "interval_old": limits_old[c],
+                "interval_new": limits_new[c],
             }
         )
     return rows
@@ -118,6 +121,11 @@ def class_interval(evaluation: Evaluation | None, index: int) -> list[float] | N
     """The limits of a class's recall, or None where nothing is known of it."""
     limits = ((evaluation and evaluation.intervals) or {}).get("per_class_recall")
     return None if limits is None else limits[index]
+
+
+def _limits(evaluation: Evaluation | None, number: int) -> Sequence[list[float] | None]:
+    limits = ((evaluation and evaluation.intervals) or {}).get("per_class_recall")
+    return [None] * number if limits is None else limits
 
 
 def bin_rows(rows: Sequence[ClassRow], bins: int = 60) -> list[BinRow]:
@@ -170,10 +178,10 @@ def _worst_tenth(recall: Sequence[float]) -> float | None:
     return float(np.mean(sorted(recall)[: math.ceil(len(recall) / 10)])) if recall else None
 
 
-def _recall(evaluation: Evaluation | None, index: int) -> float | None:
-    if evaluation is None or np.isnan(evaluation.per_class_recall[index]):
-        return None
-    return float(evaluation.per_class_recall[index])
+def _recalls(evaluation: Evaluation | None, number: int) -> list[float | None]:
+    if evaluation is None:
+        return [None] * number
+    return [None if math.isnan(r) else r for r in evaluation.per_class_recall.tolist()]
 
 
 def class_names(given: Sequence[str] | None, number: int) -> tuple[str, ...]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from everyclass.reporting.charts import GROUP_COLOURS, OLD_COLOUR, TEXT_COLOUR, Width, styled
+from everyclass.reporting.charts import (
+    GROUP_COLOURS,
+    OLD_COLOUR,
+    TEXT_COLOUR,
+    Width,
+    inline,
+    styled,
+)
 from everyclass.reporting.formats import percent_range
 from everyclass.reporting.rows import ClassRow
 
@@ -39,7 +46,7 @@ def slope_chart(
 
     recalls = [r for row in rows for r in (row["recall_old"] or 0, row["recall_new"] or 0)]
     low, high = max(0.0, min(recalls) - 0.05), min(1.0, max(recalls) + 0.05)
-    data = alt.InlineData(values=_values(rows, low, high))
+    data = inline(_values(rows, low, high))
     room = alt.Scale(domain=[low - 0.02, high + 0.02], nice=False, zero=False)
     across = alt.Scale(domain=[-0.24, 2.25], nice=False, zero=False)
     x = alt.X("side:Q", axis=None, scale=across)
@@ -54,8 +61,9 @@ def slope_chart(
         alt.Tooltip("support:Q", title="test images", format=","),
     ]
     base = alt.Chart(data).encode(x=x, y=y, tooltip=tooltip)
-    sides = alt.Chart(alt.InlineData(values=[{"side": 0}, {"side": 1}])).encode(x=x)
-    heads = alt.Chart(alt.InlineData(values=[{"side": 0, "head": old}, {"side": 1, "head": new}]))
+    sides = alt.Chart(inline([{"side": 0}, {"side": 1}])).encode(x=x)
+    heads = alt.Chart(inline([{"side": 0, "head": old}, {"side": 1, "head": new}]))
+    above = alt.YValue(-10)  # type: ignore[no-untyped-call]
     is_old, is_new = "datum.side === 0", "datum.side === 1"
     beside = base.encode(
         x=alt.X("beside:Q", axis=None, scale=across), y=alt.Y("label:Q", axis=None, scale=room)
@@ -65,9 +73,11 @@ def slope_chart(
             layer=[
                 sides.mark_rule(color="#d5d9df"),
                 base.mark_rule(color=OLD_COLOUR, strokeWidth=0.8).encode(
-                    x2="beside:Q", y2="label:Q"
+                    x2=alt.X2("beside:Q"), y2=alt.Y2("label:Q")
                 ),
-                base.mark_line(strokeWidth=2, opacity=0.85).encode(detail="class:N", color=colour),
+                base.mark_line(strokeWidth=2, opacity=0.85).encode(
+                    detail=alt.Detail("class:N"), color=colour
+                ),
                 base.transform_filter(is_old).mark_point(
                     size=42, filled=True, opacity=1, color=OLD_COLOUR
                 ),
@@ -76,15 +86,14 @@ def slope_chart(
                 .encode(color=colour),
                 beside.transform_filter(is_old)
                 .mark_text(align="right", dx=-3, color=TEXT_COLOUR, fontSize=11)
-                .encode(text="short:N"),
+                .encode(text=alt.Text("short:N")),
                 beside.transform_filter(is_new)
                 .mark_text(align="left", dx=3, color=TEXT_COLOUR, fontSize=12, limit=175)
-                .encode(text="text:N"),
+                .encode(text=alt.Text("text:N")),
                 heads.mark_text(align="center", color=TEXT_COLOUR, fontSize=12, limit=120).encode(
-                    x=x, y=alt.value(-10), text="head:N"
+                    x=x, y=above, text=alt.Text("head:N")
                 ),
-            ]
-        ).properties(
+            ],
             width=width,
             height=height,
             description=f"Recall of single classes, from {old} to {new}.",

@@ -238,7 +238,7 @@ def _offsets(trial: Trial, logits: Floats) -> list[Candidate]:
             fitted=True,
         )
 
-    found = cross_fit(samples, HARMONIC_MEAN, methods, fold_of, trial.show) if methods else []
+    found = cross_fit(samples, HARMONIC_MEAN, methods, fold_of, show=trial.show) if methods else []
     return [candidate(each) for each in found]
 
 

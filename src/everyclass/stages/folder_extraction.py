@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from everyclass.artifacts import FeatureFolder, Features, Head
-from everyclass.data import BatchSource
+from everyclass.data import BadPictures, BatchSource
 from everyclass.errors import RunFailedError
 from everyclass.nn import Classifier, head_of_module
 from everyclass.processes import (
@@ -31,7 +31,7 @@ from everyclass.training import autocast
 
 __all__ = ["extract_into", "extract_views_into"]
 
-_Chunk = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any] | None]
+_Chunk = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any] | None, dict[str, str]]
 
 
 @torch.inference_mode()
@@ -48,6 +48,7 @@ def extract_views_into(
     seed: int = 0,
     batch_size: int | None = None,
     ids: npt.NDArray[Any] | None = None,
+    bad: BadPictures | None = None,
     dtype: Literal["float16", "float32"] = "float16",
     chunk_rows: int = 16_384,
     show: Any = silent,
@@ -63,6 +64,8 @@ def extract_views_into(
         model, images, labels: see :func:`extract_views`.
         num_views, device, precision, class_names, seed: see :func:`extract_views`.
         batch_size, ids: see :func:`extract_views`.
+        bad: the images' list of pictures that cannot be read; where it leaves them out, so does the
+            folder, and at the end the list holds what any process found.
         dtype: that features are kept in.
         chunk_rows: images per chunk.
         show: how progress is shown.
@@ -73,8 +76,8 @@ def extract_views_into(
     Raises:
         InputError: the folder was begun with another network or other arguments.
         OutputExistsError: it holds something else.
-        RunFailedError: a picture cannot be read; which rows a chunk holds follows from its number,
-            so none can be left out.
+        MissingFileError, FileFormatError: a picture is missing or damaged and the policy is "fail".
+        RunFailedError: one went missing on the way.
     """
     model.eval()
     size = batch_size or images.batch_size
@@ -97,25 +100,29 @@ def extract_views_into(
             plan=plan,
         )
 
+    bad = BadPictures("skip") if bad is None else bad
+
     def chunk(number: int, rows: range) -> _Chunk:
-        views = []
+        known, views, kept = set(bad.found), [], torch.empty(0, dtype=torch.int64)
         for view in range(num_views):
-            generator, parts = generator_of(seed, view, number), []
+            generator, read, parts = generator_of(seed, view, number), [kept[:0]], []
             batches = torch.tensor(rows).split(size)
-            for _, batch in batches_of_view(images, batches, view, generator):
+            for some, batch in batches_of_view(images, batches, view, generator):
                 with autocast(device, precision):
                     parts.append(model.backbone(batch).float().cpu())
+                read.append(some.cpu())
+            if view and len(torch.cat(read)) != len(kept):
+                raise RunFailedError("Pictures went missing while their features were extracted.")
+            kept = torch.cat(read)
             views.append(torch.cat(parts).numpy() if parts else np.empty((0, 0), np.float32))
-            if len(views[-1]) != len(rows):
-                raise RunFailedError(
-                    f"{len(rows) - len(views[-1])} pictures cannot be read, and a features folder "
-                    "needs them all; everyclass data check --decode lists them, to be put right or "
-                    "taken out of the list."
-                )
-        some = slice(rows.start, rows.stop)
-        return np.stack(views), labels[some].numpy(), None if ids is None else ids[some]
+        new = {path: why for path, why in bad.found.items() if path not in known}
+        left_out = {} if len(kept) == len(rows) else new or dict(bad.found)
+        named = None if ids is None else ids[kept.numpy()]
+        return np.stack(views), labels[kept].numpy(), named, left_out
 
-    return _made(folder, chunk, head_of_module(model.head), class_names, show)
+    made = _made(folder, chunk, head_of_module(model.head), class_names, show)
+    bad.found |= folder.left_out()
+    return made
 
 
 def extract_into(
@@ -172,7 +179,7 @@ def extract_into(
 
     def chunk(number: int, rows: range) -> _Chunk:
         made = read(rows)
-        return made.features, made.labels, None
+        return made.features, made.labels, None, {}
 
     return _made(folder, chunk, first.head, class_names, show)
 
@@ -190,8 +197,8 @@ def _made(
     images = sum(len(folder.rows(number)) for number in mine)
     with show("extracting features", images * folder.num_views, "images") as task:
         for number in mine:
-            features, labels, ids = chunk(number, folder.rows(number))
-            folder.write(number, features, labels, ids)
+            features, labels, ids, left_out = chunk(number, folder.rows(number))
+            folder.write(number, features, labels, ids, left_out)
             task.advance(len(labels) * folder.num_views)
     barrier()
     with first_goes_first():
@@ -205,5 +212,5 @@ def _fingerprint(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -79,6 +79,7 @@ def extract_part(
     where = choose_device(device)
     model, dataset = _network(backbone, weights, dataset, data)
     model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    bad = BadPictures(data.bad_images) if bad is None else bad
     source = image_batches(dataset, images, where, bad=bad, workers=workers)
     labels = torch.from_numpy(images.labels)
     common: dict[str, Any] = {
@@ -92,7 +93,7 @@ def extract_part(
         "show": show,
     }
     if into is not None:
-        return extract_views_into(into, model, source, labels, **common)
+        return extract_views_into(into, model, source, labels, bad=bad, **common)
     title = f"features of {part} images"
     return extract_views(model, source, labels, title=title, **common)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -146,31 +147,58 @@ def pretrain(
     }
     with first_goes_first():
         run = Run.start(folder, config)
-    if from_first(run.result is not None):
-        return run
+    with run.held() if is_first() else nullcontext():
+        if from_first(run.result is None):
+            _train(
+                run,
+                recipe,
+                dataset,
+                begun,
+                where,
+                bad=BadPictures(data.bad_images),
+                workers=workers,
+                data_root=data_root,
+                show=show if is_first() else silent,
+            )
+    return run
 
-    show = show if is_first() else silent
+
+def _train(
+    run: Run,
+    recipe: Recipe | HeadRecipe,
+    dataset: Dataset,
+    begun: Run | None,
+    where: torch.device,
+    *,
+    bad: BadPictures,
+    workers: int | None,
+    data_root: str | Path | None,
+    show: Any,
+) -> None:
+    """Train the network of a run that is not finished, judge it, and write what came out."""
+    chosen, seed, compile = (run.config[key] for key in ("precision", "seed", "compile"))
     if chosen != inference_precision(chosen, where):
         warnings.warn(
-            f"{folder} is trained in bfloat16, which the hardware here only emulates, tens of "
+            f"{run.folder} is trained in bfloat16, which the hardware here only emulates, tens of "
             "times slower than float32; go on with it elsewhere.",
             stacklevel=2,
         )
     clock = time.perf_counter()
-    bad = BadPictures(data.bad_images)
     reading: dict[str, Any] = {"bad": bad, "workers": workers}
     if isinstance(recipe, HeadRecipe):
         assert begun is not None
-        model = _with_head(recipe, begun, dataset, device=device, data_root=data_root, show=show)
+        model = _with_head(
+            recipe, begun, dataset, device=str(where), data_root=data_root, show=show
+        )
         if is_first():
             save_checkpoint(run.checkpoint, {"model": model.state_dict()})
     else:
         model = build_classifier(
-            network,
+            run.config["backbone"],
             dataset.num_classes,
             seed=seed,
             head=recipe.head,
-            weights="none" if begun and goes_on else recipe.weights,
+            weights="none" if begun and recipe.start is not None else recipe.weights,
         )
         fit(
             _learner(model, recipe, dataset, begun, seed),
@@ -218,7 +246,6 @@ def pretrain(
         seconds = time.perf_counter() - clock
         _finish(run, dataset, predictions, bad, device=where, seconds=seconds)
     barrier()
-    return run
 
 
 def _predicted(

@@ -91,6 +91,11 @@ class Retraining:
             )
         if self.resample and self.solver == "exact":
             raise InputError("Re-sampling needs mini-batches: use solver 'minibatch'.")
+        if self.minibatch.precision != "fp32" and self.solver == "exact":
+            raise InputError(
+                "The exact solver computes in float32, since L-BFGS needs its digits; bf16 goes "
+                "with the solvers minibatch and running."
+            )
         if self.penalty is not None and not self.penalty >= 0:
             raise InputError(f"The penalty must be at least 0; got {self.penalty}.")
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from everyclass.errors import RunFailedError
+from everyclass.errors import InputError, RunFailedError
 from everyclass.processes import from_first, is_first, summed_in_place, world_size
 from everyclass.progress import silent
 from everyclass.stages.class_blocks import Block, class_blocks
@@ -157,6 +157,8 @@ class MinibatchSettings:
         learning_rate: the peak; falls to zero along a cosine, step by step.
         momentum: of SGD.
         running: track class means across batches (``RunningMeans``) instead of using the batch's.
+        precision: of the factors of both products of a step, "fp32" or "bf16"; weights, their
+            speed and the loss are float32. bf16 pays where the hardware multiplies it.
         seed: of the order of rows.
     """
 
@@ -165,7 +167,12 @@ class MinibatchSettings:
     learning_rate: float = 0.1
     momentum: float = 0.9
     running: bool = False
+    precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise InputError(f"The precision must be fp32 or bf16; got {self.precision!r}.")
 
 
 def fit_minibatches(
@@ -212,6 +219,7 @@ def fit_minibatches(
     if estimate is not None:
         state["means"] = estimate.means
     done = _go_on(checkpoint, state)
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     logits = torch.empty(-(-size // world_size()), classes)
     steps_per_epoch = rows // size
     with show("retraining", settings.epochs * rows, "rows", done * rows) as task:
@@ -219,15 +227,19 @@ def fit_minibatches(
             if epoch < done:
                 continue
             step = epoch * steps_per_epoch
-            for x, y, every in data.batches(order, size):
+            for batch, y, every in data.batches(order, size):
                 whole = Whole.of(every, classes, split=world_size() > 1)
-                out = torch.addmm(bias, x, weight.T, out=logits[: len(x)])
+                x, out = batch.to(dtype), logits[: len(batch)]
+                if dtype == torch.float32:
+                    torch.addmm(bias, x, weight.T, out=out)
+                else:
+                    torch.add(bias, x @ weight.to(dtype).T, out=out)
                 _, residual = value_and_gradient(out, y, whole)
                 speed = state["weight_speed"].mul_(settings.momentum)
-                if world_size() == 1:
+                if world_size() == 1 and dtype == torch.float32:
                     speed.addmm_(residual.T, x)
                 else:
-                    speed.add_(summed_in_place(residual.T @ x))
+                    speed.add_(summed_in_place((residual.T.to(dtype) @ x).float()))
                 speed.add_(weight, alpha=penalty)
                 of_bias = summed_in_place(residual.sum(dim=0))
                 state["bias_speed"].mul_(settings.momentum).add_(of_bias)

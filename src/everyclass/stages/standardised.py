@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from everyclass.artifacts import Features, Head, StoredFeatures
+from everyclass.artifacts import Features, Head
 from everyclass.errors import InputError
 from everyclass.processes import my_share, rank, summed_in_place, world_size
 
@@ -181,12 +181,16 @@ def shuffled(
 def standardised(train: Features) -> Rows:
     """All views of training features, in memory where they are small, else as they are read.
 
+    Small ones are in every process's memory; of the others each process reads what it uses.
+
     Raises:
         InputError: features on disk that are not finite.
     """
     rows = train.num_views * len(train)
-    if not isinstance(train, StoredFeatures) and 4 * rows * train.num_features < LARGE:
-        return standardise(train.views, train.labels)
+    if 4 * rows * train.num_features < LARGE:
+        data = standardise(train.views, train.labels)
+        _check_finite(data.mean)
+        return data
     # Sums of float64 are exact enough that no second pass is needed.
     sums = torch.zeros(2, train.num_features, dtype=torch.float64)
     for index, start in enumerate(range(0, rows, BLOCK)):
@@ -195,10 +199,15 @@ def standardised(train: Features) -> Rows:
             sums[0] += x.sum(dim=0)
             sums[1] += x.square_().sum(dim=0)
     mean, squares = summed_in_place(sums) / rows
-    if not torch.isfinite(squares).all():
-        raise InputError("The training features hold values that are not finite.")
+    _check_finite(squares)
     std = (squares - mean.square()).clamp_min(0).sqrt()
     return Streamed(train, mean.float(), _scale(std.float(), mean.float()))
+
+
+def _check_finite(of_columns: Tensor) -> None:
+    """Features on disk are not looked through when they are opened."""
+    if not torch.isfinite(of_columns).all():
+        raise InputError("The training features hold values that are not finite.")
 
 
 def standardise(

@@ -60,7 +60,9 @@ AUGMENTATIONS: dict[str, Pipeline] = {
     "autoaugment": _then(AutoAugment(style="published"), Cutout()),  # BALMS; PaCo's query
     "randaugment": _then(RandAugment()),
     "jitter": _then(_jitter()),  # ImageNet-LT: OLTR, Decoupling, BALMS, LADE, MiSLAS, RIDE
-    "jitter-randaugment": _then(_jitter(), RandAugment(2, 10)),  # PaCo's query, ImageNet-LT
+    "jitter-randaugment": _then(  # PaCo's query, ImageNet-LT
+        _jitter(), RandAugment(2, 30, magnitude_std=1.5, probability=0.5)
+    ),
     "contrastive": _contrastive(smallest=0.2, blurred=0.5),  # PaCo's key
     "contrastive-less-blur": _contrastive(smallest=0.2, blurred=0.2),  # GPaCo's second view
     "contrastive-jitter": _contrastive(smallest=0.08, blurred=0.5, jittered=1.0),  # ImageNet-LT

@@ -12,6 +12,7 @@ from everyclass.errors import InputError
 __all__ = ["RandAugment"]
 
 LEVELS = 31
+IDENTITY = 0  # its number
 
 
 class RandAugment:
@@ -22,33 +23,59 @@ class RandAugment:
     Args:
         num_ops: operations per image, one after another.
         magnitude: level of all of them, 0..30; half of the signed ones get the other sign.
+        magnitude_std: standard deviation of a normal noise on the level of each, within 0..30.
+        probability: with which an operation takes place.
+
+    timm's "rand-m10-n2-mstd0.5" counts levels to 10 and skips half of the operations; it is
+    magnitude 30, magnitude_std 1.5, probability 0.5.
 
     Raises:
         InputError: a number is out of bounds.
     """
 
-    def __init__(self, num_ops: int = 2, magnitude: int = 9) -> None:
+    def __init__(
+        self,
+        num_ops: int = 2,
+        magnitude: int = 9,
+        *,
+        magnitude_std: float = 0.0,
+        probability: float = 1.0,
+    ) -> None:
         if num_ops < 0 or not 0 <= magnitude < LEVELS:
             raise InputError(
                 f"num_ops must be 0 or more and magnitude in 0..{LEVELS - 1}; got {num_ops} and "
                 f"{magnitude}."
             )
+        if magnitude_std < 0 or not 0 <= probability <= 1:
+            raise InputError(
+                "magnitude_std must be 0 or more and probability in 0..1; got "
+                f"{magnitude_std} and {probability}."
+            )
         space = operation_space(STYLES["torchvision"])
         self.operations = {name: space[name] for name in space if name != "invert"}
         self.num_ops = num_ops
         self.strength = magnitude / (LEVELS - 1)
+        self.spread = magnitude_std / (LEVELS - 1)
+        self.probability = probability
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""
-        kind, sign = self.draw(len(images), generator)
+        kind, strength = self.draw(len(images), generator)
         operations = list(self.operations.values())
         for step in range(self.num_ops):
-            images = apply_each(images, kind[:, step], self.strength * sign[:, step], operations)
+            images = apply_each(images, kind[:, step], strength[:, step], operations)
         return images
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Numbers of operations, int64, and signs, float64, both (count, num_ops) on the CPU."""
+        """Numbers of operations and signed strengths in −1..1, both (count, num_ops) on the CPU."""
         shape = (count, self.num_ops)
         kind = torch.randint(len(self.operations), shape, generator=generator)
         sign = 2.0 * torch.randint(2, shape, generator=generator) - 1
-        return kind, sign.double()
+        strength = torch.full(shape, self.strength, dtype=torch.float64)
+        if self.spread:
+            noise = torch.randn(shape, dtype=torch.float64, generator=generator)
+            strength = (strength + self.spread * noise).clamp(0, 1)
+        if self.probability < 1:
+            takes_place = torch.rand(shape, generator=generator) < self.probability
+            kind = torch.where(takes_place, kind, IDENTITY)
+        return kind, sign.double() * strength

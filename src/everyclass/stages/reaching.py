@@ -52,11 +52,11 @@ def reach(
     if len(present) < whole:
         train = restricted(train, present)
         val = None if val is None else restricted(val, present)
-    train, plain = with_a_head(train, val, seed, show)
+    train, plain = with_a_head(train, seed, show)
     found = as_in_the_paper(train, val, Retraining(), seed=seed, show=show, plain=plain)
     found = replace(found, best=found.candidates[1])
     answers = held_out_answers(found, train, val)
-    plain = found.plain
+    plain = plain or found.plain
     if plain is None:
         plain = cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show)
     certainty = training_certainty(plain)

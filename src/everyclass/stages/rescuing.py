@@ -110,7 +110,7 @@ def rescue(
         val = None if val is None else restricted(val, present)
     if len(present) < 2:
         raise InputError("The training features hold one class only; nothing can be told apart.")
-    train, plain = with_a_head(train, val, seed, show)
+    train, plain = with_a_head(train, seed, show)
     assert train.head is not None
 
     if strategy == "gml":

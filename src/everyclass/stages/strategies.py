@@ -26,7 +26,7 @@ from everyclass.stages.deciding import Verdict, decide
 from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.old_head import BY_HEART, OldHead, old_head_on_folds
 from everyclass.stages.retraining import Retraining, cross_fit_objective, retrain
-from everyclass.stages.validating import likeliest, validate
+from everyclass.stages.validating import validate
 
 __all__ = [
     "CROSS_ENTROPY",
@@ -86,26 +86,20 @@ class Found:
     plain: CrossFit | None = None
 
 
-def with_a_head(
-    train: Features, val: Features | None, seed: int, show: Any
-) -> tuple[Features, CrossFit | None]:
+def with_a_head(train: Features, seed: int, show: Any) -> tuple[Features, CrossFit | None]:
     """Training features with an old head: their own, else a plain softmax classifier.
-
-    Its penalty is chosen by the likelihood of validation images, without these by cross-fitting.
 
     Args:
         train: training features, with or without a head.
-        val: features of images that no training saw, or None.
-        seed: of folds.
+        seed: of the folds that choose its penalty.
         show: how progress is shown.
 
     Returns:
-        The features, and the cross-fitting if there was one.
+        The features, and the cross-fitting of the plain classifier if there was one: it takes long,
+        and what comes after can use it.
     """
     if train.head is not None:
         return train, None
-    if val is not None:
-        return train.with_head(likeliest(train, val, CROSS_ENTROPY, seed=seed, show=show)), None
     plain = cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show)
     settings = replace(CROSS_ENTROPY, penalty=plain.penalty)
     return train.with_head(retrain(train, settings, seed=seed, show=show)), plain
@@ -263,10 +257,10 @@ def _stand_ins(
     train: Features, plain: CrossFit | None, seed: int, show: Any
 ) -> dict[str, CrossFit]:
     """Heads of the kinds that an old head may be of, cross-fitted."""
-    balanced = cross_fit_objective(train, BALANCED_SOFTMAX, seed=seed, show=show)
-    if plain is None:
-        plain = cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show)
-    return {"cross_entropy": plain, "balanced_softmax": balanced}
+    return {
+        "cross_entropy": plain or cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show),
+        "balanced_softmax": cross_fit_objective(train, BALANCED_SOFTMAX, seed=seed, show=show),
+    }
 
 
 def _cautioned(verdict: Verdict, old: OldHead, more: str = "") -> Verdict:

@@ -1,4 +1,4 @@
-"""The penalty of a head, chosen on validation data."""
+"""The penalty of a new head, chosen on validation data."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import numpy.typing as npt
 from everyclass.adjustment import ClassObjective, score
 from everyclass.artifacts import Features, Head
 from everyclass.progress import silent
-from everyclass.stages.crossfitting import PATIENCE, mean_log_probability
 from everyclass.stages.retraining import Retraining, penalties_to_try, retrain
 
-__all__ = ["HARMONIC_MEAN", "Validated", "likeliest", "validate"]
+__all__ = ["HARMONIC_MEAN", "Validated", "validate"]
 
 HARMONIC_MEAN = ClassObjective("harmonic_mean")
 
@@ -72,35 +71,6 @@ def validate(
     overall = scores(np.ones(len(val), dtype=bool))
     best = _best(overall)
     return Validated(heads[best], best, overall, judged)
-
-
-def likeliest(
-    train: Features, val: Features, settings: Retraining, *, seed: int = 0, show: Any = silent
-) -> Head:
-    """Fit a head under each penalty and keep the one that finds validation labels the likeliest.
-
-    After two penalties that do worse than the best one, the weaker ones are not tried.
-
-    Args:
-        train: training features.
-        val: features of samples that neither the network nor a head was trained on.
-        settings: how heads are fitted; a penalty set there is the only one tried.
-        seed: of mini-batches.
-        show: how progress is shown.
-    """
-    penalties = penalties_to_try(settings, train.num_classes)
-    losses: list[float] = []
-    with show("fitting the old head", len(penalties), "fits") as task:
-        for penalty in penalties:
-            head = retrain(train, replace(settings, penalty=penalty), seed=seed)
-            losses.append(mean_log_probability(head.logits(val.views[0]), val.labels))
-            behind = len(losses) - 1 - int(np.argmin(losses))
-            if behind == 0:
-                best = head
-            task.advance(1)
-            if behind == PATIENCE:
-                break
-    return best
 
 
 def _best(scores: dict[float, float]) -> float:

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 import torch
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
@@ -73,9 +74,10 @@ class Weighted:
     counts: torch.Tensor
 
     def value_and_gradient(
-        self, logits: torch.Tensor, labels: torch.Tensor
+        self, logits: torch.Tensor, labels: torch.Tensor, whole: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         rows = torch.arange(len(labels))
+        assert len(rows) == len(self.weights), "the solver cut the rows into blocks"
         torch.log_softmax(logits, dim=1, out=logits)
         value = -(self.weights * logits[rows, labels]).sum()
         residual = logits.exp_()
@@ -83,13 +85,36 @@ class Weighted:
         return value, residual.mul_(self.weights[:, None])
 
 
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """Cross entropy of rows that are weighted means of the rows that are there.
+
+    The logits of a mean of rows are the mean of their logits, so the products of the solver are
+    those of the rows that are there, of which SMOTE makes several times as many.
+    """
+
+    means: scipy.sparse.csr_array
+    labels: torch.Tensor
+    counts: torch.Tensor
+
+    def value_and_gradient(
+        self, logits: torch.Tensor, labels: torch.Tensor, whole: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        mixed = torch.from_numpy(self.means @ logits.numpy())
+        share = torch.full((len(mixed),), 1 / len(mixed))
+        value, residual = Weighted(share, self.counts).value_and_gradient(mixed, self.labels, whole)
+        return value, logits.copy_(torch.from_numpy(self.means.T @ residual.numpy()))
+
+
 class SoftmaxRegression:
     """Softmax regressions on the same rows, a penalty each, fitted when asked for."""
 
-    def __init__(self, x: Array, y: Array, weights: Array, classes: int) -> None:
+    def __init__(
+        self, x: Array, y: Array, weights: Array, classes: int, objective: Any = None
+    ) -> None:
         self.data = standardise(x[None], y)
         share = torch.from_numpy((weights / weights.sum()).astype(np.float32))
-        self.objective: Any = Weighted(share, torch.ones(classes))
+        self.objective: Any = objective or Weighted(share, torch.ones(classes))
         self.fitted: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def head(self, index: int) -> Head:
@@ -111,6 +136,27 @@ class SoftmaxRegression:
                 setting = {"penalty": PENALTIES[best], "index": best, "score": scores[best]}
                 return self.head(best), setting
             scores[sides[0]] = better(self.head(sides[0]))
+
+
+def interpolations(sampler: Any, x: Array, y: Array) -> tuple[scipy.sparse.csr_array, Array]:
+    """What SMOTE makes of these rows: the weights of its rows on them, and its labels.
+
+    Columns that name a row within its class say afterwards what was mixed. They add the same to
+    all distances within a class and next to nothing, so the neighbours are those without them.
+    """
+    place = np.empty(len(y), dtype=np.int64)
+    starts = np.cumsum(np.bincount(y)) - np.bincount(y)
+    order = np.argsort(y, kind="stable")
+    place[order] = np.arange(len(y)) - starts[y[order]]
+    name = np.zeros((len(y), int(place.max()) + 1), dtype=np.float32)
+    name[np.arange(len(y)), place] = tiny = np.float32(1e-4)
+    made, of_made = sampler.fit_resample(np.hstack([x, name]), y)
+    weights = scipy.sparse.coo_array(made[:, x.shape[1] :] / tiny)
+    columns = order[starts[of_made[weights.row]] + weights.col]
+    shape = (len(of_made), len(y))
+    means = scipy.sparse.csr_array((weights.data, (weights.row, columns)), shape=shape)
+    assert np.allclose(means @ x, made[:, : x.shape[1]], atol=1e-3)
+    return means, of_made
 
 
 class Trial:
@@ -171,15 +217,16 @@ class Trial:
     def smote(self) -> tuple[Array, Row]:
         neighbours = int(min(5, self.counts.min() - 1))
         sampler = SMOTE(k_neighbors=neighbours, random_state=self.seed)
-        return self._resampled(sampler, neighbours=neighbours)
+        means, y = interpolations(sampler, self.x, self.y)
+        mixed = Mixed(means, torch.from_numpy(y), torch.ones(self.classes))
+        regression = SoftmaxRegression(self.x, self.y, self.y, self.classes, mixed)
+        found = regression.best(self.by_harmonic)
+        return self.tested(found, rows=len(y), neighbours=neighbours)
 
     def undersampling(self) -> tuple[Array, Row]:
-        return self._resampled(RandomUnderSampler(random_state=self.seed))
-
-    def _resampled(self, sampler: Any, **more: Any) -> tuple[Array, Row]:
-        x, y = sampler.fit_resample(self.x, self.y)
+        x, y = RandomUnderSampler(random_state=self.seed).fit_resample(self.x, self.y)
         regression = SoftmaxRegression(x, y, np.ones(len(y)), self.classes)
-        return self.tested(regression.best(self.by_harmonic), rows=len(y), **more)
+        return self.tested(regression.best(self.by_harmonic), rows=len(y))
 
     def tuned(self) -> tuple[Array, Row]:
         half = SoftmaxRegression(self.x, self.y, self.counts[self.y] ** -0.5, self.classes)
@@ -318,17 +365,17 @@ def tables(results: Row) -> str:
         "split; a star marks recalls of zero, which count as 0.001:",
         *("", head, rule),
     ]
-    for remedy, title in REMEDIES.items():
+    for remedy in _there(compared):
         cells = [_cell(each["tested"].get(remedy)) for each in compared]
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    for ours in OURS:
-        lines += [
-            "",
-            f"Gain of {TITLES[ours]} over each, in points of harmonic mean: mean over splits that",
-            "both have, the paired 95 % interval of the first, and in how many the interval lies",
-            "above / below zero:",
-            *("", head, rule),
-        ]
+        lines.append(f"| {REMEDIES[remedy]} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "The next tables subtract: gain in points of harmonic mean, mean over the splits that both",
+        "have, and the paired 95 % interval of the first split. ▲ stands where an interval lies",
+        "above zero, ▼ where it lies below, each with the number of such splits.",
+    ]
+    for ours in [r for r in OURS if r in _there(compared)]:
+        lines += ["", f"Gain of {TITLES[ours]} over each:", "", head, rule]
         for remedy, title in REMEDIES.items():
             if remedy not in OURS:
                 cells = [_gain(each[f"{ours}_less"].get(remedy)) for each in compared]
@@ -339,13 +386,18 @@ def tables(results: Row) -> str:
         ("accuracy", "Accuracy"),
     ):
         lines += ["", f"{title} in %, mean over splits:", "", head, rule]
-        for remedy, name in REMEDIES.items():
+        for remedy in _there(compared):
             cells = [
                 f"{100 * each['tested'][remedy][key]:.1f}" if remedy in each["tested"] else "–"
                 for each in compared
             ]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+            lines.append(f"| {REMEDIES[remedy]} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _there(compared: Sequence[Row]) -> list[str]:
+    """The remedies that some data set has."""
+    return [r for r in REMEDIES if any(r in each["tested"] for each in compared)]
 
 
 def _cell(tested: Row | None) -> str:
@@ -360,8 +412,12 @@ def _gain(gain: Row | None) -> str:
     if gain is None:
         return "–"
     low, high = (100 * end for end in gain["interval"])
-    certain = f"{gain['certainly_better']}/{gain['certainly_worse']} of {gain['splits']}"
-    return f"{100 * gain['mean']:+.1f} ({low:+.1f} to {high:+.1f}; {certain})"
+    marks = "".join(
+        f" {sign}{gain[key]}"
+        for sign, key in (("▲", "certainly_better"), ("▼", "certainly_worse"))
+        if gain[key]
+    )
+    return f"{100 * gain['mean']:+.1f} ({low:+.1f} to {high:+.1f}){marks}"
 
 
 def main() -> None:
@@ -392,6 +448,7 @@ def main() -> None:
                 rows = [r for r in results["rows"] if not key.items() <= r.items()]
                 results["rows"] = [*rows, {**key, **setting}]
                 write_npz(arrays_path, {k: v.astype(np.uint8) for k, v in said.items()})
+                write_json(path, results)
             others = [r for r in results["data"] if r["data"] != name]
             results["data"] = [*others, about(name, parts)]
             write_json(path, results)
@@ -403,6 +460,8 @@ def main() -> None:
     if options.docs is not None:
         into_page(options.docs, "compare_remedies.py", tables(results))
     for each in results["compared"]:
+        if "rescue" not in each["tested"]:
+            continue
         ours = each["tested"]["rescue"]["harmonic_mean"]
         over = each["rescue_less"]
         beaten = [r for r in USUAL if r in over and over[r]["mean"] > 0]

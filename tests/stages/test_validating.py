@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from gaussians import Gaussians, long_tail
@@ -9,6 +11,7 @@ from gaussians import Gaussians, long_tail
 from everyclass import Retraining, rescue
 from everyclass.adjustment import score
 from everyclass.stages import retrain
+from everyclass.stages.crossfitting import CrossFit, cross_fit
 from everyclass.stages.retraining import CLASS_PENALTIES, WEAK_CLASS_PENALTIES
 from everyclass.stages.validating import HARMONIC_MEAN, _halves, validate
 
@@ -63,6 +66,24 @@ def test_no_sample_helps_to_choose_the_head_that_it_is_judged_by() -> None:
             chosen_by_halves.add(best)
             np.testing.assert_array_equal(judged[half], outputs[best][half])
     assert len(chosen_by_halves) > 1  # else the choice would not show
+
+
+@pytest.mark.parametrize("strategy", ["gml", "auto"])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_plain_head_is_cross_fitted_once(
+    strategy: str, given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def counted(*args: Any, title: str, **named: Any) -> CrossFit:
+        made.append(title)
+        return cross_fit(*args, title=title, **named)
+
+    monkeypatch.setattr("everyclass.stages.retraining.cross_fit", counted)
+    val = CLASSES.draw([20] * 6, seed=2) if given else None
+    rescue(CLASSES.draw(COUNTS, seed=1), val=val, strategy=strategy)
+    assert made.count("cross-fitting cross entropy") == 1
+    assert len(set(made)) == len(made)
 
 
 def test_halves_share_every_class() -> None:

@@ -15,8 +15,8 @@ from everyclass.metrics import Certainty, HeldOutAnswers, certainty_of
 from everyclass.stages.crossfitting import CrossFit, held_out_rows
 from everyclass.stages.ensembling import Ensemble
 from everyclass.stages.missing_classes import restricted
-from everyclass.stages.retraining import Retraining, cross_fit_objective, retrain
-from everyclass.stages.strategies import CROSS_ENTROPY, Found, as_in_the_paper
+from everyclass.stages.retraining import Retraining, cross_fit_objective
+from everyclass.stages.strategies import CROSS_ENTROPY, Found, as_in_the_paper, with_a_head
 
 __all__ = ["held_out_answers", "reach", "relabelled", "renumbered", "training_certainty"]
 
@@ -52,12 +52,11 @@ def reach(
     if len(present) < whole:
         train = restricted(train, present)
         val = None if val is None else restricted(val, present)
-    if train.head is None:
-        train = train.with_head(retrain(train, CROSS_ENTROPY, seed=seed, show=show))
-    found = as_in_the_paper(train, val, Retraining(), seed, show)
+    train, plain = with_a_head(train, seed, show)
+    found = as_in_the_paper(train, val, Retraining(), seed=seed, show=show, plain=plain)
     found = replace(found, best=found.candidates[1])
     answers = held_out_answers(found, train, val)
-    plain = found.plain
+    plain = plain or found.plain
     if plain is None:
         plain = cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show)
     certainty = training_certainty(plain)

@@ -28,8 +28,8 @@ from everyclass.stages.reaching import (
     training_certainty,
 )
 from everyclass.stages.result import RescueResult
-from everyclass.stages.retraining import Retraining, retrain
-from everyclass.stages.strategies import CROSS_ENTROPY, as_in_the_paper, best_of, check_strategy
+from everyclass.stages.retraining import Retraining
+from everyclass.stages.strategies import as_in_the_paper, best_of, check_strategy, with_a_head
 
 __all__ = ["rescue"]
 
@@ -110,14 +110,13 @@ def rescue(
         val = None if val is None else restricted(val, present)
     if len(present) < 2:
         raise InputError("The training features hold one class only; nothing can be told apart.")
-    if train.head is None:
-        train = train.with_head(retrain(train, CROSS_ENTROPY, seed=seed, show=show))
+    train, plain = with_a_head(train, seed, show)
     assert train.head is not None
 
     if strategy == "gml":
-        found = as_in_the_paper(train, val, settings, seed, show)
+        found = as_in_the_paper(train, val, settings, seed=seed, show=show, plain=plain)
     else:
-        found = best_of(train, val, settings, strategy, seed=seed, show=show)
+        found = best_of(train, val, settings, strategy, seed=seed, show=show, plain=plain)
     training = None if found.plain is None else training_certainty(found.plain)
     cost = cost_of(found.labels, found.candidates[0].held_out(), found.best.held_out())
     old, new = train.head, found.new

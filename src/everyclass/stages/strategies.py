@@ -28,7 +28,15 @@ from everyclass.stages.old_head import BY_HEART, OldHead, old_head_on_folds
 from everyclass.stages.retraining import Retraining, cross_fit_objective, retrain
 from everyclass.stages.validating import validate
 
-__all__ = ["CROSS_ENTROPY", "STRATEGIES", "Found", "as_in_the_paper", "best_of", "check_strategy"]
+__all__ = [
+    "CROSS_ENTROPY",
+    "STRATEGIES",
+    "Found",
+    "as_in_the_paper",
+    "best_of",
+    "check_strategy",
+    "with_a_head",
+]
 
 CROSS_ENTROPY = Retraining(objective="cross_entropy")
 BALANCED_SOFTMAX = Retraining(objective="balanced_softmax")
@@ -78,8 +86,33 @@ class Found:
     plain: CrossFit | None = None
 
 
+def with_a_head(train: Features, seed: int, show: Any) -> tuple[Features, CrossFit | None]:
+    """Training features with an old head: their own, else a plain softmax classifier.
+
+    Args:
+        train: training features, with or without a head.
+        seed: of the folds that choose its penalty.
+        show: how progress is shown.
+
+    Returns:
+        The features, and the cross-fitting of the plain classifier if there was one: it takes long,
+        and what comes after can use it.
+    """
+    if train.head is not None:
+        return train, None
+    plain = cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show)
+    settings = replace(CROSS_ENTROPY, penalty=plain.penalty)
+    return train.with_head(retrain(train, settings, seed=seed, show=show)), plain
+
+
 def as_in_the_paper(
-    train: Features, val: Features | None, settings: Retraining, seed: int, show: Any
+    train: Features,
+    val: Features | None,
+    settings: Retraining,
+    *,
+    seed: int,
+    show: Any,
+    plain: CrossFit | None = None,
 ) -> Found:
     """Retrain, calibrate, ensemble: old, new and both are compared.
 
@@ -89,6 +122,7 @@ def as_in_the_paper(
         settings: how the head is retrained.
         seed: of folds, mini-batches and draws.
         show: how progress is shown.
+        plain: cross entropy cross-fitted on the training features, if it is there already.
     """
     assert train.head is not None
     head = train.head
@@ -104,7 +138,7 @@ def as_in_the_paper(
         penalty, scores = fitted.penalty, fitted.scores
         new = retrain(train, replace(settings, penalty=penalty), seed=seed, show=show)
         logits, labels = fitted.logits, fitted.labels
-        kinds = _stand_ins(train, seed, show)
+        kinds = _stand_ins(train, plain, seed, show)
         old = old_head_on_folds(train, list(kinds.values()))
     t_new = fit_temperature(logits, labels)
     both = ensemble_log_probabilities(old.logits, logits, old.temperature, t_new)
@@ -147,6 +181,7 @@ def best_of(
     *,
     seed: int,
     show: Any,
+    plain: CrossFit | None = None,
 ) -> Found:
     """Compare doing nothing with what the strategy names, and test the best of it.
 
@@ -160,6 +195,7 @@ def best_of(
         strategy: one of ``STRATEGIES``.
         seed: of folds, mini-batches and draws.
         show: how progress is shown.
+        plain: cross entropy cross-fitted on the training features, if it is there already.
     """
     names = STRATEGIES[strategy]
     narrowed = False
@@ -173,7 +209,7 @@ def best_of(
         own = candidates[0].held_out()
         old = OldHead(own, fit_temperature(own, labels))
     else:
-        kinds = _stand_ins(train, seed, show)
+        kinds = _stand_ins(train, plain, seed, show)
         labels = kinds["balanced_softmax"].labels
         fold_of = deal(labels, FOLDS, seed)
         old = old_head_on_folds(train, list(kinds.values()))
@@ -217,11 +253,13 @@ def _few_views(train: Features) -> Features:
     return Features(few, train.labels, train.head, train.class_names, train.ids)
 
 
-def _stand_ins(train: Features, seed: int, show: Any) -> dict[str, CrossFit]:
+def _stand_ins(
+    train: Features, plain: CrossFit | None, seed: int, show: Any
+) -> dict[str, CrossFit]:
     """Heads of the kinds that an old head may be of, cross-fitted."""
     return {
-        kind.objective: cross_fit_objective(train, kind, seed=seed, show=show)
-        for kind in (CROSS_ENTROPY, BALANCED_SOFTMAX)
+        "cross_entropy": plain or cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show),
+        "balanced_softmax": cross_fit_objective(train, BALANCED_SOFTMAX, seed=seed, show=show),
     }
 
 

@@ -67,12 +67,16 @@ def compute_loss_func(
         loss.to(logits.device)
         if not has_reduction:
             return loss(logits, labels) * (len(labels) / items)
-        settings: Any = loss
-        reduction, settings.reduction = settings.reduction, "sum"
+        # The Trainer adds up the processes itself, so a loss of ours may not.
+        kept = {name: getattr(loss, name) for name in ("reduction", "sync") if hasattr(loss, name)}
+        for name, value in {"reduction": "sum", "sync": False}.items():
+            if name in kept:
+                setattr(loss, name, value)
         try:
             return loss(logits, labels) / items
         finally:
-            settings.reduction = reduction
+            for name, value in kept.items():
+                setattr(loss, name, value)
 
     return function
 

@@ -169,7 +169,7 @@ def test_keep_old_keeps_the_rows_of_missing_classes(everyclass: Command, files: 
         "rescue", files / "some.npz", "--head", files / "head.npz", "--out", files / "out",
     )  # fmt: skip
     refused = everyclass(*arguments, *QUICK)
-    refused.refused("1 classes have no training image: class 2", "--missing-classes keep-old")
+    refused.refused("1 class has no training image: class 2", "--missing-classes keep-old")
     done = everyclass(*arguments, "--missing-classes", "keep-old", *QUICK)
     assert done.code == 0, done.err
     old, new = np.load(files / "head.npz"), Head.load(files / "out" / "head.safetensors")
@@ -270,7 +270,7 @@ BAD: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     ),
     "a class without images": (
         lambda f: changed(f / "train.npz", labels=np.where(labels_of(f) == 3, 2, labels_of(f))),
-        ("1 classes have no training image: class 3", "--missing-classes keep-old"),
+        ("1 class has no training image: class 3", "--missing-classes keep-old"),
     ),
     "one class only": (
         lambda f: changed(f / "train.npz", labels=np.zeros(107, int)),

@@ -115,7 +115,29 @@ def test_auto_without_validation_is_gml_where_folds_mislead() -> None:
     classes = Gaussians(6, 12, spread=30)
     train = classes.draw(COUNTS, seed=1).with_head(classes.bayes_head())
     result = rescue(train, strategy="auto", retraining=Retraining(penalty=1e-2))
-    assert [each["name"] for each in result.candidates] == ["none", "gml"]
-    assert "only GML was tried" in result.verdict.reason
+    assert [each["name"] for each in result.candidates] == ["none", "gml", "ensemble"]
+    assert result.verdict.use in ("old", "retrained")
+    assert "the ensemble, which leans on the old head, cannot be judged so" in result.verdict.reason
+    plain = rescue(train, retraining=Retraining(penalty=1e-2))
+    assert plain.verdict == result.verdict
     offsets = rescue(train, strategy="offsets", retraining=Retraining(penalty=1e-2))
-    assert "only GML" not in offsets.verdict.reason
+    assert "ensemble" not in offsets.verdict.reason
+
+
+def test_validation_images_that_were_trained_on_are_found_out() -> None:
+    classes = Gaussians(6, 12)
+    train = classes.draw(COUNTS, seed=1).with_head(classes.bayes_head())
+    settings = Retraining(penalty=1e-2)
+    same = rescue(train, val=train, retraining=settings).verdict.reason
+    assert "100% of the validation rows are training rows, number by number" in same
+    other = rescue(train, val=classes.draw([20] * 6, seed=2), retraining=settings).verdict.reason
+    assert "training rows" not in other
+
+
+def test_classes_that_nothing_decided_on_are_named() -> None:
+    classes = Gaussians(6, 12)
+    train = classes.draw(COUNTS, seed=1).with_head(classes.bayes_head())
+    val = classes.draw([20] * 6, seed=2)
+    part = val.take(np.flatnonzero(val.labels != 4))
+    reason = rescue(train, val=part, retraining=Retraining(penalty=1e-2)).verdict.reason
+    assert "; 1 class has no image to decide on: class 4" in reason

@@ -63,6 +63,13 @@ class Comparison:
     settings: dict[str, Any]
     class_names: tuple[str, ...] | None = None
 
+    def __repr__(self) -> str:
+        a, b = self.names
+        return (
+            f"Comparison({a!r} with {b!r} on {self.num_samples:,} images: {len(self.rose)} of "
+            f"{self.num_scored:,} classes rose, {len(self.paid)} paid)"
+        )
+
     @property
     def undecided(self) -> tuple[int, ...]:
         """Classes with images that neither rose nor paid, the lowest difference first."""

@@ -77,6 +77,13 @@ class Features:
                 f"{width}: it belongs to another network."
             )
 
+    def __repr__(self) -> str:
+        head = "no head" if self.head is None else f"a {self.head.kind} head"
+        return (
+            f"Features({self.num_views} × {len(self)} × {self.num_features} {self.features.dtype}, "
+            f"{self.num_classes} classes, {head})"
+        )
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -92,9 +92,18 @@ def rescue(
     Features in a folder of chunks may be larger than memory, and several processes can share the
     work: torchrun --nproc-per-node 4 -m everyclass rescue …
     """
-    from everyclass import processes, stages
     from everyclass.artifacts import Features, Head, Run, is_feature_folder, prepare_folder
-    from everyclass.errors import InputError
+    from everyclass.errors import InputError, MissingFileError
+
+    # What is plainly wrong is said before torch is imported, which takes seconds.
+    for what, path in (("features", source), ("head", head), ("features", val), ("features", test)):
+        if path is not None and str(path) not in ("rest", "none") and not Path(path).exists():
+            raise MissingFileError(f"There is no {what} file at {path}.")
+    of_run = source.is_dir() and not is_feature_folder(source)
+    if not of_run and out is None:
+        raise InputError("Name the folder for the results with --out.")
+
+    from everyclass import processes, stages
 
     retraining = stages.Retraining(
         objective=objective,  # type: ignore[arg-type]
@@ -108,7 +117,6 @@ def rescue(
             precision=head_precision,  # type: ignore[arg-type]
         ),
     )
-    of_run = source.is_dir() and not is_feature_folder(source)
     with processes.joined("cpu"):
         if of_run and (head is not None or test is not None):
             raise InputError(
@@ -136,8 +144,7 @@ def rescue(
                 show=shown(quiet),
             )
         else:
-            if out is None:
-                raise InputError("Name the folder for the results with --out.")
+            assert out is not None
             train = Features.load(source)
             old = train.head if head is None else Head.load(head)
             try:
@@ -166,6 +173,9 @@ def rescue(
         print_json(result.to_dict())
     else:
         print_rescue(result, folder)
+        if result.evaluations and result.verdict.use != "old":
+            files = f"{folder / 'old.npz'} {folder / result.verdict.use}.npz"
+            typer.echo(f"Class by class: everyclass compare {files}")
 
 
 def _compared(result: RescueResult) -> Table:

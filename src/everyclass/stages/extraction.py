@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from everyclass.artifacts import Features
 from everyclass.data import BatchSource
-from everyclass.errors import InputError, RunFailedError
+from everyclass.errors import InputError, InputTypeError, RunFailedError
 from everyclass.nn import Classifier, head_of_module, unwrapped
 from everyclass.progress import silent
 from everyclass.stages.batches import BatchReader
@@ -63,6 +63,11 @@ def extract(
         InputError: the last layer is not found, the loader is empty or yields something else, or
             labels are not one class per sample.
     """
+    if not isinstance(model, nn.Module):
+        raise InputTypeError(
+            f"The first argument is the network and came as a {type(model).__name__}: "
+            "extract(model, loader). A state_dict is no network; load it into one."
+        )
     model = unwrapped(model)
     reader = BatchReader.of(model, label_key, class_names)
     last: LastLayer | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import nn
@@ -19,6 +19,8 @@ def features_for_rescue(
     model: nn.Module | None,
     train: Features | None,
     what: str,
+    *,
+    class_names: Sequence[str] | None = None,
 ) -> Features | None:
     """These features, or those that the network makes of this loader; None of None.
 
@@ -27,6 +29,7 @@ def features_for_rescue(
         model: the network, needed for a loader.
         train: the training features that these go with; None for the training ones themselves.
         what: what to call them in an error.
+        class_names: C names for what the network makes; default those of ``train``.
 
     Raises:
         InputTypeError: a loader without a network.
@@ -38,7 +41,7 @@ def features_for_rescue(
                 f"{what} came as a {type(data).__name__}, not as Features; pass the network too, "
                 "rescue(model=…, train=loader), or extract them first: extract(model, loader)."
             )
-        names = None if train is None else train.class_names
+        names = class_names if train is None else train.class_names
         data = extract(model, data, class_names=names)
     if data is None or train is None:
         return data

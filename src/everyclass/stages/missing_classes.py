@@ -24,20 +24,22 @@ def check_missing(train: Features, policy: MissingClasses) -> None:
     """
     counts = train.class_counts
     names = ", ".join(counts.describe(int(c)) for c in counts.missing[:5])
+    several = len(counts.missing) > 1
+    found = f"{len(counts.missing)} classes have" if several else "1 class has"
     more = f" and {len(counts.missing) - 5} more" if len(counts.missing) > 5 else ""
     if policy == "error":
         raise InputError(
-            f"{len(counts.missing)} classes have no training image: {names}{more}. Add images, or "
-            "pass --missing-classes keep-old to keep their rows of the old head."
+            f"{found} no training image: {names}{more}. Add images, or keep what the old head has "
+            "for them: --missing-classes keep-old (in Python missing_classes='keep-old')."
         )
     if train.head is None:
         raise InputError(
-            f"{len(counts.missing)} classes have no training image ({names}{more}) and there is no "
+            f"{found} no training image ({names}{more}) and there is no "
             "old head whose rows could be kept; give one."
         )
     if train.head.kind != "linear":
         raise InputError(
-            f"{len(counts.missing)} classes have no training image ({names}{more}) and the old "
+            f"{found} no training image ({names}{more}) and the old "
             f"head is a {train.head.kind} one, whose rows cannot stand beside linear ones; add "
             "images."
         )

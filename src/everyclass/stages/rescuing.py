@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
 from torch import nn
 
-from everyclass.artifacts import Features
+from everyclass.artifacts import ClassCounts, Features, some
 from everyclass.errors import InputError
 from everyclass.progress import silent
 from everyclass.stages.choosing import numbers_of
 from everyclass.stages.costs import cost_of
+from everyclass.stages.deciding import Verdict
 from everyclass.stages.ensembling import Ensemble
 from everyclass.stages.from_network import features_for_rescue
 from everyclass.stages.missing_classes import (
@@ -30,6 +32,7 @@ from everyclass.stages.reaching import (
 from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining
 from everyclass.stages.strategies import as_in_the_paper, best_of, check_strategy, with_a_head
+from everyclass.stages.validating import share_of_training_rows
 
 __all__ = ["rescue"]
 
@@ -40,6 +43,7 @@ def rescue(
     val: Features | Iterable[Any] | None = None,
     test: Features | Iterable[Any] | None = None,
     model: nn.Module | None = None,
+    class_names: Sequence[str] | None = None,
     strategy: str = "gml",
     retraining: Retraining | None = None,
     missing_classes: MissingClasses = "error",
@@ -68,6 +72,7 @@ def rescue(
             on them, which is found in ``result.evaluations``.
         model: the network, where the others are loaders instead of features; see :func:`extract`.
             It is not changed: ``result.to_module(model)`` makes a copy with the new last layer.
+        class_names: C names in class order, where the others are loaders; features have their own.
         strategy: "gml", "auto", "offsets", "ensemble", or one of those that "auto" compares:
             "additive", "multiplicative", "tau_norm", "bias", "drops", "linear_ascent",
             "class_weighted", "balanced_softmax".
@@ -97,7 +102,9 @@ def rescue(
     settings = retraining or Retraining()
     if missing_classes not in get_args(MissingClasses):
         raise InputError(f"missing_classes must be 'error' or 'keep-old'; got {missing_classes!r}.")
-    found_train = features_for_rescue(train, model, None, "The training images")
+    found_train = features_for_rescue(
+        train, model, None, "The training images", class_names=class_names
+    )
     assert found_train is not None
     train = whole = found_train
     val = features_for_rescue(val, model, train, "The validation set")
@@ -117,6 +124,8 @@ def rescue(
         found = as_in_the_paper(train, val, settings, seed=seed, show=show, plain=plain)
     else:
         found = best_of(train, val, settings, strategy, seed=seed, show=show, plain=plain)
+    unjudged = present[np.setdiff1d(np.arange(len(present)), found.labels)].tolist()
+    verdict = _with_doubts(found.verdict, whole.class_counts, unjudged, train, val)
     training = None if found.plain is None else training_certainty(found.plain)
     cost = cost_of(found.labels, found.candidates[0].held_out(), found.best.held_out())
     old, new = train.head, found.new
@@ -126,7 +135,7 @@ def rescue(
         cost = cost.renumbered(present)
     classes = train.num_classes
     result = RescueResult(
-        verdict=found.verdict,
+        verdict=verdict,
         old=old,
         retrained=new,
         ensemble=Ensemble(old, new, found.t_old, found.t_new),
@@ -136,7 +145,7 @@ def rescue(
             "retraining": found.retraining.to_dict(),
             "penalties_tried": {f"{p:.3g}": score for p, score in found.penalties.items()},
             "temperatures": {"old": found.t_old, "retrained": found.t_new},
-            "decided_on": found.verdict.decided_on,
+            "decided_on": verdict.decided_on,
             "images": len(train),
             "views": train.num_views,
             "missing_classes": missing_classes,
@@ -153,3 +162,24 @@ def rescue(
     if judged is not None:
         result.evaluate(judged)
     return result
+
+
+def _with_doubts(
+    verdict: Verdict,
+    counts: ClassCounts,
+    unjudged: list[int],
+    train: Features,
+    val: Features | None,
+) -> Verdict:
+    """Say which classes no image that decided is of, and that validation rows are training rows."""
+    doubts = []
+    if unjudged:
+        count = "1 class has" if len(unjudged) == 1 else f"{len(unjudged):,} classes have"
+        named = some([counts.describe(c) for c in unjudged])
+        doubts.append(f"; {count} no image to decide on: {named}")
+    if val is not None and (share := share_of_training_rows(train, val)) > 0.5:
+        doubts.append(
+            f"; {share:.0%} of the validation rows are training rows, number by number, so expect "
+            "much lower numbers on new images"
+        )
+    return replace(verdict, reason=verdict.reason + "".join(doubts))

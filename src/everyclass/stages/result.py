@@ -19,6 +19,7 @@ from everyclass.artifacts import (
     replaced_together,
     write_json,
 )
+from everyclass.errors import InputTypeError
 from everyclass.metrics import (
     Certainty,
     Evidence,
@@ -78,6 +79,9 @@ class RescueResult:
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     tested: Features | None = field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        return f"RescueResult({self.verdict})"
+
     @property
     def chosen(self) -> str:
         """The candidate that the verdict recommends: "none", or the best one."""
@@ -122,6 +126,11 @@ class RescueResult:
             The old classifier's evaluation and that of the recommended one (the same one twice if
             no change is recommended); all three stay in ``evaluations``.
         """
+        if not isinstance(test, Features):
+            raise InputTypeError(
+                f"The test set came as a {type(test).__name__}; pass features of the same network: "
+                "evaluate(ec.extract(model, loader))."
+            )
         self.evaluations = {name: evaluate(self.predict(test, name)) for name in _NAMES}
         self.tested = test
         return self.evaluations["old"], self.evaluations[self.verdict.use]

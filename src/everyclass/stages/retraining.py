@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from everyclass.artifacts import Features, Head
+from everyclass.artifacts import Features, Head, some
 from everyclass.errors import InputError
 from everyclass.processes import barrier, from_first, is_first
 from everyclass.progress import silent
@@ -179,11 +179,8 @@ def retrain(
     """
     settings = settings or Retraining()
     if len(train.class_counts.missing):
-        first = int(train.class_counts.missing[0])
-        raise InputError(
-            f"{len(train.class_counts.missing)} classes have no training image, the first of them "
-            f"{train.class_counts.describe(first)}; a head cannot learn them."
-        )
+        named = some([train.class_counts.describe(int(c)) for c in train.class_counts.missing])
+        raise InputError(f"There is no training image of {named}; a head cannot learn that.")
     penalty = settings.penalty
     if penalty is None:
         penalty = cross_fit_objective(train, settings, seed=seed, show=show).penalty

@@ -35,6 +35,7 @@ SUSPECT_OF_ERRORS, SUSPECT_OF_TRAINING, SUSPECT_REST, SUSPECT_LEAST = 0.4, 0.1, 
 # what lies between them, and fewer than four in five of these are told apart (two Gaussians 1.7
 # standard deviations apart; guessing gives one half).
 PAIR_OF_ERRORS, PAIR_EACH_WAY, PAIR_APART, PAIR_LEAST = 0.5, 0.1, 0.8, 5
+TELLING = 10  # held-out images from which on their share is worth a word
 # A head repairs a class if it closes half of the gap to the others' mean.
 CLOSED = 0.5
 
@@ -245,10 +246,14 @@ def _fixable(case: Case) -> str:
     reach = case.known.reachable
     if reach is None or not case.closes_the_gap:
         return ""
+    few = ""
+    if case.few:
+        images = "image" if case.known.training_count == 1 else "images"
+        few = f" It has only {case.known.training_count} training {images}; more would help too."
     return (
         f"A retrained head raises its recall from {reach.old:.1%} to {reach.recall:.1%} on "
         f"{reach.images:,} images of {case.what}, where the others' mean is "
-        f"{case.others_held_out:.1%}."
+        f"{case.others_held_out:.1%}.{few}"
     )
 
 
@@ -276,7 +281,7 @@ def _not_fixable(case: Case) -> str:
 
 def _so_far(case: Case) -> str:
     reach = case.known.reachable
-    if reach is None or not case.trusted:
+    if reach is None or not case.trusted or reach.images < TELLING:
         return ""
     return f"; a retrained head gets {reach.recall:.1%} of {reach.images:,} held-out ones right"
 

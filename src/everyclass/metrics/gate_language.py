@@ -173,9 +173,10 @@ class _Reader:
     def _number(self, word: str) -> Number:
         if word not in NUMBERS and word not in LISTS:
             word += self._take("-[A-Za-z-]*") or ""
+            begun = [name for name in (*NUMBERS, *LISTS) if name.startswith(f"{word}_")]
             raise InputError(
                 f"{quoted(word)} in {quoted(self._text)} is no number of an evaluation"
-                f"{nearest(word, [*NUMBERS, *LISTS, 'drop', 'lower', 'upper'])}"
+                f"{nearest(word, begun[:1] or [*NUMBERS, *LISTS, 'drop', 'lower', 'upper'])}"
             )
         if word in NUMBERS:
             return Number(word)

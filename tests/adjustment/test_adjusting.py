@@ -237,11 +237,23 @@ def test_two_samples_are_enough_to_say_something() -> None:
     assert np.isfinite(found.bias).all()
 
 
+@pytest.mark.parametrize(("images", "by"), [(3, "geometric_mean"), (10, "harmonic_mean")])
+def test_of_few_samples_methods_are_chosen_by_the_geometric_mean(images: int, by: str) -> None:
+    labels = np.append(np.repeat(np.arange(5), images), [0] * 200)
+    assert ClassObjective("harmonic_mean").for_choosing(labels).name == by
+    assert ClassObjective("lowest_recall").for_choosing(labels).name == "lowest_recall"
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(len(labels), 5)) + 2 * np.eye(5)[labels]
+    found = adjust(labels=labels, logits=logits)
+    assert found.notes["chosen_by"] == by
+    assert found.notes["objective"] == "harmonic_mean"
+
+
 def test_in_words() -> None:
     text = describe(adjust(**GOOD, class_counts=COUNTS, method="bias"))
     assert text.startswith("bias: harmonic mean ")
     assert "on 320 validation samples, each judged by what was chosen without it" in text
-    assert "Tried, by geometric mean: none " in text
+    assert "Tried, by harmonic mean: none " in text
     labels = VAL[1]
     assert describe(adjust(labels=labels, logits=9 * np.eye(8)[labels])).startswith("No adjustment")
     assert describe(adjust(**GOOD, method="prior")).startswith("Calibrated probabilities under a u")

@@ -181,8 +181,8 @@ def test_the_best_of_many_that_guess_is_not_believed() -> None:
         choice = choose(candidates, labels, fold_of, 5, decided_on="…", seed=seed)
         changes += choice.verdict.use != "old"
         scores = [smoothed_recall(labels, each, 5) for each in said]
-        geometric = [stats.gmean(r) for r in scores]
-        assert choice.candidate is candidates[1 + int(np.argmax(geometric[1:]))]
+        harmonic = [stats.hmean(r) for r in scores]
+        assert choice.candidate is candidates[1 + int(np.argmax(harmonic[1:]))]
     assert changes <= 5  # 5 % of 40 are 2, and two standard deviations more
 
 

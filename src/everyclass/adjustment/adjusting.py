@@ -127,7 +127,7 @@ def adjust(
     found = cross_fit(samples, goal, methods, fold_of, show=show)
     before = samples.logits.argmax(axis=1)
     said = [before, *(each.predicted for each in found)]
-    by = goal.for_choosing
+    by = goal.for_choosing(samples.labels)
     pick = pick_by_fold(samples.labels, said, fold_of, samples.num_classes, by)
     best = pick.best if method == "auto" else 1
     judged = pick.predicted if method == "auto" else found[0].predicted

@@ -151,7 +151,13 @@ def cross_fit(
     fits = len(folds) * sum(len(method.settings) for method in methods)
     with show("adjusting", fits, "fits") as task:
         return [
-            _settle(samples, by or goal.for_choosing, m, fold_of, _fits(m, goal, others, task))
+            _settle(
+                samples,
+                by or goal.for_choosing(samples.labels),
+                m,
+                fold_of,
+                _fits(m, goal, others, task),
+            )
             for m in methods
         ]
 

@@ -25,6 +25,7 @@ ObjectiveName = Literal[
     "harmonic_mean", "geometric_mean", "lowest_recall", "worst_mean", "weighted_mean"
 ]
 Vector = npt.NDArray[np.float64]
+FEW = 10  # samples of the median class
 LOWEST_POWER = -16.0  # the power mean stands for the minimum: of 100 equal recalls it is the same
 
 
@@ -68,15 +69,20 @@ class ClassObjective:
                 raise InputError("class_weights must not be negative, nor all of them zero.")
             object.__setattr__(self, "class_weights", weights.astype(np.float64))
 
-    @property
-    def for_choosing(self) -> ClassObjective:
-        """What to choose by from what few samples show: for the harmonic mean, the geometric one.
+    def for_choosing(self, labels: npt.NDArray[np.int64]) -> ClassObjective:
+        """What to choose a method by, from these samples: in place of the harmonic mean of few
+        samples a class, the geometric one.
 
         A class with two samples, both wrong, can decide a harmonic mean alone, and with it which of
-        many candidates looks best. A method that is chosen by the geometric mean has the higher
-        harmonic mean on other samples; a penalty has not (docs/experiments.md).
+        many candidates looks best. A method that is chosen by the geometric mean then has the
+        higher harmonic mean on other samples; a penalty has not (docs/experiments.md).
+
+        Args:
+            labels: (n,) classes of the samples that choose.
         """
-        return ClassObjective("geometric_mean") if self.name == "harmonic_mean" else self
+        support = np.bincount(labels)
+        few = np.median(support[support > 0]) < FEW
+        return ClassObjective("geometric_mean") if few and self.name == "harmonic_mean" else self
 
     def for_classes(self, num_classes: int, there: npt.NDArray[np.bool_]) -> ClassObjective:
         """The objective over the classes that have samples.

@@ -17,7 +17,6 @@ from everyclass.stages.validating import HARMONIC_MEAN
 
 __all__ = ["Choice", "choose", "numbers_of"]
 
-CHOOSING = HARMONIC_MEAN.for_choosing
 Integers = npt.NDArray[np.int64]
 
 
@@ -45,9 +44,10 @@ def choose(
     decided_on: str,
     seed: int = 0,
 ) -> Choice:
-    """Take the candidate with the highest geometric mean, and test what taking it gives.
+    """Take the candidate with the highest harmonic mean, and test what taking it gives.
 
-    The aim is the harmonic mean, and it is what is tested; see ``ClassObjective.for_choosing``.
+    Of few images a class, the highest geometric mean: see ``ClassObjective.for_choosing``. What is
+    tested is the harmonic mean.
 
     The best of many looks better than it is on the images that chose it. So each fold is judged by
     the candidate that is best on the other folds, and these answers, not the winner's own, are
@@ -64,7 +64,8 @@ def choose(
         seed: of the draws behind the verdict.
     """
     said = [candidate.predicted for candidate in candidates]
-    pick = pick_by_fold(labels, said, fold_of, num_classes, CHOOSING)
+    by = HARMONIC_MEAN.for_choosing(labels)
+    pick = pick_by_fold(labels, said, fold_of, num_classes, by)
     chosen = candidates[1 + int(np.argmax(pick.scores[1:]))]
     by_fold = [candidates[c] for c in pick.by_fold]
     old, new = drawn_objectives(
@@ -90,13 +91,16 @@ def choose(
 def numbers_of(candidate: Candidate, labels: Integers, num_classes: int) -> dict[str, Any]:
     """A candidate's numbers on the images that decide, for ``evaluation.json``.
 
-    ``score`` is what candidates are chosen by: the geometric mean of (right + ½) / (images + 1).
+    ``score`` is what candidates are chosen by: a mean of (right + ½) / (images + 1), see
+    ``ClassObjective.for_choosing``.
     """
     recall = per_class_recall(labels, candidate.predicted, num_classes)
     return {
         "name": candidate.name,
         "setting": dict(candidate.setting),
-        "score": score(labels, candidate.predicted, num_classes, CHOOSING),
+        "score": score(
+            labels, candidate.predicted, num_classes, HARMONIC_MEAN.for_choosing(labels)
+        ),
         "harmonic_mean": harmonic_mean(recall),
         "geometric_mean": geometric_mean(recall),
         "lowest_recall": float(np.nanmin(recall)),

@@ -142,7 +142,8 @@ def table(rows: list[Row]) -> str:
         " → ".join(f"**{behind(of=of, images=images, by=by.name):.1f}**" for by in RULES)
         for of, images in kinds
     ]
-    return "\n".join([*lines, "| mean | " + " | ".join(cells) + " |"])
+    whole = "\n".join([*lines, "| mean | " + " | ".join(cells) + " |"])
+    return whole.replace("nan → nan", "–")
 
 
 def main() -> None:

@@ -144,12 +144,13 @@ def test_a_full_disk(name: str, tiny_disk: Path) -> None:
 def test_no_space_left_on_the_device(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def on_full_device(prefix: str, dir: Path) -> tuple[int, str]:
-        path = Path(dir) / f"{prefix}x"
-        path.touch()
-        return os.open("/dev/full", os.O_WRONLY), str(path)
+    def on_full_device(path: Path, mode: str = "r", **options: Any) -> Any:
+        if mode == "xb":
+            Path(path).touch()
+            return open("/dev/full", "wb")
+        return open(path, mode, **options)
 
-    monkeypatch.setattr(tempfile, "mkstemp", on_full_device)
+    monkeypatch.setattr("everyclass.artifacts._files.open", on_full_device, raising=False)
     assert_earlier_file_survives_a_full_disk(SAVERS[name], tmp_path / name)
 
 

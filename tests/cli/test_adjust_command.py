@@ -49,7 +49,7 @@ def test_the_whole_job(everyclass: Command, folder: Path) -> None:
     assert done.code == 0, done.err
     assert done.err == ""
     assert "harmonic mean " in done.out
-    assert "Tried: none " in done.out
+    assert "Tried, by harmonic mean: none " in done.out
     assert f"Next: everyclass evaluate {folder / 'out.npz'}" in done.out
     found = Adjustment.load(folder / "out.adjustment.json")
     adjusted = Predictions.load(folder / "out.npz")

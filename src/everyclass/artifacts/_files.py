@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -60,16 +61,13 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
             raise OutputError(f"Cannot write {path}: it is a folder or a device; name a file.")
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
-        prefix = f".{path.name}.tmp-{os.getpid()}-"
-        handle, name = tempfile.mkstemp(prefix=prefix, dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
+        # Named before it is made: Ctrl-C may come between any two lines.
+        name = f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
+        temporary = path.with_name(name)
+        with open(temporary, "xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; ours are shared
         os.replace(temporary, path)
         temporary = None
     except EveryclassError:

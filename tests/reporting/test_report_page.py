@@ -318,3 +318,27 @@ def test_the_vega_that_is_inlined_fits_altair() -> None:
 
     wanted = re.sub(r"^v(\d+\.\d+).*", r"\1", alt.SCHEMA_VERSION)
     assert wanted in vl_convert.get_vegalite_versions()
+
+
+def test_the_vega_script_is_bundled_once_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import vl_convert
+
+    bundled: list[Any] = []
+
+    def bundle(**options: Any) -> str:
+        bundled.append(options)
+        return "let said = '</script>';"
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(vl_convert, "javascript_bundle", bundle)
+    make = html._vega.__wrapped__
+    assert make() == make() == "let said = '<\\/script>';"
+    assert len(bundled) == 1
+    (kept,) = (tmp_path / "everyclass" / "charts").iterdir()
+    kept.unlink()
+    kept.parent.rmdir()
+    kept.parent.write_text("no folder")  # what cannot be kept is bundled again
+    assert make() == make() == "let said = '<\\/script>';"
+    assert len(bundled) == 3

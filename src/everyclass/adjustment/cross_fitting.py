@@ -149,17 +149,9 @@ def cross_fit(
     folds = range(int(fold_of.max()) + 1)
     others = [samples.take(fold_of != fold) for fold in folds]
     fits = len(folds) * sum(len(method.settings) for method in methods)
+    by = by or goal.for_choosing(samples.labels)
     with show("adjusting", fits, "fits") as task:
-        return [
-            _settle(
-                samples,
-                by or goal.for_choosing(samples.labels),
-                m,
-                fold_of,
-                _fits(m, goal, others, task),
-            )
-            for m in methods
-        ]
+        return [_settle(samples, by, m, fold_of, _fits(m, goal, others, task)) for m in methods]
 
 
 def _fits(

@@ -70,8 +70,7 @@ class ClassObjective:
             object.__setattr__(self, "class_weights", weights.astype(np.float64))
 
     def for_choosing(self, labels: npt.NDArray[np.int64]) -> ClassObjective:
-        """What to choose a method by, from these samples: in place of the harmonic mean of few
-        samples a class, the geometric one.
+        """What to choose methods by: with few samples a class, the geometric for the harmonic mean.
 
         A class with two samples, both wrong, can decide a harmonic mean alone, and with it which of
         many candidates looks best. A method that is chosen by the geometric mean then has the

@@ -17,7 +17,7 @@
 
 typedef float floats __attribute__((vector_size(4 * LANES)));
 
-static const float zeros[64] = {0};
+static const float zeros[64] = {0}; /* a pixel outside the image, of the most channels */
 
 static inline floats load(const float *from) {
     floats loaded;

@@ -187,11 +187,8 @@ def _vega() -> str:
 
     wanted = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     version = wanted if wanted in vl_convert.get_vegalite_versions() else None
-    kept = (
-        cache_folder()
-        / "charts"
-        / f"vega-{importlib.metadata.version('vl-convert-python')}-{version}.js"
-    )
+    package = importlib.metadata.version("vl-convert-python")
+    kept = cache_folder() / "charts" / f"vega-{version}-{package}.js"
     try:
         return kept.read_text(encoding="utf-8")
     except (OSError, ValueError):

@@ -320,13 +320,23 @@ def refusal(call, *args, **kwargs) -> EveryclassError:
     [
         ([], InputError, "labels is empty; at least one is needed."),
         ([0, 1, -1, -2], InputError, "labels[2] is -1, outside 0.. (2 such)."),
-        ([[0, 1]], InputError, "labels must be one-dimensional; got an array of shape (1, 2)."),
+        (
+            [[0, 1]],
+            InputError,
+            "labels must be one-dimensional; got an array of shape (1, 2); of one-hot rows take the "
+            "class: labels.argmax(axis=1).",
+        ),
         (
             [0.0, 1.0],
             InputTypeError,
             "labels must be integers 0..C−1; got float64; convert them with labels.astype(int).",
         ),
-        (["ant"], InputTypeError, "labels must be integers 0..C−1; got <U3."),
+        (
+            ["ant"],
+            InputTypeError,
+            "labels must be integers 0..C−1; got <U3; number them: class_names, labels = "
+            "np.unique(labels, return_inverse=True).",
+        ),
         (torch.tensor([True]), InputTypeError, "labels must be integers 0..C−1; got bool."),
     ],
 )

@@ -251,6 +251,13 @@ def test_a_scaled_output_is_said_to_be_scaled() -> None:
         extract(Changed(lambda out: out / 2), loader())
 
 
+@pytest.mark.parametrize("function", [torch.softmax, torch.log_softmax])
+def test_probabilities_are_said_to_be_probabilities(function: Any) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(InputError, match=rf"but the {function.__name__} of that of 'fc'; leave it"):
+        extract(Changed(lambda out: function(out, dim=1)), loader())
+
+
 def test_a_network_that_changes_its_mind() -> None:
     class Fickle(ResNet):
         def forward(self, x: Tensor) -> Any:

@@ -35,6 +35,15 @@ def as_array(value: Any) -> npt.NDArray[Any]:
         raise InputError(f"These values make no array: {error}.") from error
 
 
+_NUMBERED = "; number them: class_names, labels = np.unique(labels, return_inverse=True)"
+_TO_INTEGERS = {  # by kind of dtype
+    "f": "; convert them with labels.astype(int)",
+    "U": _NUMBERED,
+    "S": _NUMBERED,
+    "O": _NUMBERED,
+}
+
+
 def as_labels(
     value: Any,
     *,
@@ -58,11 +67,15 @@ def as_labels(
     """
     labels = as_array(value)
     if labels.ndim != 1:
-        raise InputError(f"{name} must be one-dimensional; got an array of shape {labels.shape}.")
+        one_hot = labels.ndim == 2 and labels.shape[1] > 1
+        hint = "; of one-hot rows take the class: labels.argmax(axis=1)" if one_hot else ""
+        raise InputError(
+            f"{name} must be one-dimensional; got an array of shape {labels.shape}{hint}."
+        )
     if labels.size == 0:
         raise InputError(f"{name} is empty; at least one is needed.")
     if labels.dtype.kind not in "iu":
-        hint = "" if labels.dtype.kind != "f" else "; convert them with labels.astype(int)"
+        hint = _TO_INTEGERS.get(labels.dtype.kind, "")
         raise InputTypeError(f"{name} must be integers 0..C−1; got {labels.dtype}{hint}.")
     if length is not None and len(labels) != length:
         raise InputError(f"{name} has {len(labels)} entries where {length} are needed.")

@@ -204,6 +204,12 @@ def _not_found(caught: Caught, logits: Tensor, name: str | None) -> str:
     said = f"The network's output is not the output of {which}"
     for each, (_, out) in reversed(caught.items()):
         if out.shape == logits.shape and name in (None, each):
+            for function in (torch.softmax, torch.log_softmax):
+                if torch.allclose(function(out.double(), 1), logits.double(), 1e-2, 1e-4):
+                    return (
+                        f"{said}, but the {function.__name__} of that of {each!r}; leave it out, "
+                        "logits are needed."
+                    )
             a, b = out.double().flatten(), logits.double().flatten()
             scale = float((a @ b) / (a @ a).clamp_min(1e-30))
             if scale != 0 and torch.allclose(a * scale, b, rtol=1e-3, atol=1e-5):

@@ -323,8 +323,8 @@ def refusal(call, *args, **kwargs) -> EveryclassError:
         (
             [[0, 1]],
             InputError,
-            "labels must be one-dimensional; got an array of shape (1, 2); of one-hot rows take the "
-            "class: labels.argmax(axis=1).",
+            "labels must be one-dimensional; got an array of shape (1, 2); of one-hot rows take "
+            "the class: labels.argmax(axis=1).",
         ),
         (
             [0.0, 1.0],

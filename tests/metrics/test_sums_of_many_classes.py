@@ -72,7 +72,7 @@ def test_sums_of_many_pairs_are_as_if_each_were_drawn(transform: Any, successes:
     shares = generator.dirichlet([3, 1, 1.5, 9], 2600)
     table = np.array([generator.multinomial(20, share) for share in shares])
     prior = np.array([0, 0, 0, successes]) + 1 / len(table)
-    options: dict[str, Any] = {"floor": FLOOR, "replicates": 1000}
+    options: dict[str, Any] = {"floor": FLOOR, "replicates": 4000}
     fast = paired_means._sums(table, transform, successes=successes, seed=[0], **options)
     slow = paired_means._drawn_sums(table, prior, transform, seed=[1], **options)
     (a, low_a), (b, low_b) = fast

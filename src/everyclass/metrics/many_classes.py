@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-__all__ = ["MANY", "Cumulants", "Transform", "beta_cumulants"]
+__all__ = ["MANY", "Cumulants", "Transform", "beta_cumulants", "precision_of_draws"]
 
 MANY = 2000  # classes; of fewer each is drawn
 Transform = Literal["log", "reciprocal"]
@@ -24,6 +24,11 @@ _MOST_SKEWED = 0.3  # up to which the first correction of a normal distribution 
 _BLOCK = 256  # integrals at once
 _POINTS = 320  # of an integral; steps of a quarter at most
 _END = 40.0  # log odds beyond which p is 0 or 1 in double precision
+
+
+def precision_of_draws(classes: int) -> type[np.float32 | np.float64]:
+    """Single for many classes, which is faster: a mean over them smooths what rounding does."""
+    return np.float32 if classes >= MANY else np.float64
 
 
 @dataclass(frozen=True)

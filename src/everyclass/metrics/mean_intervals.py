@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from everyclass.errors import InputError
 from everyclass.metrics.intervals import checked_counts, checked_tail
-from everyclass.metrics.many_classes import MANY, beta_cumulants
+from everyclass.metrics.many_classes import MANY, beta_cumulants, precision_of_draws
 from everyclass.metrics.recall import divide, geometric_mean, harmonic_mean
 
 __all__ = ["mean_recall_intervals"]
@@ -131,6 +131,7 @@ def _drawn_sums(
     seed: list[int],
 ) -> npt.NDArray[np.float64]:
     """The same from draws of each class, in chunks that have a generator of their own."""
+    dtype = precision_of_draws(len(k))
     starts = range(0, len(k), _CHUNK)
     generators = np.random.default_rng(seed).spawn(len(starts))
 
@@ -138,16 +139,16 @@ def _drawn_sums(
         here = slice(start, start + _CHUNK)
         size = (replicates, len(k[here]))
         # A Beta is a ratio of Gammas, and one success more is an exponential more.
-        successes = generator.standard_gamma(k[here] + 1.0, size)
-        errors = generator.standard_gamma(n[here] - k[here] + 1 / classes, size)
+        successes = generator.standard_gamma(k[here] + 1.0, size, dtype)
+        errors = generator.standard_gamma(n[here] - k[here] + 1 / classes, size, dtype)
         drawn = successes + errors
         np.divide(successes, drawn, out=drawn)
         np.log(np.maximum(drawn, floor, out=drawn), out=drawn)
-        logs = drawn.sum(axis=1)
-        successes += generator.standard_exponential(size)
+        logs = drawn.sum(axis=1, dtype=np.float64)
+        successes += generator.standard_exponential(size, dtype)
         np.divide(errors, successes, out=drawn)
         np.minimum(drawn, 1 / floor - 1, out=drawn)  # 1 / p - 1
-        return np.stack([logs, drawn.sum(axis=1) + size[1]])
+        return np.stack([logs, drawn.sum(axis=1, dtype=np.float64) + size[1]])
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy draws without the interpreter
         sums = list(threads.map(of_chunk, starts, generators))

@@ -12,7 +12,12 @@ import numpy.typing as npt
 from scipy import stats
 
 from everyclass.metrics.intervals import checked_tail
-from everyclass.metrics.many_classes import MANY, Transform, beta_cumulants
+from everyclass.metrics.many_classes import (
+    MANY,
+    Transform,
+    beta_cumulants,
+    precision_of_draws,
+)
 from everyclass.metrics.pairing import Outcomes
 from everyclass.metrics.recall import divide, geometric_mean, harmonic_mean
 
@@ -45,7 +50,8 @@ def draw_paired_recalls(
     prior: float | npt.NDArray[np.float64],
     replicates: int,
     generator: np.random.Generator,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    dtype: type[np.float32 | np.float64] = np.float64,
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Draw both classifiers' recalls from the posterior of their outcomes on the same images.
 
     Each class's shares of images that neither, only B, only A, or both get right are drawn from the
@@ -56,11 +62,13 @@ def draw_paired_recalls(
         prior: images of each kind before any was seen.
         replicates: how many draws.
         generator: of the draws.
+        dtype: of the draws, float64 or float32.
 
     Returns:
         Recalls of A and of B, (replicates, C) each.
     """
-    drawn = generator.standard_gamma(table + prior, size=(replicates, *table.shape))
+    size = (replicates, *table.shape)
+    drawn = generator.standard_gamma(table + prior, size, dtype)
     # One contiguous array of each kind: what follows is bound by memory.
     neither, only_b, only_a, both = np.ascontiguousarray(np.moveaxis(drawn, -1, 0))
     whole = neither + only_b
@@ -227,17 +235,18 @@ def _drawn_sums(
 ) -> npt.NDArray[np.float64]:
     """What :func:`_sums` gives, from draws of each class."""
     function = _FUNCTIONS[transform]
+    dtype = precision_of_draws(len(table))
     starts = range(0, len(table), _CHUNK)
     generators = np.random.default_rng(seed).spawn(len(starts))
 
     def of_chunk(start: int, generator: np.random.Generator) -> npt.NDArray[np.float64]:
         part = table[start : start + _CHUNK]
-        drawn = draw_paired_recalls(part, prior, replicates, generator)
+        drawn = draw_paired_recalls(part, prior, replicates, generator, dtype)
         sums = []
         for p, k in zip(drawn, (part[:, 2] + part[:, 3], part[:, 1] + part[:, 3]), strict=True):
-            values = function(np.maximum(p, floor))
-            floored = np.where(k == 0, function(floor), values)
-            sums.append([values.sum(axis=1), floored.sum(axis=1)])
+            values = function(np.maximum(p, dtype(floor)))
+            floored = np.where(k == 0, function(dtype(floor)), values)
+            sums.append([each.sum(axis=1, dtype=np.float64) for each in (values, floored)])
         return np.array(sums)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:

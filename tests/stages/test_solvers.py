@@ -150,6 +150,21 @@ def test_the_bias_carries_no_penalty() -> None:
     np.testing.assert_allclose(p / p.sum(), np.array(COUNTS) / sum(COUNTS), atol=2e-3)
 
 
+def test_re_weighting_is_a_shift_of_the_bias() -> None:
+    """docs/explanation/gml.md: eq. 3 changes no weight of a head whose bias is free."""
+    train = a_set()
+    with_it, without = (
+        retrain(train, Retraining(penalty=1e-2, reweight=reweight)).logits(train.features)
+        for reweight in (True, False)
+    )
+    shifted = without - np.log(COUNTS)
+    np.testing.assert_allclose(
+        with_it - with_it.mean(axis=1, keepdims=True),
+        shifted - shifted.mean(axis=1, keepdims=True),
+        atol=0.02,
+    )
+
+
 # --- mini-batches ---------------------------------------------------------------------------------
 
 SETTINGS = MinibatchSettings(epochs=15, batch_size=64, learning_rate=0.05)

@@ -201,6 +201,8 @@ def print_rescue(result: RescueResult, folder: Path) -> None:
     typer.echo(str(result.verdict))
     if result.strategy != "gml":
         Console().print(_compared(result))
+    elif result.verdict.use == "old" and result.verdict.decided_on == "validation data":
+        typer.echo("More ways can be compared on the same validation data: --strategy auto.")
     if result.cost is not None:
         typer.echo(f"Of {result.title}: {result.cost.sentence(result.class_counts)}.")
     if result.evaluations:

@@ -21,10 +21,10 @@ def filling_commands(table: Table, rows: list[dict[str, Any]]) -> list[str]:
     Returns:
         Lines for a shell; none where no row is empty.
     """
-    lacking: dict[str, list[str]] = {}
+    lacking: dict[tuple[str, str], list[str]] = {}
     for row, shown in zip(table.rows, rows, strict=True):
         if not shown["n"] and row.pretraining is not None:
-            lacking.setdefault(row.pretraining, []).append(row.result)
+            lacking.setdefault((row.pretraining, row.precision), []).append(row.result)
     commands = [
         f"everyclass bench run {table.name} --methods {','.join(results)}"
         for results in lacking.values()

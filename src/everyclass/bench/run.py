@@ -21,7 +21,7 @@ from everyclass.errors import InputError
 from everyclass.methods import get_method
 from everyclass.progress import silent
 from everyclass.stages import RescueResult, Retraining, extract_run, pretrain, rescue
-from everyclass.training import Recipe
+from everyclass.training import Precision, Recipe
 
 __all__ = ["run_table"]
 
@@ -33,6 +33,7 @@ class _Job:
     table: Table
     rows: tuple[Row, ...]
     method: str
+    precision: Precision
     seed: int
     results: Path
     runs: Path
@@ -82,14 +83,14 @@ def run_table(
     rows = _chosen(table, methods)
     work = []
     for seed in seeds:
-        by_method: dict[str, list[Row]] = {}
+        by_network: dict[tuple[str, Precision], list[Row]] = {}
         for row in rows:
             if not result_path(results, table.data, row.result, seed).is_file():
                 assert row.pretraining is not None
-                by_method.setdefault(row.pretraining, []).append(row)
+                by_network.setdefault((row.pretraining, row.precision), []).append(row)
         work += [
-            _Job(table, tuple(its), method, seed, results, runs, device, data_root)
-            for method, its in by_method.items()
+            _Job(table, tuple(its), *network, seed, results, runs, device, data_root)
+            for network, its in by_network.items()
         ]
     work = [job for job in work if _share_of(job, table, seeds, shards) == index - 1]
     if jobs == 1:
@@ -136,13 +137,18 @@ def _chosen(table: Table, methods: Sequence[str] | None) -> list[Row]:
 
 def _waves(work: list[_Job]) -> list[list[_Job]]:
     """First what trains from scratch, so that no two methods train the start that they share."""
-    first = {(j.method, j.seed): j for j in work if _rests_on(j) is None}
-    second = [j for j in work if (j.method, j.seed) not in first]
+    first = {_network(j): j for j in work if _rests_on(j) is None}
+    second = [j for j in work if _network(j) not in first]
     for job in second:
         needed = _rests_on(job)
         assert needed is not None
-        first.setdefault((needed.name, job.seed), replace(job, method=needed.name, rows=()))
+        begun = replace(job, method=needed.name, precision="auto", rows=())
+        first.setdefault(_network(begun), begun)
     return [list(first.values()), second]
+
+
+def _network(job: _Job) -> tuple[str, Precision, int]:
+    return job.method, job.precision, job.seed
 
 
 def _rests_on(job: _Job) -> Recipe | None:
@@ -153,12 +159,14 @@ def _make(job: _Job, show: Any = silent) -> list[Path]:
     """Train what is not trained yet, then make each row from it."""
     name = data_name(job.table.data)
     recipe = get_method(job.method, job.table.data["name"])
+    precision = "" if job.precision == "auto" else f"-{job.precision}"
     run = pretrain(
         recipe,
         DataConfig(**job.table.data),
         seed=job.seed,
+        precision=job.precision,
         device=job.device,
-        out=job.runs / f"{name}-{recipe.name}-s{job.seed}",
+        out=job.runs / f"{name}-{recipe.name}{precision}-s{job.seed}",
         data_root=job.data_root,
         show=show,
     )

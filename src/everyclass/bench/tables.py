@@ -6,9 +6,12 @@ import difflib
 import tomllib
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from everyclass.errors import InputError
+
+if TYPE_CHECKING:  # tables are shown without torch
+    from everyclass.training import Precision
 
 __all__ = ["NUMBERS", "Row", "Table", "load_table", "table_names"]
 
@@ -26,6 +29,7 @@ class Row:
         result: what its stored results are called; rows of several tables share them.
         paper: the paper's numbers as fractions; those that it does not give are absent.
         pretraining: the method that trains the network; None where there is no recipe yet.
+        precision: what the network is trained in; "auto" is what the machine is fast in.
         retraining: settings of stage 2; None for the network as trained.
         val: "rest" where stage 2 chooses on the held-out images that the split leaves over.
         ensemble: whether the row is eq. 11's average.
@@ -36,6 +40,7 @@ class Row:
     result: str
     paper: dict[str, float] = field(default_factory=dict)
     pretraining: str | None = None
+    precision: Precision = "auto"
     retraining: dict[str, Any] | None = None
     val: str = "none"
     ensemble: bool = False
@@ -44,12 +49,13 @@ class Row:
     @property
     def definition(self) -> dict[str, Any]:
         """How the row's results are made, as they say it in their certificates."""
-        return {
+        made = {
             "pretraining": self.pretraining,
             "retraining": self.retraining,
             "val": self.val,
             "ensemble": self.ensemble,
         }
+        return made if self.precision == "auto" else {**made, "precision": self.precision}
 
 
 @dataclass(frozen=True)

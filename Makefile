@@ -31,11 +31,12 @@ INTEGRATIONS := .venv-integrations
 test-integrations: $(INTEGRATIONS)/.installed ## Against timm, transformers, lightning and the like.
 	KERAS_BACKEND=torch $(INTEGRATIONS)/bin/python -m pytest tests/integrations \
 		src/everyclass/integrations
+	$(INTEGRATIONS)/bin/python -m pytest tests/manual/test_pages.py -m slow
 
 $(INTEGRATIONS)/.installed: pyproject.toml constraints-integrations.txt
 	$(PYTHON) -m venv $(INTEGRATIONS)
 	$(INTEGRATIONS)/bin/python -m pip --disable-pip-version-check install -q \
-		-c constraints-integrations.txt -e ".[integrations,test]"
+		-c constraints-integrations.txt -e ".[integrations,examples,test]"
 	@touch $@
 
 bench: $(VENV)/.tested-with ## Speed and memory, as ratios within one run.

@@ -127,7 +127,9 @@ def on_post_build(config: Any) -> None:
 def public_names() -> Iterator[str]:
     """Every name in an ``__all__`` of a room, or of a module that is imported by its own name."""
     rooms = [path for path in SOURCE.glob("*/__init__.py") if path.parent.name not in NO_REFERENCE]
-    single = [SOURCE / "errors.py", SOURCE / "zoo.py", *(SOURCE / "integrations").glob("[!_]*.py")]
+    single = [SOURCE / "data" / "augmentation" / "__init__.py"]
+    single += [SOURCE / name for name in ("errors.py", "progress.py", "zoo.py")]
+    single += [*(SOURCE / "integrations").glob("[!_]*.py")]
     for path in sorted([*rooms, *single]):
         module = path.parent if path.name == "__init__.py" else path.with_suffix("")
         dotted = ".".join(module.relative_to(SOURCE.parent).parts)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from everyclass.errors import InputError, RunFailedError
 
 __all__ = [
     "Group",
+    "alone",
     "barrier",
     "everybody_has",
     "first_goes_first",
@@ -54,8 +56,21 @@ _LOST = (
 )
 
 
+_is_alone: ContextVar[bool] = ContextVar("_is_alone", default=False)
+
+
 def _is_started() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    return dist.is_available() and dist.is_initialized() and not _is_alone.get()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """What is done in here is one process's own work, whatever the others do meanwhile."""
+    token = _is_alone.set(True)
+    try:
+        yield
+    finally:
+        _is_alone.reset(token)
 
 
 def world_size(group: Group = None) -> int:

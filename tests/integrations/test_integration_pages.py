@@ -39,8 +39,9 @@ def test_every_page_is_run() -> None:
 
 @pytest.mark.parametrize("page", sorted(set(NEEDED) - {"README"}))
 def test_the_path_is_short(page: str) -> None:
-    path = blocks(page)[1]
-    assert len([line for line in path.splitlines() if line.strip()]) <= MOST_LINES
+    for number, path in enumerate(blocks(page)):
+        if (page, number) not in {(page, 0), ("transformers", 2)}:  # what the reader has already
+            assert len([line for line in path.splitlines() if line.strip()]) <= MOST_LINES
 
 
 @pytest.mark.integrations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,53 @@ def test_the_checkpoint_of_the_best_epoch_is_kept(tmp_path: Path) -> None:
 def test_a_metric_that_nobody_logged(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No metric 'val/lowest_recall' was logged"):
         fit([BestClasswiseCheckpoint(tmp_path)], tmp_path, epochs=1, num_sanity_val_steps=0)
+
+
+def test_the_recall_of_one_class_can_be_monitored(tmp_path: Path) -> None:
+    callback = LogClasswiseRecall(10, worst=1, always=["0"])
+    best = BestClasswiseCheckpoint(tmp_path, monitor="val/recall/0")
+    fit([callback, best], tmp_path, epochs=2)
+    assert best.best is not None
+    with pytest.raises(InputError, match="always names 'zero', which is no class"):
+        LogClasswiseRecall(10, always=["zero"])
+
+
+IN_TWO_PROCESSES = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from test_lightning_callbacks import LogClasswiseRecall, Module, RescueAtEnd, lightning, loaders
+
+torch.set_num_threads(1)
+train, val = loaders()
+rescued = RescueAtEnd(train, test=val, folder=sys.argv[2] + "/rescued")
+trainer = lightning.Trainer(
+    max_epochs=1, accelerator="cpu", devices=2, strategy="ddp", logger=False,
+    callbacks=[LogClasswiseRecall(10, worst=10), rescued], enable_checkpointing=False,
+    enable_progress_bar=False, enable_model_summary=False, default_root_dir=sys.argv[2],
+)
+module = Module()
+trainer.fit(module, train, val)
+if trainer.is_global_zero:
+    with torch.no_grad():
+        said = module(val.dataset.tensors[0]).argmax(1)
+    own = said[val.dataset.tensors[1] == 0].eq(0).double().mean()
+    assert abs(float(trainer.callback_metrics["val/recall/0"]) - own) < 1e-6
+"""
+
+
+def test_two_processes_count_together_and_the_first_rescues(tmp_path: Path) -> None:
+    script = tmp_path / "fit.py"  # Lightning starts the second process from it
+    script.write_text(IN_TWO_PROCESSES, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script, Path(__file__).parent, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "rescued" / "report.html").exists()
 
 
 def test_the_rescue_at_the_end(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_skorch() -> None:
     assert (net.predict(X) == y).mean() > 0.9
 
 
-def test_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keras(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if os.environ.get("KERAS_BACKEND") != "torch":
         pytest.skip("KERAS_BACKEND is not torch")
     pytest.importorskip("keras")
@@ -62,6 +63,9 @@ def test_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     assert before == pytest.approx(float(gml_loss(logits, torch.tensor(y), counts)), rel=1e-4)
     model.fit(X, y, epochs=10, verbose=0)
     assert (model.predict(X, verbose=0).argmax(1) == y).mean() > 0.9
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    assert np.array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
     with pytest.raises(InputError, match="take no sample_weight or class_weight"):
         model.fit(X, y, sample_weight=np.ones(len(y)), verbose=0)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")

@@ -8,13 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from everyclass.errors import InputError
@@ -65,6 +68,29 @@ def test_on_top_of_another_classifier() -> None:
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     old = RescueClassifier(forest, use="old").fit(X, y)
     assert (old.predict(X) == old.classes_[old.estimator_.predict_proba(X).argmax(1)]).all()
+
+
+def test_the_other_classifier_is_given_tables_and_texts_as_they_are() -> None:
+    pandas = pytest.importorskip("pandas")
+    X, y = digits()
+    table = pandas.DataFrame({"ink": X.sum(axis=1), "place": X[:, 20], "of": y})
+    table["shade"] = np.where(X[:, 20] > 4, "dark", "light")
+    columns = ColumnTransformer([("one", OneHotEncoder(), ["shade"])], remainder=StandardScaler())
+    on_tables = RescueClassifier(make_pipeline(columns, LogisticRegression(max_iter=1000)))
+    on_tables.fit(table.drop(columns="of"), table["of"])
+    assert on_tables.feature_names_in_.tolist() == ["ink", "place", "shade"]
+    assert on_tables.predict(table.drop(columns="of")[:3]).shape == (3,)
+
+    texts = [" ".join(["dark" if pixel > 4 else "light" for pixel in row[:30:3]]) for row in X]
+    words = CountVectorizer(ngram_range=(3, 3))
+    on_texts = RescueClassifier(make_pipeline(words, LogisticRegression(max_iter=1000)))
+    assert on_texts.fit(texts, y).predict_proba(texts[:3]).shape == (3, 10)
+
+
+def test_another_classifier_without_probabilities() -> None:
+    X, y = digits()
+    with pytest.raises(InputError, match=r"LinearSVC, has no predict_proba; wrap it: Calibrated"):
+        RescueClassifier(LinearSVC()).fit(X, y)
 
 
 def test_in_the_company_of_scikit_learn() -> None:

@@ -13,7 +13,7 @@ import pytest
 from scipy.special import softmax
 
 from everyclass import Head
-from everyclass.errors import InputError
+from everyclass.errors import InputError, InputTypeError
 from everyclass.integrations.sklearn_head import sklearn_head
 
 FEATURES = np.random.default_rng(0).normal(size=(20, 5))
@@ -54,6 +54,11 @@ def test_it_is_served_without_torch_and_without_us(tmp_path: Path) -> None:
 def test_making_it_needs_no_torch() -> None:
     code = "import sys, everyclass.integrations.sklearn_head; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_ensemble_is_no_head() -> None:
+    with pytest.raises(InputTypeError, match=r"take the nearest one: result.single_layer"):
+        sklearn_head(object())  # type: ignore[arg-type]
 
 
 def test_names_for_other_classes() -> None:

@@ -34,6 +34,7 @@ def all_of_them() -> dict[str, PerClassRecall]:
         "harmonic": HarmonicMeanRecall(CLASSES),
         "geometric": GeometricMeanRecall(CLASSES),
         "worst": WorstRecall(CLASSES, percent=50),
+        "worst two": WorstRecall(CLASSES, k=2),
     }
 
 
@@ -60,6 +61,7 @@ def expected(preds: torch.Tensor, target: torch.Tensor) -> dict[str, Any]:
         "harmonic": len(recall) / (1 / recall).sum(),
         "geometric": recall.prod() ** (1 / len(recall)),
         "worst": sorted(recall)[:half] and sum(sorted(recall)[:half]) / half,
+        "worst two": sum(sorted(recall)[:2]) / 2,
     }
 
 
@@ -123,6 +125,8 @@ def test_settings_that_are_refused() -> None:
         PerClassRecall(1)
     with pytest.raises(InputError, match="percent must be more than 0"):
         WorstRecall(3, percent=0)
+    with pytest.raises(InputError, match="k must be a number of classes, 1 to 3; got 4"):
+        WorstRecall(3, k=4)
 
 
 def test_in_the_company_of_torchmetrics() -> None:

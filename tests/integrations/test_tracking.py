@@ -61,6 +61,20 @@ def test_tensorboard(tmp_path: Path) -> None:
 
 @pytest.mark.integrations
 @pytest.mark.filterwarnings("ignore")
+def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # a database would need a server's parts
+    mlflow = pytest.importorskip("mlflow")
+    mlflow.set_tracking_uri((tmp_path / "runs").as_uri())
+    with mlflow.start_run() as run:
+        log_evaluation(mlflow, EVALUATION, step=2, worst=2, prefix="val/")
+        log_scalars(mlflow, {"recall/crane, bird (grey)": 0.25}, step=2)
+    kept = mlflow.get_run(run.info.run_id).data.metrics
+    assert kept["val/recall/bee"] == 0.5
+    assert kept["recall/crane_ bird _grey_"] == 0.25
+
+
+@pytest.mark.integrations
+@pytest.mark.filterwarnings("ignore")
 def test_loggers_of_lightning(tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     from lightning.pytorch.loggers import CSVLogger

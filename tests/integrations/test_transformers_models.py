@@ -240,26 +240,47 @@ def test_accumulated_gml_is_the_mean_over_micro_batches(accumulate: int, tmp_pat
     same(found, by_hand(expected))
 
 
-def trainer_process(rank: int, folder: str, port: int) -> None:
+def trainer_process(rank: int, folder: str, port: int, loss: nn.Module) -> None:
     import os
 
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
-    found = one_step(BalancedSoftmaxLoss(COUNTS), Path(folder), size=4, accumulate=2)
+    found = one_step(loss, Path(folder), size=4, accumulate=2)
     if rank == 0:
         torch.save(found, f"{folder}/weights.pt")
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_that_accumulate_are_one_batch(tmp_path: Path) -> None:
+def as_one_batch(said: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return BalancedSoftmaxLoss(COUNTS)(said, labels)
+
+
+def as_two_batches_of_everybodys(said: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """GML takes what all processes have at once for one batch: rows 0-3 with 4-7, then the rest."""
+    loss = GMLLoss(COUNTS)
+    halves = zip(said.chunk(2), labels.chunk(2), strict=True)
+    return torch.stack([loss(*half) for half in halves]).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (BalancedSoftmaxLoss(COUNTS), as_one_batch),
+        (GMLLoss(COUNTS), as_two_batches_of_everybodys),
+    ],
+    ids=["balanced softmax", "gml"],
+)
+def test_two_processes_that_accumulate_are_one(
+    loss: nn.Module, expected: Any, tmp_path: Path
+) -> None:
     import socket
 
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    torch.multiprocessing.spawn(trainer_process, args=(str(tmp_path), port), nprocs=2)
+    torch.multiprocessing.spawn(trainer_process, args=(str(tmp_path), port, loss), nprocs=2)
     found = torch.load(tmp_path / "weights.pt", weights_only=True)
-    same(found, by_hand(BalancedSoftmaxLoss(COUNTS)))
+    same(found, by_hand(expected))
 
 
 def test_rows_that_do_not_count() -> None:

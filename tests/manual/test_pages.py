@@ -1,6 +1,7 @@
 """Every code block of README and manual runs, and prints what the page says."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ def test_every_code_block_runs(page, tmp_path, monkeypatch):
     missing = [m for m in NEEDS.get(name_of(page), ()) if importlib.util.find_spec(m) is None]
     if missing:
         pytest.skip(f"pip install {' '.join(missing)}")
+    if name_of(page) in SLOW and "EVERYCLASS_DATA" not in os.environ:
+        pytest.skip("EVERYCLASS_DATA does not say where the data are")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NO_COLOR", "1")

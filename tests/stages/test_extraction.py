@@ -235,6 +235,29 @@ def test_logits_may_be_called_so(wrapped: Any) -> None:
     assert extract(model, loader()).features.shape == (14, 6)
 
 
+def test_of_several_heads_one_is_named() -> None:
+    class TwoHeads(ResNet):
+        def forward(self, x: Tensor) -> Any:
+            f = self.features(x)
+            return self.fc(f), self.side(f)
+
+    torch.manual_seed(0)
+    model = TwoHeads(nn.Linear(6, 5))
+    model.side = nn.Linear(6, 2)
+    with pytest.raises(InputError, match=r"returns tuple .* or name the layer whose output they"):
+        extract(model, loader())
+    found = extract(model, loader(), head="fc")
+    assert found.head is not None
+    np.testing.assert_allclose(
+        found.head.logits(found.features), model.eval()(IMAGES)[0].detach(), atol=1e-5
+    )
+
+
+def test_a_name_does_not_help_where_the_output_is_changed() -> None:
+    with pytest.raises(InputError, match="is not the output of the layer 'fc'; pass the part of"):
+        extract(Changed(lambda out: out.relu() + 1), loader(), head="fc")
+
+
 def test_one_output_for_two_classes() -> None:
     with pytest.raises(InputError, match="one number per sample, as for binary cross entropy"):
         extract(nn.Sequential(nn.Flatten(), nn.Linear(192, 1)), loader())

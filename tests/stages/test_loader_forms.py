@@ -46,6 +46,8 @@ EXPECTED = extract(MODEL, [(INPUTS, LABELS)])
         (INPUTS, LABELS[:, None]),
         (INPUTS, LABELS.tolist()),
         (INPUTS, LABELS.numpy()),
+        (INPUTS.numpy(), LABELS.numpy()),
+        {"values": INPUTS.numpy(), "labels": LABELS.numpy()},
         (INPUTS, nn.functional.one_hot(LABELS)),
         (INPUTS, nn.functional.one_hot(LABELS).float()),
         {"values": INPUTS, "labels": LABELS},
@@ -195,6 +197,23 @@ def test_rescue_of_a_network_and_its_loaders() -> None:
     assert set(found.evaluations) == {"old", "retrained", "ensemble"}
     assert found.evaluations["old"].support.sum() == 12
     assert isinstance(found.to_module(MODEL, "retrained"), Named)
+
+
+def test_rescue_passes_on_where_labels_and_head_are() -> None:
+    batch = {"values": INPUTS, "kind": LABELS}
+    found = rescue([batch], model=MODEL, label_key="kind", head="classifier")
+    assert np.array_equal(found.old.weight, EXPECTED.head.weight)  # type: ignore[union-attr]
+
+
+def test_single_samples() -> None:
+    with pytest.raises(InputError, match="if the loader yields single samples, batch them"):
+        extract(MODEL, [{"values": INPUTS[0], "labels": LABELS[0]}])
+
+
+def test_several_splits_at_once() -> None:
+    splits = {"train": SimpleNamespace(column_names=["img", "label"])}
+    with pytest.raises(InputError, match=r"several splits; pass one of them: data\['train'\]"):
+        extract(MODEL, splits)
 
 
 def test_a_loader_without_a_network() -> None:

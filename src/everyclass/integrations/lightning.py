@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from everyclass.artifacts import quoted, some
 from everyclass.errors import InputError, MissingLibraryError
 from everyclass.integrations.torchmetrics import PerClassRecall
 from everyclass.metrics import geometric_mean, harmonic_mean
+from everyclass.processes import alone
 from everyclass.stages import RescueResult, rescue
 
 try:
@@ -56,7 +58,8 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
     Args:
         num_classes: C.
         worst: k, of how many classes the recall is logged.
-        class_names: C names in class order.
+        always: names of classes whose recall is logged every time, so that it can be monitored.
+        class_names: C names in class order; default "0", "1", ….
         prefix: put in front of every name.
         predictions: (outputs, batch) → (logits or classes, labels), where they are found elsewhere.
     """
@@ -66,6 +69,7 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
         num_classes: int,
         *,
         worst: int = 5,
+        always: Sequence[str] = (),
         class_names: Sequence[str] | None = None,
         prefix: str = "val/",
         predictions: Callable[[Any, Any], tuple[Tensor, Tensor]] = predictions_of,
@@ -77,6 +81,11 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
         self.recall = PerClassRecall(num_classes)
         self.worst = worst
         self.class_names = list(class_names or map(str, range(num_classes)))
+        unknown = [name for name in always if name not in self.class_names]
+        if unknown:
+            named = some([quoted(name) for name in unknown])
+            raise InputError(f"always names {named}, which is no class.")
+        self.always = [self.class_names.index(name) for name in always]
         self.prefix = prefix
         self.predictions = predictions
 
@@ -103,7 +112,8 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
             "harmonic_mean": harmonic_mean(recall.numpy()),
             "geometric_mean": geometric_mean(recall.numpy()),
         }
-        values |= {f"recall/{self.class_names[c]}": float(recall[c]) for c in known[: self.worst]}
+        shown = {*known[: self.worst], *(c for c in self.always if c in known)}
+        values |= {f"recall/{self.class_names[c]}": float(recall[c]) for c in sorted(shown)}
         named = {f"{self.prefix}{name}": value for name, value in values.items()}
         pl_module.log_dict(named, rank_zero_only=False, sync_dist=False)
 
@@ -146,7 +156,8 @@ class BestClasswiseCheckpoint(Checkpoint):  # type: ignore[misc]
             if name not in said:
                 raise InputError(
                     f"No metric {name!r} was logged; there are {', '.join(sorted(said))}. Add "
-                    "LogClasswiseRecall before this callback."
+                    "LogClasswiseRecall before this callback, and name there a class whose recall "
+                    "is to be monitored: always=[…]."
                 )
         value = float(said[self.monitor]), float(said[self.tie_break])
         if self.best is None or value > self.best:
@@ -197,10 +208,13 @@ class RescueAtEnd(Callback):  # type: ignore[misc]
         self.result: RescueResult | None = None
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        """Rescue, on the first process only."""
+        """Rescue, on the first process only; the others do not wait for it."""
         if not trainer.is_global_zero or trainer.fast_dev_run or trainer.interrupted:
             return
         model = pl_module if self.network is None else self.network(pl_module)
-        self.result = rescue(self.train, model=model, val=self.val, test=self.test, **self.options)
-        if self.folder is not None:
-            self.result.save(self.folder)
+        with alone():
+            self.result = rescue(
+                self.train, model=model, val=self.val, test=self.test, **self.options
+            )
+            if self.folder is not None:
+                self.result.save(self.folder)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -45,7 +46,8 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     The exact objective is minimised, so a fit is deterministic and depends on no learning rate.
 
     Args:
-        estimator: any classifier with ``predict_proba``, or None.
+        estimator: any classifier with ``predict_proba``, or None. It is given X as it came, so it
+            may be a pipeline that takes tables or texts.
         use: "verdict", "old", "retrained" or "ensemble".
         penalty: on the squared weights of the new head; None chooses it by cross-fitting.
         random_state: whole number; seed of the folds.
@@ -85,17 +87,23 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit both classifiers and decide which one predicts.
 
         Args:
-            X: (n, d) finite numbers.
+            X: (n, d) finite numbers; with ``estimator``, whatever that takes.
             y: (n,) classes: numbers or strings.
 
         Raises:
-            InputError: one class only, or an unknown ``use``.
+            InputError: one class only, an unknown ``use``, an estimator without ``predict_proba``.
         """
         if self.use not in get_args(Use):
             raise InputError(
                 f"use must be one of {', '.join(map(repr, get_args(Use)))}; got {self.use!r}."
             )
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        if self.estimator is None:
+            X, y = validate_data(self, X, y, dtype=np.float64)
+        else:  # which takes X as it is: a table, texts, a sparse matrix
+            self._check_estimator()
+            y = validate_data(self, "no_validation", y)
+            X = validate_data(self, X, skip_check_array=True)
+            check_consistent_length(X, y)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -135,6 +143,19 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         best = self._logits(X).argmax(axis=1)
         return self.classes_[best]
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if self.estimator is not None:
+            tags.input_tags = get_tags(self.estimator).input_tags
+        return tags
+
+    def _check_estimator(self) -> None:
+        if not hasattr(self.estimator, "predict_proba"):
+            raise InputError(
+                f"The estimator, a {type(self.estimator).__name__}, has no predict_proba; wrap it: "
+                "CalibratedClassifierCV(estimator)."
+            )
+
     def _penalty(self, labels: npt.NDArray[np.intp]) -> float | None:
         """The one asked for; 1 / C where no sample can be held out to choose it by."""
         counts = np.bincount(labels)
@@ -142,7 +163,7 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _out_of_fold(
         self,
-        X: npt.NDArray[np.float64],  # noqa: N803
+        X: Any,  # noqa: N803
         labels: npt.NDArray[np.intp],
     ) -> npt.NDArray[np.float64]:
         """Log-probabilities of each sample from a copy that was fitted to others."""
@@ -159,9 +180,11 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _logits(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
         check_is_fitted(self)
-        inputs = validate_data(self, X, dtype=np.float64, reset=False)
-        if self.estimator is not None:
-            inputs = _log(self.estimator_.predict_proba(inputs))
+        if self.estimator is None:
+            inputs = validate_data(self, X, dtype=np.float64, reset=False)
+        else:
+            X = validate_data(self, X, reset=False, skip_check_array=True)
+            inputs = _log(self.estimator_.predict_proba(X))
         found = self.result_
         if self.used_ == "old":
             return _product(found.old, inputs)

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer
 
 from everyclass.artifacts import Head
-from everyclass.errors import InputError
+from everyclass.errors import InputError, InputTypeError
 
 __all__ = ["sklearn_head"]
 
@@ -28,6 +28,7 @@ def sklearn_head(head: Head, *, class_names: Sequence[Any] | None = None) -> Any
 
     Raises:
         InputError: names that are not one per class.
+        InputTypeError: no head, such as an ensemble.
 
     Example:
         >>> head = Head(np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]), np.zeros(3))
@@ -35,6 +36,11 @@ def sklearn_head(head: Head, *, class_names: Sequence[Any] | None = None) -> Any
         >>> classifier.predict([[2.0, 1.0]]).tolist()
         ['cat']
     """
+    if not isinstance(head, Head):
+        raise InputTypeError(
+            f"A {type(head).__name__} is no head; of an ensemble take the nearest one: "
+            "result.single_layer(train).head."
+        )
     classes = np.arange(head.num_classes) if class_names is None else np.array(class_names)
     if len(classes) != head.num_classes:
         raise InputError(

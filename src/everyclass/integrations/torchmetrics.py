@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -173,11 +174,12 @@ class GeometricMeanRecall(HarmonicMeanRecall):
 
 
 class WorstRecall(PerClassRecall):
-    """Mean recall of the worst ``percent`` % of the classes that have samples; scalar.
+    """Mean recall of the worst ``percent`` % of the classes that have samples, or of the worst k.
 
     Args:
         num_classes, ignore_index, options: as in :class:`PerClassRecall`.
         percent: more than 0, at most 100; at least one class is meant.
+        k: so many classes instead, or all that have samples if these are fewer.
 
     Example:
         >>> metric = WorstRecall(num_classes=3, percent=100)
@@ -185,12 +187,22 @@ class WorstRecall(PerClassRecall):
         tensor(0.7500)
     """
 
-    def __init__(self, num_classes: int, *, percent: float = 10.0, **options: Any) -> None:
+    def __init__(
+        self, num_classes: int, *, percent: float = 10.0, k: int | None = None, **options: Any
+    ) -> None:
         super().__init__(num_classes, **options)
         if not 0 < percent <= 100:
             raise InputError(f"percent must be more than 0 and at most 100; got {percent}.")
+        if k is not None and not 1 <= k <= num_classes:
+            raise InputError(f"k must be a number of classes, 1 to {num_classes}; got {k}.")
         self.percent = percent
+        self.k = k
 
     def compute(self) -> Tensor:
         """The mean of the worst."""
-        return self._of_known(lambda recall: worst_mean(recall, self.percent))
+        return self._of_known(self._worst_mean)
+
+    def _worst_mean(self, recall: Any) -> float:
+        if self.k is None:
+            return worst_mean(recall, self.percent)
+        return float(np.sort(recall)[: self.k].mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,8 @@ def scalars_of(evaluation: Evaluation, *, worst: int = 5, prefix: str = "") -> d
 def log_scalars(tracker: Any, values: Mapping[str, float], step: int) -> None:
     """Give named numbers to a tracker, whichever of the three usual methods it has.
 
+    For ``log_metrics`` a character that MLflow refuses in names becomes "_".
+
     Args:
         tracker: has ``log_metrics(values, step)`` (MLflow, Lightning's loggers),
             ``add_scalar(name, value, step)`` (TensorBoard's ``SummaryWriter``), or
@@ -51,7 +54,9 @@ def log_scalars(tracker: Any, values: Mapping[str, float], step: int) -> None:
         InputTypeError: it has none of them.
     """
     if hasattr(tracker, "log_metrics"):
-        tracker.log_metrics(dict(values), step=step)
+        # MLflow refuses a name with a comma or a bracket in it, as names of classes have.
+        named = {re.sub(r"[^\w.\- :/]", "_", name): value for name, value in values.items()}
+        tracker.log_metrics(named, step=step)
     elif hasattr(tracker, "add_scalar"):
         for name, value in values.items():
             tracker.add_scalar(name, value, step)

@@ -21,7 +21,7 @@ from everyclass.nn.last_layers import (
     weight_rows,
     with_head,
 )
-from everyclass.nn.outputs import logits_of
+from everyclass.nn.outputs import has_logits, logits_of
 from everyclass.nn.projector import Projector
 from everyclass.nn.resnet_cifar import ResNetCIFAR, resnet32, resnet32_experts, resnet32_wide
 from everyclass.nn.timm_backbone import Preprocessing, TimmBackbone, build_timm_backbone
@@ -49,6 +49,7 @@ __all__ = [
     "build_classifier",
     "build_timm_backbone",
     "could_be_last",
+    "has_logits",
     "head_of_module",
     "log_mean_of_softmaxes",
     "logits_of",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,13 @@ _WITHOUT_LABELS = (
     "The loader yields no labels, only inputs; it must yield (inputs, labels), or a dict with one "
     "of them under a name such as 'labels'."
 )
+
+
+def _as_tensor(value: Any) -> Any:
+    """NumPy arrays of numbers as tensors; everything else as it is."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return torch.from_numpy(value)
+    return value
 
 
 @dataclass(frozen=True)
@@ -88,9 +96,10 @@ class BatchReader:
     def _halves(self, batch: Any) -> tuple[Any, Any]:
         if isinstance(batch, Mapping):
             key = self._key(batch)
-            return {name: value for name, value in batch.items() if name != key}, batch[key]
+            inputs = {name: _as_tensor(value) for name, value in batch.items() if name != key}
+            return inputs, _as_tensor(batch[key])
         if isinstance(batch, list | tuple) and len(batch) == 2:
-            inputs, labels = batch
+            inputs, labels = (_as_tensor(part) for part in batch)
             if isinstance(labels, int):
                 raise InputError(
                     "The loader yields single samples; batch them: DataLoader(dataset, "

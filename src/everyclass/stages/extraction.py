@@ -51,7 +51,8 @@ def extract(
             that has them as ``.logits``.
         loader: yields (inputs, labels), or dicts of both; or a data set whose items are such. Use
             one that does not shuffle or augment.
-        head: the last layer's name, such as ``"fc"``, if it is not found.
+        head: the last layer's name, such as ``"fc"``, if it is not found; of a network that returns
+            several things, the layer whose output the logits are.
         label_key: the name of the labels where batches are dicts, if it is not a usual one.
         class_names: C names in class order; labels may then be strings. Default: what the
             loader's data set calls them.
@@ -80,7 +81,7 @@ def extract(
                 network = partial(model, *args, **kwargs)
                 if last is None or watch is None:
                     last = find_last_layer(model, network, head)
-                    watch = Watch(last.layers, last.per_token)
+                    watch = Watch(last.layers, last.per_token, head)
                 logits = watch.run(network)
                 features.append(last.features(watch.caught, logits))
                 labels.append(target)

@@ -16,19 +16,22 @@ __all__ = ["features_for_rescue"]
 
 def features_for_rescue(
     data: Features | Iterable[Any] | None,
-    model: nn.Module | None,
     train: Features | None,
     what: str,
     *,
+    model: nn.Module | None,
+    head: str | None = None,
+    label_key: str | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Features | None:
     """These features, or those that the network makes of this loader; None of None.
 
     Args:
         data: features or a loader.
-        model: the network, needed for a loader.
         train: the training features that these go with; None for the training ones themselves.
         what: what to call them in an error.
+        model: the network, needed for a loader.
+        head, label_key: of :func:`extract`.
         class_names: C names for what the network makes; default those of ``train``.
 
     Raises:
@@ -42,7 +45,7 @@ def features_for_rescue(
                 "rescue(model=…, train=loader), or extract them first: extract(model, loader)."
             )
         names = class_names if train is None else train.class_names
-        data = extract(model, data, class_names=names)
+        data = extract(model, data, head=head, label_key=label_key, class_names=names)
     if data is None or train is None:
         return data
     return data.checked_against(train, what)

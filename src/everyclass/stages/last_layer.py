@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from everyclass.artifacts import Head
 from everyclass.errors import InputError
-from everyclass.nn import could_be_last, logits_of, proven_head
+from everyclass.nn import could_be_last, has_logits, logits_of, proven_head
 
 __all__ = ["Caught", "LastLayer", "Watch", "find_last_layer"]
 
@@ -27,11 +27,18 @@ class Watch:
         layers: by name.
         classes: C; then what comes out per token is kept too, of layers with C outputs. Else only
             what comes out once per sample: all tokens of all layers would fill the memory.
+        named: the layer whose output the logits are where the network returns several things.
     """
 
-    def __init__(self, layers: Mapping[str, nn.Module], classes: int | None = None) -> None:
+    def __init__(
+        self,
+        layers: Mapping[str, nn.Module],
+        classes: int | None = None,
+        named: str | None = None,
+    ) -> None:
         self.caught: Caught = {}
         self._classes = classes
+        self._named = named
         self._handles = [
             layer.register_forward_hook(self._hook(name), with_kwargs=True)
             for name, layer in layers.items()
@@ -55,7 +62,10 @@ class Watch:
     def run(self, network: Callable[[], Any]) -> Tensor:
         """Run the network and return its logits; ``caught`` is what was seen on the way."""
         self.caught.clear()
-        return logits_of(network())
+        output = network()
+        if self._named in self.caught and not has_logits(output):
+            return logits_of(self.caught[self._named][1])
+        return logits_of(output)
 
     def close(self) -> None:
         """Watch no longer."""
@@ -100,20 +110,21 @@ def find_last_layer(
     Args:
         model: the network.
         network: runs it on one batch.
-        name: the layer's, or of the part that ends in it, where it is known.
+        name: the layer's, or of the part that ends in it, where it is known. Where the network
+            returns several things, as with several heads, it says which of them are the logits.
 
     Raises:
         InputError: there is none, or something happens to its output.
     """
     layers = _candidates(model, name)
-    caught, logits = _watched(layers, network, None)
+    caught, logits = _watched(layers, network, None, name)
     if not bool(torch.isfinite(logits).all()):
         raise InputError("The network's output on the first batch is not finite; train it anew.")
     for_token = None
     names = _matching(caught, logits)
     if not names:
         for_token = logits.shape[1]
-        caught, logits = _watched(layers, network, for_token)
+        caught, logits = _watched(layers, network, for_token, name)
         names = _matching(caught, logits)
     if not names:
         raise InputError(_not_found(caught, logits, name))
@@ -124,15 +135,19 @@ def find_last_layer(
         each = names[[head is None for head in heads].index(True)] if None in heads else names[0]
         raise InputError(
             f"The network's output comes from the layer {each!r}, a {type(layers[each]).__name__}, "
-            "which is no linear or cosine layer; replace it by one (adapters: merge them first)."
+            "which is no linear or cosine layer; replace it by one (adapters: merge them first), "
+            'or name the linear layer inside it with head="…".'
         )
     return LastLayer({each: layers[each] for each in names}, _joined(proven), for_token)
 
 
 def _watched(
-    layers: Mapping[str, nn.Module], network: Callable[[], Any], classes: int | None
+    layers: Mapping[str, nn.Module],
+    network: Callable[[], Any],
+    classes: int | None,
+    name: str | None,
 ) -> tuple[Caught, Tensor]:
-    watch = Watch(layers, classes)
+    watch = Watch(layers, classes, name)
     try:
         logits = watch.run(network)
     finally:
@@ -214,6 +229,8 @@ def _not_found(caught: Caught, logits: Tensor, name: str | None) -> str:
             scale = float((a @ b) / (a @ a).clamp_min(1e-30))
             if scale != 0 and torch.allclose(a * scale, b, rtol=1e-3, atol=1e-5):
                 return f"{said}, but {scale:.4g} times that of {each!r}; leave the scaling out."
+    if name is not None:
+        return f"{said}; pass the part of the network that ends in it."
     return (
         f"{said}; pass the part of the network that ends in its last layer, or name that layer "
         'with head="model.fc".'

@@ -20,7 +20,15 @@ def batches_of(loader: Iterable[Any]) -> Iterable[Any]:
 
     Args:
         loader: yields batches, or is a torch ``Dataset`` or a Hugging Face ``Dataset``.
+
+    Raises:
+        InputError: several splits at once.
     """
+    if isinstance(loader, Mapping) and any(hasattr(d, "column_names") for d in loader.values()):
+        raise InputError(
+            f"The loader is a {type(loader).__name__} of several splits; pass one of them: "
+            f"data[{next(iter(loader))!r}]."
+        )
     whole = isinstance(loader, Dataset) and not isinstance(loader, IterableDataset)
     if whole or (hasattr(loader, "column_names") and hasattr(loader, "__getitem__")):
         if not whole and getattr(loader, "format", {}).get("type") is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -43,6 +44,8 @@ def rescue(
     val: Features | Iterable[Any] | None = None,
     test: Features | Iterable[Any] | None = None,
     model: nn.Module | None = None,
+    head: str | None = None,
+    label_key: str | None = None,
     class_names: Sequence[str] | None = None,
     strategy: str = "gml",
     retraining: Retraining | None = None,
@@ -72,6 +75,8 @@ def rescue(
             on them, which is found in ``result.evaluations``.
         model: the network, where the others are loaders instead of features; see :func:`extract`.
             It is not changed: ``result.to_module(model)`` makes a copy with the new last layer.
+        head, label_key: the last layer's name and that of the labels in batches that are dicts,
+            where they are not found; see :func:`extract`.
         class_names: C names in class order, where the others are loaders; features have their own.
         strategy: "gml", "auto", "offsets", "ensemble", or one of those that "auto" compares:
             "additive", "multiplicative", "tau_norm", "bias", "drops", "linear_ascent",
@@ -102,13 +107,12 @@ def rescue(
     settings = retraining or Retraining()
     if missing_classes not in get_args(MissingClasses):
         raise InputError(f"missing_classes must be 'error' or 'keep-old'; got {missing_classes!r}.")
-    found_train = features_for_rescue(
-        train, model, None, "The training images", class_names=class_names
-    )
+    extracted = partial(features_for_rescue, model=model, head=head, label_key=label_key)
+    found_train = extracted(train, None, "The training images", class_names=class_names)
     assert found_train is not None
     train = whole = found_train
-    val = features_for_rescue(val, model, train, "The validation set")
-    judged = features_for_rescue(test, model, train, "The test set")
+    val = extracted(val, train, "The validation set")
+    judged = extracted(test, train, "The test set")
     check_strategy(strategy, settings, train.head)
     present = np.flatnonzero(train.class_counts.counts > 0)
     if len(present) < train.num_classes:

@@ -19,7 +19,7 @@ from everyclass.artifacts import (
     replaced_together,
     write_json,
 )
-from everyclass.errors import InputTypeError
+from everyclass.errors import InputError, InputTypeError
 from everyclass.metrics import (
     Certainty,
     Evidence,
@@ -93,13 +93,23 @@ class RescueResult:
         return TITLES.get(self.best, f"a head retrained with {self.best.replace('_', ' ')}")
 
     def classifier(self, which: ClassifierName | None = None) -> Head | Ensemble:
-        """One of the three classifiers; default the one that the verdict recommends."""
+        """One of the three classifiers; default the one that the verdict recommends.
+
+        Raises:
+            InputError: another name.
+        """
         classifiers: dict[ClassifierName, Head | Ensemble] = {
             "old": self.old,
             "retrained": self.retrained,
             "ensemble": self.ensemble,
         }
-        return classifiers[which or self.verdict.use]
+        which = which or self.verdict.use
+        if which not in classifiers:
+            raise InputError(
+                f"There is no classifier {which!r}; there are old, retrained and ensemble, and "
+                "None is the one that the verdict recommends."
+            )
+        return classifiers[which]
 
     def predict(self, test: Features, which: ClassifierName | None = None) -> Predictions:
         """Predictions of one classifier on features (the first view of each image).

@@ -102,7 +102,7 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         else:  # which takes X as it is: a table, texts, a sparse matrix
             self._check_estimator()
             y = validate_data(self, "no_validation", y)
-            X = validate_data(self, X, skip_check_array=True)
+            X = self._as_it_is(X, reset=True)
             check_consistent_length(X, y)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -149,6 +149,12 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             tags.input_tags = get_tags(self.estimator).input_tags
         return tags
 
+    def _as_it_is(self, X: Any, *, reset: bool) -> Any:  # noqa: N803
+        """X for the estimator; of an array of numbers it is checked that it has rows."""
+        if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
+            return validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False)
+        return validate_data(self, X, reset=reset, skip_check_array=True)
+
     def _check_estimator(self) -> None:
         if not hasattr(self.estimator, "predict_proba"):
             raise InputError(
@@ -183,7 +189,7 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.estimator is None:
             inputs = validate_data(self, X, dtype=np.float64, reset=False)
         else:
-            X = validate_data(self, X, reset=False, skip_check_array=True)
+            X = self._as_it_is(X, reset=False)
             inputs = _log(self.estimator_.predict_proba(X))
         found = self.result_
         if self.used_ == "old":

@@ -23,6 +23,7 @@ __all__ = [
     "OutputError",
     "OutputExistsError",
     "RunFailedError",
+    "UnwritableFolderError",
 ]
 
 
@@ -69,6 +70,12 @@ class OutputError(EveryclassError, OSError):
     """A file could not be written: no permission, no space, no such device."""
 
     exit_code = 1
+
+
+class UnwritableFolderError(OutputError):
+    """The folder for the output cannot be made or written, which is seen before work begins."""
+
+    exit_code = 2
 
 
 class RunFailedError(EveryclassError, RuntimeError):

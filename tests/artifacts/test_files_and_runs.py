@@ -342,6 +342,14 @@ def test_a_file_system_without_locks_goes_without(
     assert entered
 
 
+def test_a_run_of_which_nothing_was_done_becomes_what_is_asked_for(tmp_path: Path) -> None:
+    Run.start(tmp_path / "run", CONFIG)
+    assert Run.start(tmp_path / "run", {**CONFIG, "seed": 1}).config["seed"] == 1
+    with Run.open(tmp_path / "run").held(), pytest.raises(InputError, match="Another process"):
+        Run.start(tmp_path / "run", CONFIG)
+    assert Run.open(tmp_path / "run").config["seed"] == 1
+
+
 @pytest.mark.parametrize(
     ("changed", "differences"),
     [
@@ -355,7 +363,7 @@ def test_a_file_system_without_locks_goes_without(
 def test_another_configuration_is_refused_with_the_differences(
     changed: dict[str, Any], differences: str, tmp_path: Path
 ) -> None:
-    Run.start(tmp_path / "run", CONFIG)
+    Run.start(tmp_path / "run", CONFIG).log({"epoch": 1})
     before = (tmp_path / "run" / "config.json").read_bytes()
     with pytest.raises(InputError) as caught:
         Run.start(tmp_path / "run", {**CONFIG, **changed})

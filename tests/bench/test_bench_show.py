@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -331,6 +332,7 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
 
 SHOW = """
 import sys
+from functools import partial
 from everyclass.cli import main
 try:
     main(sys.argv[1:])
@@ -369,6 +371,17 @@ def test_json_of_the_current_folder_without_torch(tmp_path: Path) -> None:
         "harmonic_mean": 0.0511,
         "lowest_recall": 0.0,
     }
+
+
+def test_a_folder_of_results_that_is_not_there(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SHOW, "bench", "show", "table8"]
+    run = partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    named = run([*command, "--results", "nowhere"])
+    assert (named.returncode, named.stdout) == (2, "")
+    assert "There is no folder nowhere; --results names the one with results." in named.stderr
+    default = run(command)
+    assert default.returncode == 0
+    assert "There is no folder benchmarks/results" in default.stderr
 
 
 def test_figure_of_another_folder_without_torch(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_bad_pictures_are_found_and_end_what_is_not_told_to_skip_them(
     assert checked.code == 1
     assert "3 pictures cannot be used" in checked.err
     assert f"train  {sum(SIZES['train']):>9,} images, 20 classes, largest 40" in checked.out
+    assert f"val    {sum(SIZES['val']):>9,} images, 20 classes, largest 2" in checked.out
     with open(tmp_path / "bad.csv", newline="") as stream:
         found = {Path(row["path"]).name: row["reason"] for row in csv.DictReader(stream)}
     assert found["train_3.JPEG"] == "no such file"

@@ -149,6 +149,15 @@ def test_a_second_process_in_the_same_folder_is_refused(
     assert (folder / "result.json").exists()
 
 
+def test_what_was_refused_does_not_stand_in_the_way_of_the_corrected_command(
+    everyclass: Command, tmp_path: Path
+) -> None:
+    command = ("pretrain", "ce", "--data", "digits-lt", "--epochs", 1, "--out", tmp_path / "run")
+    everyclass(*command, "--backbone", "no_such_network").refused("no_such_network")
+    everyclass(*command)
+    assert (tmp_path / "run" / "result.json").is_file()
+
+
 def test_another_configuration_is_refused(everyclass: Command, undisturbed: Path) -> None:
     everyclass(*arguments(undisturbed, 41)).refused(
         "another configuration", "recipe.schedule.epochs: 24 there, 41 asked", "--out"

@@ -367,6 +367,10 @@ def test_shards_that_are_none(tmp_path: Path) -> None:
     content = (tmp_path / "s.tar").read_bytes()
     (tmp_path / "s.tar").write_bytes(content[:3000])
     refused(whole, FileFormatError, "ends inside 'a.jpg'|not a plain tar file")
+    four = shard(("a.cls", b"1"), ("a.jpg", b"x"), ("b.cls", b"1"), ("b.jpg", b"x"))
+    content = (tmp_path / "s.tar").read_bytes()
+    (tmp_path / "s.tar").write_bytes(content[: 4 * 512])  # a header and a block of each of a's two
+    refused(four, FileFormatError, "has no end; it was cut off: get it anew")
     (tmp_path / "z.tar").write_bytes(b"\x1f\x8b" + bytes(600))
     refused(f"shards:{tmp_path / 'z.tar'}", FileFormatError, "not a plain tar file")
 

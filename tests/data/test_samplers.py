@@ -319,7 +319,7 @@ def refusal(call, *args, **kwargs) -> EveryclassError:
     ("labels", "error", "text"),
     [
         ([], InputError, "labels is empty; at least one is needed."),
-        ([0, 1, -1, -2], InputError, "labels[2] is -1, outside 0.. (2 such)."),
+        ([0, 1, -1, -2], InputError, "labels[2] is -1, outside 0..C−1 (2 such)."),
         (
             [[0, 1]],
             InputError,

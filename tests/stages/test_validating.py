@@ -111,6 +111,17 @@ def test_numbers_of_images_known_by_heart_are_not_promised(spread: float, cautio
     assert "by heart" not in reason
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_to_name_the_frequent_class_is_not_to_know_by_heart(seed: int) -> None:
+    """99 : 1, and 99 % accuracy: the ensemble may be judged, and is better on balanced data."""
+    classes = Gaussians(2, 2, spread=1.5)
+    result = rescue(classes.draw([3000, 30], seed=seed))
+    assert "by heart" not in result.verdict.reason
+    result.evaluate(classes.draw([2000, 2000], seed=seed + 10))
+    means = {name: e.harmonic_mean for name, e in result.evaluations.items()}
+    assert means[result.verdict.use] == max(means.values())
+
+
 def test_auto_without_validation_is_gml_where_folds_mislead() -> None:
     classes = Gaussians(6, 12, spread=30)
     train = classes.draw(COUNTS, seed=1).with_head(classes.bayes_head())

@@ -86,7 +86,7 @@ def as_labels(
     if labels.min() < 0 or labels.max() >= limit:
         bad = (labels < 0) | (labels >= limit)
         row = int(np.flatnonzero(bad)[0])
-        bound = "0.." if num_classes is None and labels[row] < 0 else f"0..{limit - 1}"
+        bound = "0..C−1" if num_classes is None and labels[row] < 0 else f"0..{limit - 1}"
         where, count = row + (first_row or 0), int(bad.sum())
         such = f"{count} such" if first_row is None else f"at least {count} such"
         raise InputError(f"{name}[{where}] is {labels[row]}, outside {bound} ({such}).")

@@ -107,14 +107,17 @@ def _csv_counts(path: Path) -> tuple[dict[str, int], bool]:
     try:
         text = io.StringIO(_bytes(path).decode("utf-8-sig"), newline="")
         rows = list(csv.DictReader(text))
-        key = "name" if rows and "class" not in rows[0] else "class"
+        columns = rows[0] if rows else {}
+        key = "name" if "name" in columns and "class" not in columns else "class"
+        if rows and not {key, "count"} <= {*columns}:
+            raise ValueError(f"its columns are {', '.join(map(str, columns))}")
         pairs = {row[key]: int(row["count"]) for row in rows}
         if None in pairs:
             raise ValueError("a row is too short")
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise FileFormatError(
             f"{path} is not a {_COUNTS}: it needs a header line 'class,count' and a "
-            f"whole number in each row ({type(error).__name__}: {first_line(error)})."
+            f"whole number in each row ({first_line(error)})."
         ) from error
     if len(pairs) != len(rows):
         raise FileFormatError(f"{path} names a class twice.")

@@ -23,6 +23,7 @@ from everyclass.errors import (
     MissingFileError,
     OutputError,
     OutputExistsError,
+    UnwritableFolderError,
 )
 
 __all__ = [
@@ -110,7 +111,8 @@ def prepare_folder(path: str | Path, *, overwrite: bool, flag: str = "--overwrit
 
     Raises:
         OutputExistsError: the folder is not empty and ``overwrite`` is false.
-        OutputError: the folder cannot be made or written.
+        UnwritableFolderError: the folder cannot be made or written.
+        OutputError: the disk is full.
     """
     path = Path(path)
     try:
@@ -126,7 +128,8 @@ def prepare_folder(path: str | Path, *, overwrite: bool, flag: str = "--overwrit
     except EveryclassError:
         raise
     except OSError as error:
-        raise OutputError(f"Cannot write into {path}: {_reason(error)}.") from error
+        kind = OutputError if error.errno == errno.ENOSPC else UnwritableFolderError
+        raise kind(f"Cannot write into {path}: {_reason(error)}.") from error
     return path
 
 

@@ -63,6 +63,8 @@ class Run:
     def start(cls, folder: str | Path, config: Mapping[str, Any]) -> Run:
         """Make a run's folder, or come back to one of the same configuration.
 
+        A run of which nothing was done yet, as one that was refused, becomes the one asked for.
+
         Raises:
             OutputExistsError: the folder holds something that is not a run.
             InputError: it holds a run with another configuration; the differences are named.
@@ -72,6 +74,10 @@ class Run:
         if (folder / "config.json").is_file():
             run = cls.open(folder)
             different = differences(run.config, asked)
+            if different and run.is_only_asked_for:
+                with run.held():
+                    write_json(folder / "config.json", asked)
+                return cls(folder, asked)
             if different:
                 raise InputError(
                     f"{folder} holds a run with another configuration ({'; '.join(different)}); "
@@ -83,6 +89,11 @@ class Run:
         prepare_folder(folder, overwrite=False)
         write_json(folder / "config.json", asked)
         return cls(folder, asked)
+
+    @property
+    def is_only_asked_for(self) -> bool:
+        """Whether the folder holds nothing but the configuration."""
+        return [path.name for path in self.folder.iterdir()] == ["config.json"]
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -11,6 +11,8 @@ from everyclass.cli.options import DataRoot, Device, Quiet, print_json, shown
 
 __all__ = ["app"]
 
+RESULTS = Path("benchmarks/results")
+
 app = typer.Typer(help="The paper's tables: run them, show them.", no_args_is_help=True)
 
 Table = Annotated[str, typer.Argument(help="Such as table8; see everyclass bench list.")]
@@ -29,7 +31,7 @@ def list_tables() -> None:
 @app.command("show")
 def show(
     table: Table,
-    results: Results = Path("benchmarks/results"),
+    results: Results = RESULTS,
     format_: Annotated[
         str, typer.Option("--format", help="text, markdown, latex or json.")
     ] = "text",
@@ -61,6 +63,11 @@ def show(
         raise InputError(f"{table} is a figure; it is shown as text or json, or drawn with --out.")
     if out is not None and not chosen.figure:
         raise InputError(f"{table} is no figure; --out goes with figures.")
+    if not results.is_dir():
+        said = f"There is no folder {results}; --results names the one with results."
+        if results != RESULTS:
+            raise InputError(said)
+        typer.echo(said, err=True)
     rows = bench.table_rows(chosen, results)
     if out is not None:
         bench.save_figure(chosen, out, results)
@@ -88,7 +95,7 @@ def run(
     shard: Annotated[
         str, typer.Option(help="i/n: only the i-th of n shares, such as one job of an array.")
     ] = "1/1",
-    results: Results = Path("benchmarks/results"),
+    results: Results = RESULTS,
     runs: Annotated[Path, typer.Option(help="Folder of the training runs.")] = Path("runs"),
     device: Device = "auto",
     data_root: DataRoot = None,

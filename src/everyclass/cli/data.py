@@ -54,12 +54,12 @@ def check(
     from everyclass import data as sets
     from everyclass.errors import DataNotFoundError, RunFailedError
 
-    config = sets.DataConfig(data)
-    published = sets.PUBLISHED.get(config.kind)
+    options = sets.parse_spec(data).options
+    published = sets.PUBLISHED.get(sets.DataConfig(data).kind)
+    config = sets.DataConfig(data, val="rest" if "val" in options else "none")
     found = None
     if published is not None and not decode:
-        roots, named = sets.search_roots(data_root), sets.parse_spec(data).options
-        counts = sets.count_published(published, roots, named)
+        counts = sets.count_published(published, sets.search_roots(data_root), options)
     else:
         dataset = sets.load_dataset(config, root=data_root)
         counts = sets.count_parts(dataset)

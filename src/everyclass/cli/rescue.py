@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from everyclass.stages import RescueResult
 
 __all__ = ["print_rescue", "rescue"]
+
+VIEWS = 10
 
 
 def rescue(
@@ -54,7 +58,8 @@ def rescue(
     objective: Annotated[
         str,
         typer.Option(
-            help="gml, balanced_softmax, class_weighted, cross_entropy, gml_and_smoothing."
+            help="gml, balanced_softmax, class_weighted, cross_entropy, smoothing, "
+            "gml_and_smoothing."
         ),
     ] = "gml",
     reweight: Annotated[
@@ -74,7 +79,7 @@ def rescue(
     penalty: Annotated[
         float | None, typer.Option(help="On the new head. [default: chosen]")
     ] = None,
-    views: Annotated[int, typer.Option(min=1, help="Views of each image of a run.")] = 10,
+    views: Annotated[int, typer.Option(min=1, help="Views of each image of a run.")] = VIEWS,
     missing_classes: Annotated[
         str, typer.Option(help="error, or keep-old: keep the old rows of classes without images.")
     ] = "error",
@@ -96,9 +101,11 @@ def rescue(
     from everyclass.errors import InputError, MissingFileError
 
     # What is plainly wrong is said before torch is imported, which takes seconds.
-    for what, path in (("features", source), ("head", head), ("features", val), ("features", test)):
+    wanted = {"features file or run": source, "head file": head}
+    wanted |= {"file of validation features": val, "file of test features": test}
+    for what, path in wanted.items():
         if path is not None and str(path) not in ("rest", "none") and not Path(path).exists():
-            raise MissingFileError(f"There is no {what} file at {path}.")
+            raise MissingFileError(f"There is no {what} at {path}.")
     of_run = source.is_dir() and not is_feature_folder(source)
     if not of_run and out is None:
         raise InputError("Name the folder for the results with --out.")
@@ -118,6 +125,10 @@ def rescue(
         ),
     )
     with processes.joined("cpu"):
+        unused = {"--device": device != "auto", "--data-root": data_root, "--views": views != VIEWS}
+        if not of_run and any(unused.values()):
+            named = next(name for name, given in unused.items() if given)
+            raise InputError(f"{named} goes with a run; {source} holds features.")
         if of_run and (head is not None or test is not None):
             raise InputError(
                 f"{source} is a run, which has its own head and test set; "
@@ -154,8 +165,12 @@ def rescue(
             held_out = None if val is None else Features.load(val).checked_against(train, val)
             judged = None if test is None else Features.load(test).checked_against(train, str(test))
             with processes.first_goes_first():
+                is_new = not out.exists()
                 folder = prepare_folder(out, overwrite=overwrite or not processes.is_first())
-            with stages.resumable(retraining, folder, large=source.is_dir()) as kept:
+            with (
+                _gone_if_empty(folder, is_new),
+                stages.resumable(retraining, folder, large=source.is_dir()) as kept,
+            ):
                 result = stages.rescue(
                     train,
                     val=held_out,
@@ -191,6 +206,16 @@ def _compared(result: RescueResult) -> Table:
         mark = " ←" if each["name"] == result.chosen else ""
         table.add_row(f"{each['name']}{mark}", *[f"{each[name]:.1%}" for name in numbers])
     return table
+
+
+@contextmanager
+def _gone_if_empty(folder: Path, is_new: bool) -> Iterator[None]:
+    """Take a new folder away again if nothing comes into it, as where a rescue is refused."""
+    try:
+        yield
+    finally:
+        if is_new and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def print_rescue(result: RescueResult, folder: Path) -> None:

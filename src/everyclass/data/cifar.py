@@ -156,7 +156,8 @@ def _rows_of(
             f"The {what} needs {counts[worst]} images of class {worst} "
             f"({source.class_names[worst]!r}) and the file at hand holds "
             f"{counts[worst] - missing[worst]}: it is a part of {facts.name}. "
-            f"Use a larger ratio, or get the whole set with: everyclass data get {facts.name}"
+            f"Get the whole set with: everyclass data get {facts.name}, and name its folder with "
+            "--data-root, or use a larger ratio."
         )
     return wanted[np.lexsort((source.order[wanted], labels[wanted]))]
 

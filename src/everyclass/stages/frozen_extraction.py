@@ -44,8 +44,8 @@ def extract_part(
 
     Pictures are cut and normalised as the network's weights want it: for timm as its model says,
     unless the specification says another size. A run's network brings its last layer along, the
-    old head of a rescue; other backbones have none, and a rescue begins with a plain softmax
-    classifier on their features, a linear probe.
+    old head of a rescue, if it is for as many classes. Others have none, and a rescue begins with a
+    plain softmax classifier on their features, a linear probe.
 
     Args:
         data: the data set.
@@ -104,7 +104,10 @@ def _network(
     """The network, and the data set prepared for it."""
     if Path(backbone).is_dir():
         run = Run.open(backbone)
-        model = load_network(run, dataset.num_classes)
+        known = dataset.num_classes if run.result is None else len(run.result["class_counts"])
+        model = load_network(run, known)
+        if known != dataset.num_classes:
+            model = Classifier(model.backbone, nn.Identity())
         return model, dataset
     model = build_classifier(backbone, dataset.num_classes, seed=0, weights=weights)
     trunk = model.backbone

@@ -89,6 +89,11 @@ class Retraining:
             raise InputError(
                 f"The solver must be one of {', '.join(get_args(Solver))}; got {self.solver!r}."
             )
+        if not self.reweight and "gml" not in self.objective:
+            raise InputError(
+                f"Re-weighting (eq. 3) is a part of GML; with the objective {self.objective} there "
+                "is none to leave out."
+            )
         if self.resample and self.solver == "exact":
             raise InputError("Re-sampling needs mini-batches: use solver 'minibatch'.")
         if self.minibatch.precision != "fp32" and self.solver == "exact":

@@ -142,6 +142,8 @@ def _members(path: Path) -> tuple[dict[str, tuple[str, int, int]], dict[str, int
                     if member.offset_data + member.size > length:
                         raise FileFormatError(f"{path} ends inside {member.name!r}; get it anew.")
                     pictures[key] = (member.name, member.offset_data, member.size)
+            if archive.offset >= length:
+                raise FileFormatError(f"{path} has no end; it was cut off: get it anew.")
     except (tarfile.TarError, OSError, EOFError) as error:
         raise FileFormatError(
             f"{path} is not a plain tar file ({error}); a compressed one must be unpacked first."

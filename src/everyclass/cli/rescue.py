@@ -101,7 +101,7 @@ def rescue(
     from everyclass.errors import InputError, MissingFileError
 
     # What is plainly wrong is said before torch is imported, which takes seconds.
-    wanted = {"features file or run": source, "head file": head}
+    wanted: dict[str, Path | str | None] = {"features file or run": source, "head file": head}
     wanted |= {"file of validation features": val, "file of test features": test}
     for what, path in wanted.items():
         if path is not None and str(path) not in ("rest", "none") and not Path(path).exists():

@@ -18,7 +18,7 @@ __all__ = ["BY_HEART", "OldHead", "old_head_on_folds"]
 
 # On training images, of the old head and of a head fitted to the other folds. A network that knows
 # its images by heart is nearly always right; but so is whoever names the frequent class of 99 : 1,
-# and his mean recall is a half. On the long-tailed sets of docs/strategies.md it is 0.83 at least.
+# and his mean recall is a half. On the memorised sets of docs/strategies.md it is 0.82 at least.
 KNOWN_IMAGES = 0.9
 KNOWN_CLASSES = 0.75
 BY_HEART = "; the network knows these images by heart, so expect lower numbers on new ones"

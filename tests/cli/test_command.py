@@ -222,6 +222,7 @@ def test_tables_are_listed(everyclass: Command) -> None:
         "figure1",
         "figure2",
         "frontier",
+        "precision",
         "table1",
         "table2",
         "table3",

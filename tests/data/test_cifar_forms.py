@@ -145,7 +145,8 @@ def test_a_part_gives_every_ratio_that_lies_in_it_and_says_so_beyond(
     assert (
         f"The exp split of ratio 5 needs {kept[worst]} images of class {worst} "
         f"('name-{worst}') and the file at hand holds {held[worst]}: it is a part of "
-        f"{small.facts.name}. Use a larger ratio, or get the whole set with: everyclass data get"
+        f"{small.facts.name}. Get the whole set with: everyclass data get {small.facts.name}, and "
+        "name its folder with --data-root, or use a larger ratio."
     ) in str(caught.value)
     with pytest.raises(InputError, match="The step split of ratio 10 needs 40 images"):
         load_cifar_lt(small.facts, imbalance_ratio=10.0, profile="step", root=tmp_path)

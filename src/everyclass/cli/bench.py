@@ -63,11 +63,9 @@ def show(
         raise InputError(f"{table} is a figure; it is shown as text or json, or drawn with --out.")
     if out is not None and not chosen.figure:
         raise InputError(f"{table} is no figure; --out goes with figures.")
-    if not results.is_dir():
-        said = f"There is no folder {results}; --results names the one with results."
-        if results != RESULTS:
-            raise InputError(said)
-        typer.echo(said, err=True)
+    nowhere = f"There is no folder {results}; --results names the one with results."
+    if results != RESULTS and not results.is_dir():
+        raise InputError(nowhere)
     rows = bench.table_rows(chosen, results)
     if out is not None:
         bench.save_figure(chosen, out, results)
@@ -82,6 +80,8 @@ def show(
         if commands and format_ == "text":
             typer.echo("\nRows without results are made by")
             typer.echo("\n".join(f"  {command}" for command in commands))
+    if not results.is_dir():
+        typer.echo(nowhere, err=True)
 
 
 @app.command("run")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["print_rescue", "rescue"]
 
-VIEWS = 10
+VIEWS = 10  # of each image of a run, the plain one among them
 
 
 def rescue(

@@ -220,7 +220,7 @@ def _not_found(caught: Caught, logits: Tensor, name: str | None) -> str:
     for each, (_, out) in reversed(caught.items()):
         if out.shape == logits.shape and name in (None, each):
             for function in (torch.softmax, torch.log_softmax):
-                if torch.allclose(function(out.double(), 1), logits.double(), 1e-2, 1e-4):
+                if torch.allclose(function(out.double(), 1), logits.double(), 1e-2, 1e-6):
                     return (
                         f"{said}, but the {function.__name__} of that of {each!r}; leave it out, "
                         "logits are needed."

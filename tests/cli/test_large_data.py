@@ -86,6 +86,40 @@ def test_bad_pictures_are_found_and_end_what_is_not_told_to_skip_them(
     assert not (tmp_path / "x.npz").exists()
 
 
+def test_pictures_that_are_all_bad_are_counted_and_listed(
+    tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "pictures" / name / "1.jpg").write_text("no picture")
+    checked = everyclass(
+        "data", "check", f"folder:{tmp_path}/pictures", "--decode", "--bad", tmp_path / "bad.csv",
+        "--workers", 0, "--quiet",
+    )  # fmt: skip
+    assert checked.code == 1
+    assert "2 images, 2 classes" in checked.out
+    assert "2 pictures cannot be used" in checked.err
+    assert len((tmp_path / "bad.csv").read_text().splitlines()) == 3
+
+
+def test_features_in_a_folder_are_replaced_only_when_asked(
+    tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    folder = tmp_path / "features"
+    extract = (
+        "extract", "--data", data_of(tree), "--backbone", "resnet32", "--weights", "none",
+        "--bad-images", "skip", "--part", "test", "--workers", 0, "--out", folder, "--quiet",
+    )  # fmt: skip
+    assert everyclass(*extract).code == 0
+    everyclass(*extract, "--views", 2).refused("num_views", "--overwrite")
+    (folder / "notes.txt").write_text("mine")
+    everyclass(*extract, "--views", 2, "--overwrite").refused("notes.txt", "another folder")
+    assert Features.load(folder).num_views == 1
+    (folder / "notes.txt").unlink()
+    assert everyclass(*extract, "--views", 2, "--overwrite").code == 0
+    assert Features.load(folder).num_views == 2
+
+
 def test_pretrain_extract_rescue_evaluate_report(
     tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
 ) -> None:

@@ -273,8 +273,13 @@ def test_a_killed_worker_ends_the_work_with_a_word(tree: Path) -> None:
 def test_nothing_to_be_read_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text("a.jpg 0\nb.jpg 1\n")
     data = load_dataset(DataConfig(f"list:{tmp_path / 'l.txt'}"))
-    with pytest.raises(RunFailedError, match="None of the pictures could be read"):
-        find_bad_pictures(data, workers=0)
+    assert isinstance(data.train, EncodedSet)
+    for read in ("plain", "augmented"):
+        pictures = source(data.train, data, policy="skip")
+        rest = () if read == "plain" else (torch.Generator().manual_seed(0),)
+        with pytest.raises(RunFailedError, match="None of the pictures could be read"):
+            list(getattr(pictures, read)([torch.arange(2)], *rest))
+    assert len(find_bad_pictures(data, workers=0)) == 2
 
 
 # --- files that are wrong -------------------------------------------------------------------------

@@ -41,7 +41,7 @@ from everyclass.artifacts.class_diagnosis import (
 from everyclass.artifacts.comparison import Comparison
 from everyclass.artifacts.diagnosis import CAUSES, Diagnosis
 from everyclass.artifacts.evaluation import Evaluation
-from everyclass.artifacts.feature_folder import FeatureFolder, is_feature_folder
+from everyclass.artifacts.feature_folder import FeatureFolder, is_feature_folder, remove_features
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
 from everyclass.artifacts.prediction_stream import PredictionStream
@@ -104,6 +104,7 @@ __all__ = [
     "quoted",
     "read_json",
     "read_npz",
+    "remove_features",
     "replaced_together",
     "save_safetensors",
     "some",

@@ -157,7 +157,12 @@ def check_free(paths: Iterable[Path], *, keep: Iterable[Path], overwrite: bool) 
 
 def holds_something(folder: Path) -> bool:
     """Whether a folder holds more than what a killed :func:`atomic_write` left."""
-    return any(not re.match(r"\..+\.tmp-", entry.name) for entry in folder.iterdir())
+    return bool(entries(folder))
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, in order, less what a killed :func:`atomic_write` left."""
+    return [path for path in sorted(folder.iterdir()) if not re.match(r"\..+\.tmp-", path.name)]
 
 
 def existing_file(path: str | Path, what: str = "file") -> Path:

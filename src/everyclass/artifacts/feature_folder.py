@@ -26,27 +26,64 @@ import numpy.typing as npt
 from everyclass.artifacts._checks import as_floats, as_ids, as_labels
 from everyclass.artifacts._files import (
     atomic_write,
+    entries,
     holds_something,
     plain_json,
     prepare_folder,
     read_json,
     write_json,
 )
+from everyclass.artifacts._text import some
 from everyclass.artifacts.head import Head
 from everyclass.artifacts.run import differences
 from everyclass.errors import FileFormatError, InputError, OutputExistsError
 
-__all__ = ["CHUNK_ROWS", "FORMAT", "MANIFEST", "FeatureFolder", "chunk_file", "is_feature_folder"]
+__all__ = [
+    "CHUNK_ROWS",
+    "FORMAT",
+    "MANIFEST",
+    "FeatureFolder",
+    "chunk_file",
+    "is_feature_folder",
+    "remove_features",
+]
 
 FORMAT = 1
 MANIFEST = "features.json"
+PLAN = "plan.json"
 CHUNK_ROWS = 16_384
 _PARTS = ("", "-labels", "-ids")
+_HEAD = "head.safetensors"
+_LEFT_OUT = "bad-images.csv"
 
 
 def is_feature_folder(path: Path) -> bool:
     """Whether a folder holds features, finished or begun."""
-    return any((path / name).is_file() for name in (MANIFEST, "plan.json"))
+    return any((path / name).is_file() for name in (MANIFEST, PLAN))
+
+
+def remove_features(folder: str | Path) -> None:
+    """Delete the features that a folder holds, finished or begun.
+
+    Args:
+        folder: left as it is where it holds none.
+
+    Raises:
+        OutputExistsError: it also holds something else; nothing is deleted.
+    """
+    folder = Path(folder)
+    if not is_feature_folder(folder):
+        return
+    # The manifest goes first and the plan last: stopped in between, it is a folder that was begun.
+    chunks = sorted(folder.glob("chunk-*.json")) + sorted(folder.glob("chunk-*.npy"))
+    ours = [folder / MANIFEST, *chunks, folder / _HEAD, folder / _LEFT_OUT, folder / PLAN]
+    others = [path.name for path in entries(folder) if path not in ours]
+    if others:
+        raise OutputExistsError(
+            f"{folder} holds {some(others)} beside its features; name another folder, or move it."
+        )
+    for path in ours:
+        path.unlink(missing_ok=True)
 
 
 def chunk_file(folder: Path, chunk: int, part: str = "") -> Path:
@@ -113,7 +150,7 @@ class FeatureFolder:
         self._begin()
 
     def _begin(self) -> None:
-        path, asked = self.folder / "plan.json", plain_json(self._plan)
+        path, asked = self.folder / PLAN, plain_json(self._plan)
         if not path.is_file():
             if self.folder.is_dir() and holds_something(self.folder):
                 raise OutputExistsError(
@@ -125,7 +162,7 @@ class FeatureFolder:
         if different:
             raise InputError(
                 f"{self.folder} was begun with another plan ({'; '.join(different)}); "
-                "name another folder, or ask for the same."
+                "name another folder, ask for the same, or remove what is there (--overwrite)."
             )
 
     @property
@@ -224,7 +261,7 @@ class FeatureFolder:
                 f"first of them {missing[0]}; make them first."
             )
         if head is not None:
-            head.save(self.folder / "head.safetensors")
+            head.save(self.folder / _HEAD)
         receipts = self._receipts()
         write_json(
             self.folder / MANIFEST,

@@ -68,7 +68,7 @@ def _names(parts: list[Any]) -> set[str]:
 
 
 def statistics_text(table: Table, rows: list[dict[str, Any]]) -> str:
-    """Rows as a table: what was counted, and the paper's number behind it where it gives one.
+    """Rows as a table: what was counted, and the published number behind it where there is one.
 
     Args:
         table: one of data sets.
@@ -77,7 +77,7 @@ def statistics_text(table: Table, rows: list[dict[str, Any]]) -> str:
     heads = ["", *(name.replace("_", " ") for name in STATISTICS)]
     body = [[row["method"], *(_cell(row, name) for name in STATISTICS)] for row in rows]
     widths = [max(len(line[i]) for line in [heads, *body]) for i in range(len(heads))]
-    lines = [table.title, "(in brackets: the paper's)", ""]
+    lines = [table.title, "(in brackets: as published)", ""]
     for line in [heads, *body]:
         first, *others = (
             f"{text:<{w}}" if i == 0 else f"{text:>{w}}"

@@ -17,7 +17,10 @@ app = typer.Typer(help="Data sets: get them, check them.", no_args_is_help=True)
 @app.command("get")
 def get(
     name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
-    data_root: DataRoot = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help="Folder to put it into. [default: everyclass in the user's cache]"),
+    ] = None,
     url: Annotated[
         str | None, typer.Option(help="Another address of the same archive, such as a mirror.")
     ] = None,

@@ -76,14 +76,17 @@ class DecodedSource:
         return len(self._pictures)
 
     def pixels(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """The plain views, not normalised: rows (b,) and (b, h, w, 3) uint8 on the CPU."""
+        """The plain views, not normalised: rows (b,) and (b, h, w, 3) uint8 on the CPU.
+
+        It also ends without an error where nothing could be read.
+        """
         for rows, views in self._decoded(batches, [None], 0):
             if len(rows):
                 yield rows, views[0]
 
     def plain(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """See :meth:`everyclass.data.BatchSource.plain`."""
-        for rows, pixels in self.pixels(batches):
+        for rows, pixels in self._some(self.pixels(batches)):
             images = BatchAugmentation(pixels, transforms=(), **self._normal)
             yield rows, images.plain(torch.arange(len(rows)))
 
@@ -92,7 +95,7 @@ class DecodedSource:
     ) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """See :meth:`everyclass.data.BatchSource.augmented`."""
         seed = int(torch.randint(1 << 62, (1,), generator=generator))
-        for rows, views in self._decoded(batches, self._crops, seed):
+        for rows, views in self._some(self._decoded(batches, self._crops, seed)):
             every = torch.arange(len(rows))
             yield (
                 rows,
@@ -118,13 +121,18 @@ class DecodedSource:
             collate_fn=_as_it_is,
             pin_memory=self._normal["device"].type == "cuda",
         )
-        some = False
         for rows, views, failures in _alive(loader):
             for row, reason in failures:
                 self.bad.add(self._pictures.place(row), reason)
-            some = some or len(rows) > 0
             yield rows, views
-        if batches and not some:
+
+    def _some(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same batches; an error at the end if pictures were asked for and none came."""
+        some = False
+        for rows, images in batches:
+            some = some or len(rows) > 0
+            yield rows, images
+        if not some and len(self.bad):
             raise RunFailedError(f"None of the pictures could be read: {self.bad.sentence()}.")
 
 

@@ -12,7 +12,8 @@ memory      A whole rescue (retrain, calibrate, ensemble, decide, judge, report)
             in a folder, with iNaturalist's shape, in a process of its own whose peak is read from
             the kernel. Memory does not depend on the number of steps; --steps ends an epoch early.
 judging     Evaluation of two classifiers and the report, for 8,142 classes, seconds.
-processes   The same steps by one process and by two, each with one thread.
+processes   The same steps by one process and by two, each with one thread: of the exact solver,
+            whose processes meet once per pass, and of SGD, where they meet at every batch.
 
 Features are synthetic: speed and memory do not depend on what they hold.
 """
@@ -239,29 +240,42 @@ def judging(args: argparse.Namespace) -> dict[str, Any]:
 
 def processes(args: argparse.Namespace) -> dict[str, Any]:
     """Alternately, so that whatever else the machine does meets both."""
-    pairs = [[in_process("processes", args, n)["seconds"] for n in (1, 2)] for _ in range(3)]
-    one, two = np.median(pairs, axis=0).tolist()
-    return {"seconds_of_one": one, "seconds_of_two": two, "efficiency": one / (2 * two)}
+    rounds = [[in_process("processes", args, n) for n in (1, 2)] for _ in range(3)]
+    out = {}
+    for solver in ("exact", "running"):
+        pairs = [[found[solver] for found in pair] for pair in rounds]
+        one, two = np.median(pairs, axis=0).tolist()
+        out[solver] = {"seconds_of_one": one, "seconds_of_two": two, "efficiency": one / (2 * two)}
+    return out
 
 
 def processes_worker(args: argparse.Namespace) -> dict[str, Any]:
     from everyclass.processes import barrier, joined, summed
     from everyclass.stages import MinibatchSettings
-    from everyclass.stages.solvers import fit_minibatches
+    from everyclass.stages.solvers import fit_exact, fit_minibatches
     from everyclass.stages.standardised import standardised
 
     torch.set_num_threads(1)
-    _, width, classes = SHAPES["imagenet-lt"]
-    rows = max(4 * BATCH, int(args.rows * 10 * BATCH))
-    data = standardised(drawn(rows, width, classes))
+    images, width, classes = SHAPES["imagenet-lt"]
+    rows = max(4 * BATCH, int(args.rows * images))
+    objective = gml(classes, rows)
     with joined("cpu"):
-        summed(torch.zeros(1))
-        barrier()
-        start = time.perf_counter()
-        settings = MinibatchSettings(1, BATCH, running=True)
-        fit_minibatches(data, gml(classes, rows), 1e-5, settings)
-        barrier()
-        return {"seconds": time.perf_counter() - start}
+        data = standardised(drawn(rows, width, classes))
+        fits = {
+            "exact": lambda: fit_exact(data, objective, 1e-5, max_iterations=2),
+            "running": lambda: fit_minibatches(
+                data, objective, 1e-5, MinibatchSettings(1, BATCH, running=True)
+            ),
+        }
+        seconds = {}
+        for solver, fit in fits.items():
+            summed(torch.zeros(1))
+            barrier()
+            start = time.perf_counter()
+            fit()
+            barrier()
+            seconds[solver] = time.perf_counter() - start
+        return seconds
 
 
 def in_process(worker: str, args: argparse.Namespace, count: int = 1) -> dict[str, Any]:

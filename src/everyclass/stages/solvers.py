@@ -221,6 +221,8 @@ def fit_minibatches(
     done = _go_on(checkpoint, state)
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     logits = torch.empty(-(-size // world_size()), classes)
+    gradient = torch.empty(classes * (data.width + 1))  # in one piece, for one sum over processes
+    of_weight, of_bias = gradient[:-classes].view_as(weight), gradient[-classes:]
     steps_per_epoch = rows // size
     with show("retraining", settings.epochs * rows, "rows", done * rows) as task:
         for epoch, order in enumerate(_orders(data, settings, sampling)):
@@ -235,13 +237,14 @@ def fit_minibatches(
                 else:
                     torch.add(bias, x @ weight.to(dtype).T, out=out)
                 _, residual = value_and_gradient(out, y, whole)
-                speed = state["weight_speed"].mul_(settings.momentum)
-                if world_size() == 1 and dtype == torch.float32:
-                    speed.addmm_(residual.T, x)
+                if dtype == torch.float32:
+                    torch.mm(residual.T, x, out=of_weight)
                 else:
-                    speed.add_(summed_in_place((residual.T.to(dtype) @ x).float()))
+                    of_weight.copy_(residual.T.to(dtype) @ x)
+                torch.sum(residual, dim=0, out=of_bias)
+                summed_in_place(gradient)
+                speed = state["weight_speed"].mul_(settings.momentum).add_(of_weight)
                 speed.add_(weight, alpha=penalty)
-                of_bias = summed_in_place(residual.sum(dim=0))
                 state["bias_speed"].mul_(settings.momentum).add_(of_bias)
                 progress = step / (settings.epochs * steps_per_epoch)
                 rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))

@@ -213,16 +213,12 @@ def fit_minibatches(
     else:
         estimate = None
         value_and_gradient = objective.value_and_gradient
-    weight, bias = torch.zeros(classes, data.width), torch.zeros(classes)
-    state = {"weight": weight, "bias": bias}
-    state |= {f"{name}_speed": torch.zeros_like(value) for name, value in state.items()}
-    if estimate is not None:
-        state["means"] = estimate.means
+    head = _MovingHead(classes, data.width)
+    state = head.state | ({} if estimate is None else {"means": estimate.means})
     done = _go_on(checkpoint, state)
+    weight, bias = head.weight, head.bias
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     logits = torch.empty(-(-size // world_size()), classes)
-    gradient = torch.empty(classes * (data.width + 1))  # in one piece, for one sum over processes
-    of_weight, of_bias = gradient[:-classes].view_as(weight), gradient[-classes:]
     steps_per_epoch = rows // size
     with show("retraining", settings.epochs * rows, "rows", done * rows) as task:
         for epoch, order in enumerate(_orders(data, settings, sampling)):
@@ -237,19 +233,9 @@ def fit_minibatches(
                 else:
                     torch.add(bias, x @ weight.to(dtype).T, out=out)
                 _, residual = value_and_gradient(out, y, whole)
-                if dtype == torch.float32:
-                    torch.mm(residual.T, x, out=of_weight)
-                else:
-                    of_weight.copy_(residual.T.to(dtype) @ x)
-                torch.sum(residual, dim=0, out=of_bias)
-                summed_in_place(gradient)
-                speed = state["weight_speed"].mul_(settings.momentum).add_(of_weight)
-                speed.add_(weight, alpha=penalty)
-                state["bias_speed"].mul_(settings.momentum).add_(of_bias)
                 progress = step / (settings.epochs * steps_per_epoch)
                 rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-                weight.add_(speed, alpha=-rate)
-                bias.add_(state["bias_speed"], alpha=-rate)
+                head.step(x, residual, rate, settings.momentum, penalty)
                 step += 1
             if checkpoint is not None and is_first():
                 save_checkpoint(checkpoint, {**state, "epoch": epoch + 1})
@@ -257,6 +243,44 @@ def fit_minibatches(
     if not (torch.isfinite(weight).all() and torch.isfinite(bias).all()):
         raise RunFailedError("Retraining diverged; lower the learning rate.")
     return weight, bias
+
+
+class _MovingHead:
+    """Weights and biases that start at zero, and SGD with momentum that moves them."""
+
+    def __init__(self, classes: int, width: int) -> None:
+        self.weight, self.bias = torch.zeros(classes, width), torch.zeros(classes)
+        self._speed_of_weight = torch.zeros_like(self.weight)
+        self._speed_of_bias = torch.zeros_like(self.bias)
+        # In one piece, for one sum over processes.
+        self._gradient = torch.empty(classes * (width + 1))
+        self._of_weight = self._gradient[:-classes].view_as(self.weight)
+        self._of_bias = self._gradient[-classes:]
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint holds; loading writes into these tensors."""
+        return {
+            "weight": self.weight,
+            "bias": self.bias,
+            "weight_speed": self._speed_of_weight,
+            "bias_speed": self._speed_of_bias,
+        }
+
+    def step(
+        self, x: Tensor, residual: Tensor, rate: float, momentum: float, penalty: float
+    ) -> None:
+        """Move along the gradient that all processes' features x and ∂loss/∂logits give."""
+        if x.dtype == torch.float32:
+            torch.mm(residual.T, x, out=self._of_weight)
+        else:
+            self._of_weight.copy_(residual.T.to(x.dtype) @ x)
+        torch.sum(residual, dim=0, out=self._of_bias)
+        summed_in_place(self._gradient)
+        self._speed_of_weight.mul_(momentum).add_(self._of_weight).add_(self.weight, alpha=penalty)
+        self._speed_of_bias.mul_(momentum).add_(self._of_bias)
+        self.weight.add_(self._speed_of_weight, alpha=-rate)
+        self.bias.add_(self._speed_of_bias, alpha=-rate)
 
 
 def _go_on(checkpoint: Path | None, state: dict[str, Tensor]) -> int:

@@ -82,7 +82,7 @@ def share(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def share_of(name: str, args: argparse.Namespace) -> dict[str, Any]:
     from everyclass.stages import MinibatchSettings
-    from everyclass.stages.solvers import fit_minibatches
+    from everyclass.stages.minibatch_solver import fit_minibatches
     from everyclass.stages.standardised import standardised
 
     images, width, classes = SHAPES[name]
@@ -252,7 +252,8 @@ def processes(args: argparse.Namespace) -> dict[str, Any]:
 def processes_worker(args: argparse.Namespace) -> dict[str, Any]:
     from everyclass.processes import barrier, joined, summed
     from everyclass.stages import MinibatchSettings
-    from everyclass.stages.solvers import fit_exact, fit_minibatches
+    from everyclass.stages.exact_solver import fit_exact
+    from everyclass.stages.minibatch_solver import fit_minibatches
     from everyclass.stages.standardised import standardised
 
     torch.set_num_threads(1)

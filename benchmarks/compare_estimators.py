@@ -24,7 +24,8 @@ from everyclass import Features
 from everyclass.artifacts import birth_certificate
 from everyclass.metrics import harmonic_mean, per_class_recall
 from everyclass.stages import MinibatchSettings, Objective
-from everyclass.stages.solvers import fit_exact, fit_minibatches
+from everyclass.stages.exact_solver import fit_exact
+from everyclass.stages.minibatch_solver import fit_minibatches
 from everyclass.stages.standardised import standardise
 
 RATES = (0.3, 0.1, 0.03)

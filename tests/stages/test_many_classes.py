@@ -23,8 +23,9 @@ from everyclass.stages import MinibatchSettings, Objective, retrain
 from everyclass.stages import class_blocks as blocks_module
 from everyclass.stages import standardised as rows_module
 from everyclass.stages.class_blocks import class_blocks
+from everyclass.stages.exact_solver import _BlockSums, fit_exact
+from everyclass.stages.minibatch_solver import fit_minibatches
 from everyclass.stages.objectives import ObjectiveName, Whole
-from everyclass.stages.solvers import _BlockSums, fit_exact, fit_minibatches
 from everyclass.stages.standardised import Streamed, shuffled, standardise, standardised
 
 COUNTS = long_tail(6, 150, 6)

@@ -11,6 +11,7 @@ from everyclass.stages.folder_extraction import extract_into, extract_views_into
 from everyclass.stages.folding import fold_head
 from everyclass.stages.frozen_extraction import extract_part
 from everyclass.stages.merging import merged_over_processes
+from everyclass.stages.minibatch_solver import MinibatchSettings
 from everyclass.stages.missing_classes import MissingClasses
 from everyclass.stages.objectives import Objective
 from everyclass.stages.pretraining import pretrain
@@ -22,7 +23,6 @@ from everyclass.stages.run_extraction import extract_run
 from everyclass.stages.run_network import image_batches, load_network, predict_images
 from everyclass.stages.run_rescue import rescue_run
 from everyclass.stages.single_layer import SingleLayer, approximate_by_one_layer
-from everyclass.stages.solvers import MinibatchSettings
 from everyclass.stages.strategies import STRATEGIES
 
 __all__ = [

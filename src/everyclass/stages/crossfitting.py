@@ -16,8 +16,9 @@ from everyclass.artifacts import Features, StoredFeatures, free_memory
 from everyclass.errors import InputError
 from everyclass.metrics import log_probabilities
 from everyclass.progress import silent
+from everyclass.stages.exact_solver import fit_exact
 from everyclass.stages.objectives import Objective
-from everyclass.stages.solvers import fit_exact, standardise
+from everyclass.stages.standardised import standardise
 
 __all__ = [
     "MOST_VIEWS",

@@ -25,12 +25,9 @@ from everyclass.stages.crossfitting import (
     cross_fit,
     mean_log_probability,
 )
+from everyclass.stages.exact_solver import fit_exact
+from everyclass.stages.minibatch_solver import MinibatchSettings, fit_minibatches
 from everyclass.stages.objectives import Objective, ObjectiveName
-from everyclass.stages.solvers import (
-    MinibatchSettings,
-    fit_exact,
-    fit_minibatches,
-)
 from everyclass.stages.standardised import standardised
 
 __all__ = [

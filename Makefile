@@ -29,8 +29,8 @@ test-slow: $(VENV)/.tested-with ## Every test; EVERYCLASS_DATA names the folder 
 INTEGRATIONS := .venv-integrations
 
 test-integrations: $(INTEGRATIONS)/.installed ## Against timm, transformers, lightning and the like.
-	KERAS_BACKEND=torch $(INTEGRATIONS)/bin/python -m pytest tests/integrations \
-		src/everyclass/integrations
+	KERAS_BACKEND=torch OMP_NUM_THREADS=1 $(INTEGRATIONS)/bin/python -m pytest -n auto \
+		--dist loadfile tests/integrations src/everyclass/integrations
 	$(INTEGRATIONS)/bin/python -m pytest tests/manual/test_pages.py -m slow
 
 $(INTEGRATIONS)/.installed: pyproject.toml constraints-integrations.txt

@@ -29,6 +29,7 @@ from everyclass.artifacts._files import (
 from everyclass.artifacts._folders import replaced_together
 from everyclass.artifacts._text import escaped, padded, printable, quoted, some
 from everyclass.artifacts.adjustment import Adjustment
+from everyclass.artifacts.birth import birth_certificate
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
 from everyclass.artifacts.class_diagnosis import (
     Calibration,
@@ -52,7 +53,7 @@ from everyclass.artifacts.predictions import (
     Scores,
     look_like_probs,
 )
-from everyclass.artifacts.run import Run, birth_certificate
+from everyclass.artifacts.run import Run
 from everyclass.artifacts.stored_features import StoredFeatures
 
 __all__ = [

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import importlib.metadata
 import json
-import os
-import platform
-import resource
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +21,7 @@ from everyclass.artifacts._files import (
 )
 from everyclass.errors import InputError, MissingFileError, OutputExistsError
 
-__all__ = ["Run", "birth_certificate", "differences"]
+__all__ = ["Run", "differences"]
 
 FORMAT = 1
 
@@ -144,6 +139,13 @@ class Run:
         with atomic_write(path) as stream:
             stream.write("\n".join(kept).encode() + b"\n")
 
+    @property
+    def seconds(self) -> float:
+        """How long the logged epochs took, in however many attempts."""
+        path = self.folder / "log.jsonl"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        return sum(json.loads(line).get("seconds", 0.0) for line in lines)
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write ``result.json``: the run is complete."""
         write_json(self.folder / "result.json", result)
@@ -159,29 +161,3 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], place: str = "")
         elif a != b:
             different.append(f"{place}{key}: {a} there, {b} asked")
     return different
-
-
-def birth_certificate(seconds: float | None = None) -> dict[str, Any]:
-    """Versions, hardware, time and peak memory of this process, for a result file."""
-    packages = ("everyclass", "torch", "numpy", "scipy", "scikit-learn")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: _version(name) for name in packages},
-        },
-        "hardware": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "cpus": os.cpu_count(),
-        },
-        "peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024),
-        **({} if seconds is None else {"seconds": seconds}),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None  # a training machine may have less, and run a source tree

@@ -5,6 +5,7 @@ same as PC-softmax in the LADE paper. Costs nothing and is what any retraining h
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from torch import nn
@@ -46,5 +47,5 @@ RECIPE = HeadRecipe(
     source="Menon et al. 2021",
     start=CE,
     head="linear",
-    fit=fit,
+    fit=partial(fit, tau=TAU),
 )

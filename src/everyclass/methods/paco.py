@@ -62,7 +62,7 @@ class PaCo(Learner):
         self.key_encoder.update_parameters(self._encoder)
         with self.autocast():
             features = self.model.backbone(query)
-            logits = self.model.head(features).float()
+            logits = self.model.classify(features)
             anchors = self.projector(features)
             with torch.no_grad():
                 keys = self.key_encoder(key)

@@ -47,15 +47,14 @@ class ProCo(Learner):
         """The loss of one batch."""
         with self.autocast():
             features = self.model.backbone(torch.cat(list(views)))
-            first, others = features.tensor_split([len(labels)])
-            logits = self.model.head(first).float()
-            projections = self.projector(others)
-        both = labels.repeat(2)
-        self.class_means.update(projections.detach(), both)
-        contrasts = von_mises_fisher_logits(
-            projections, self.class_means(), temperature=TEMPERATURE
-        )
-        loss = self.loss(logits, labels) + self.loss(contrasts, both).float()
+            logits = self.model.classify(features[: len(labels)])
+            # The first view's is not used, but belongs to the batch statistics.
+            _, *projections = self.projector(features).split(len(labels))
+        loss = self.loss(logits, labels)
+        for view in projections:  # the second is contrasted with means that know the first
+            self.class_means.update(view.detach(), labels)
+            contrasts = von_mises_fisher_logits(view, self.class_means(), temperature=TEMPERATURE)
+            loss = loss + self.loss(contrasts, labels).float() / len(projections)
         return Outcome(loss, logits)
 
 

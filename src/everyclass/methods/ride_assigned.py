@@ -5,8 +5,8 @@ say whether the next one should be asked: yes where the answer so far is wrong a
 be right. Binary cross entropy with weight 100 on yes, class-balanced batches of 512, rate 0.01,
 five epochs of cosine decay. Saves work at test time; accuracy hardly moves.
 
-The published description leaves open which features a router sees: here those of the expert that
-has just been asked.
+As in the published code a router sees the features of the expert that has just been asked, and SGD
+has Nesterov's momentum.
 """
 
 from collections.abc import Sequence
@@ -54,5 +54,6 @@ RECIPE = Recipe(
     augmentation="rotation",
     schedule=Schedule(epochs=5, learning_rate=0.01, decay="cosine", warmup_epochs=0),
     batch_size=512,
+    nesterov=True,
     weight_decay=5e-4,
 )

@@ -4,6 +4,8 @@ The bias is dropped, as in the authors' code. They choose τ on validation image
 ImageNet-LT); on CIFAR-LT, where there are none, Bag of Tricks takes τ = 1, and so is done here.
 """
 
+from functools import partial
+
 import numpy as np
 from torch import nn
 
@@ -39,5 +41,5 @@ RECIPE = HeadRecipe(
     source="Kang et al. 2020; τ of Zhang et al. 2021",
     start=CE,
     head="linear",
-    fit=fit,
+    fit=partial(fit, tau=TAU),
 )

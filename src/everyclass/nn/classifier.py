@@ -98,7 +98,19 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
             features = self.backbone(images)
-        return self.head(features)
+        return self.classify(features)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """The head's logits of (n, d) features, in float32 under autocast too.
+
+        bfloat16 knows a logit of 15 to a sixteenth only, and what ties there goes to the class that
+        comes first, which in long-tailed data is the larger one.
+        """
+        device = features.device.type
+        if not torch.is_autocast_enabled(device):
+            return self.head(features)
+        with torch.autocast(device, enabled=False):
+            return self.head(features.float())
 
 
 def build_classifier(

@@ -63,7 +63,8 @@ class ExpertHead(nn.Module):
         super().__init__()
         self.scale = scale
         width = num_features // num_experts
-        self.weight = nn.Parameter(torch.empty(num_experts, num_classes, width).uniform_(-1, 1))
+        directions = torch.empty(num_experts, num_classes, width).uniform_(-1, 1)
+        self.weight = nn.Parameter(F.normalize(directions, dim=2))  # see CosineHead
 
     def expert_logits(self, features: Tensor) -> Tensor:
         """Each expert's own logits: (E, n, C)."""

@@ -37,7 +37,10 @@ class CosineHead(nn.Module):
     def __init__(self, num_features: int, num_classes: int, scale: float = 30.0) -> None:
         super().__init__()
         self.scale = scale
-        self.weight = nn.Parameter(torch.empty(num_classes, num_features).uniform_(-1, 1))
+        directions = torch.empty(num_classes, num_features).uniform_(-1, 1)
+        # How fast a direction turns goes with 1 / length², so the length at first is a constant of
+        # the method: one, as published.
+        self.weight = nn.Parameter(F.normalize(directions))
 
     def forward(self, features: Tensor) -> Tensor:
         # Not in bfloat16, in which a cosine times 30 is known to an eighth only.

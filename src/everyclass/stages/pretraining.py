@@ -139,7 +139,7 @@ def pretrain(
         "method": recipe.name,
         "data": data.to_dict(),
         "backbone": network,
-        "recipe": recipe.to_dict(),
+        "recipe": _constants(recipe, dataset, folder),
         "start": begun.config if begun else None,
         "precision": chosen,
         "compile": compile,
@@ -183,8 +183,8 @@ def _train(
             "times slower than float32; go on with it elsewhere.",
             stacklevel=2,
         )
-    clock = time.perf_counter()
     reading: dict[str, Any] = {"bad": bad, "workers": workers}
+    clock = time.perf_counter()
     if isinstance(recipe, HeadRecipe):
         assert begun is not None
         model = _with_head(
@@ -228,6 +228,7 @@ def _train(
             on_epoch=lambda log: run.log(_rounded(log)) if is_first() else None,
             show=show,
         )
+        clock = time.perf_counter()  # the log knows how long the epochs took
     model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if world_size() > 1:  # the first one's statistics of batch norm, for all
         barrier()
@@ -243,7 +244,7 @@ def _train(
             class_names=dataset.class_names,
             class_counts=dataset.class_counts,
         )
-        seconds = time.perf_counter() - clock
+        seconds = run.seconds + time.perf_counter() - clock
         _finish(run, dataset, predictions, bad, device=where, seconds=seconds)
     barrier()
 
@@ -292,6 +293,16 @@ def _precision(asked: Precision, folder: Path, device: torch.device) -> Literal[
     if asked == "auto" and (folder / "config.json").is_file():
         asked = Run.open(folder).config.get("precision", asked)
     return choose_precision(asked, device)
+
+
+def _constants(recipe: Recipe | HeadRecipe, dataset: Dataset, folder: Path) -> dict[str, Any]:
+    """The recipe for ``config.json``; runs that were begun without its loss go on without."""
+    constants = recipe.to_dict(dataset.class_counts)
+    if (folder / "config.json").is_file():
+        begun = Run.open(folder).config.get("recipe")
+        if isinstance(begun, dict) and not {"loss", "fit"} & set(begun):
+            return recipe.to_dict()
+    return constants
 
 
 def _beside(folder: Path, method: str, start: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -85,11 +86,14 @@ class Recipe:
         """Whether anything below the head learns."""
         return any(p == "" or p.startswith("backbone") for p in self.trained)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, counts: ClassCounts | None = None) -> dict[str, Any]:
         """The constants as plain values, for ``config.json``.
 
         Those that recipes did not always have are there only where they say something, so that
         earlier runs can be gone on with.
+
+        Args:
+            counts: training images per class; with them also what loss and learner are made of.
         """
         values = asdict(replace(self, start=None, teacher=None))
         for words in ("loss", "learner", "summary", "source", "teacher"):
@@ -107,6 +111,9 @@ class Recipe:
                 del values[later]
         if self.weights == "none":
             del values["weights"]
+        if counts is not None:
+            values["loss"] = " ".join(repr(self.loss(counts)).split())
+            values["learner"] = _in_words(self.learner)
         return values
 
 
@@ -135,9 +142,22 @@ class HeadRecipe:
         """The recipe whose finished run is needed first."""
         return self.start
 
-    def to_dict(self) -> dict[str, Any]:
-        """The constants as plain values, for ``config.json``."""
-        return {"name": self.name, "head": self.head, "start": self.start.name}
+    def to_dict(self, counts: ClassCounts | None = None) -> dict[str, Any]:
+        """The constants as plain values, for ``config.json``.
+
+        Args:
+            counts: training images per class; with them also what the head is fitted by.
+        """
+        said = {"name": self.name, "head": self.head, "start": self.start.name}
+        return said if counts is None else {**said, "fit": _in_words(self.fit)}
+
+
+def _in_words(made_by: Callable[..., Any]) -> str:
+    """A class or function by its name, with the arguments that a ``partial`` gives it."""
+    if not isinstance(made_by, partial):
+        return str(getattr(made_by, "__qualname__", repr(made_by)))
+    given = [*map(repr, made_by.args), *(f"{k}={v!r}" for k, v in made_by.keywords.items())]
+    return f"{_in_words(made_by.func)}({', '.join(given)})"
 
 
 def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from everyclass.bench import Row, Table, load_table, table_rows
 from everyclass.bench import run as bench_run
 from everyclass.bench.results import Result, result_path
 from everyclass.bench.run import run_table
-from everyclass.errors import InputError
+from everyclass.errors import FileFormatError, InputError
 from everyclass.stages import retraining
 from everyclass.training import Schedule
 
@@ -113,6 +114,22 @@ def test_a_table_is_made_once_and_goes_on(tmp_path: Path) -> None:
         assert np.array_equal(resumed.predicted, Result.load(path).predicted)
 
 
+def test_what_is_stored_under_a_rows_name_and_does_not_fit_ends_the_run(tmp_path: Path) -> None:
+    path = result_path(tmp_path / "results", DIGITS.data, "ce-gml", 0)
+    path.parent.mkdir(parents=True)
+    path.write_text("no result")
+    with pytest.raises(FileFormatError, match=r"ce-gml-s0\.npz"):
+        made_in(tmp_path, methods=["ce-gml"])
+    assert path.read_text() == "no result"
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("seeds", [(-1,), (0, 0), (2, 1, 2)])
+def test_seeds_are_numbers_from_0_each_once(seeds: tuple[int, ...], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Seeds are numbers from 0, each once"):
+        made_in(tmp_path, seeds=seeds)
+
+
 def interrupted(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
@@ -144,3 +161,9 @@ def test_shards_share_the_work_and_nothing_is_in_two(monkeypatch: pytest.MonkeyP
 def test_a_shard_that_is_none_is_refused(shard: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="The shard must be i/n"):
         run_table(DIGITS, shard=shard)
+
+
+def test_the_stored_constants_are_those_of_the_recipes() -> None:
+    script = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "write_recipes.py"))
+    recipes = json.loads(json.dumps(script["recipes"]()))
+    assert recipes == json.loads(script["FILE"].read_text()), "python benchmarks/write_recipes.py"

@@ -23,6 +23,7 @@ from everyclass.bench import (
     table_rows,
     table_text,
 )
+from everyclass.bench.recipes import recipe_differences, recipe_of
 from everyclass.bench.results import result_path
 from everyclass.errors import FileFormatError, InputError
 
@@ -45,6 +46,13 @@ def store(results: Path, table: str, result: str, seed: int, **changes: Any) -> 
         "split_fingerprint": chosen.split,
         "seed": seed,
     }
+    method = rows[0].pretraining if rows else None
+    config = {
+        "seed": seed,
+        "data": {**chosen.data, "profile": "exp", "val": "none"},
+        "recipe": recipe_of(str(method), chosen.data["name"]),
+    }
+    certificate["run"] = {"config": config | changes.pop("config", {})}
     certificate |= changes.pop("certificate", {})
     counts = np.geomspace(500, 5, classes).astype(int)
     values = {"labels": labels, "predicted": predicted, "class_counts": ClassCounts(counts)}
@@ -201,7 +209,9 @@ def test_text_says_what_was_replaced(tmp_path: Path) -> None:
         ({"split_fingerprint": None}, "is of another split"),
         ({"definition": {"pretraining": "bsce"}}, "was made otherwise"),
         ({"definition": None}, "was made otherwise"),
-        ({"seed": "one"}, "does not say which seed"),
+        ({"seed": "one"}, "is of seed one, and not of 1"),
+        ({"seed": 0}, "is of seed 0, and not of 1"),
+        ({"run": None}, "does not say how its network was trained"),
     ],
 )
 def test_a_result_of_something_else_is_refused(
@@ -211,6 +221,45 @@ def test_a_result_of_something_else_is_refused(
     store(tmp_path, "table8", "ce-gml", 1, certificate=certificate)
     with pytest.raises(InputError, match=f"ce-gml-s1.npz {said}"):
         table_rows(load_table("table8"), tmp_path)
+
+
+CE = recipe_of("ce", "cifar100-lt") or {}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"seed": 7}, "is of seed 7, and not of 1"),
+        ({"data": {"name": "cifar100-lt", "imbalance_ratio": 10.0}}, "a network that was trained"),
+        ({"data": None}, "a network that was trained"),
+        ({"recipe": {**CE, "weight_decay": 9.0}}, "weight_decay: 9.0 there, 0.0002 in the recipe"),
+        ({"recipe": {**CE, "loss": "FocalLoss()"}}, "loss: FocalLoss"),
+        ({"recipe": {**CE, "more": 1}}, "more: 1 there, None"),
+        ({"recipe": None}, "does not say by which recipe"),
+    ],
+)
+def test_a_network_trained_otherwise_is_refused(
+    config: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    store(tmp_path, "table8", "ce-gml", 1, config=config)
+    with pytest.raises(InputError, match=said):
+        table_rows(load_table("table8"), tmp_path)
+
+
+def test_a_copy_is_no_further_seed(tmp_path: Path) -> None:
+    table = load_table("table8")
+    store(tmp_path, "table8", "ce-gml", 1)
+    path = result_path(tmp_path, table.data, "ce-gml", 1)
+    path.with_name("ce-gml-s2.npz").write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="is of seed 1, and not of 2, as it is named"):
+        table_rows(table, tmp_path)
+
+
+def test_recipes_of_before_loss_and_learner_were_told_still_fit() -> None:
+    earlier = {k: v for k, v in CE.items() if k not in ("loss", "learner")}
+    assert recipe_differences(earlier, "ce", "cifar100-lt") == []
+    assert recipe_differences(CE, "ce", "cifar100-lt") == []
+    assert recipe_differences(None, "ce", "a set without tables") == []
 
 
 def damaged(content: bytes, arrays: dict[str, Any], how: str, path: Path) -> None:
@@ -274,7 +323,7 @@ def test_a_result_survives_the_way_through_its_file(tmp_path: Path) -> None:
     assert loaded.certificate == made.certificate
     assert loaded.evaluation.class_names == names
     path = result_path(tmp_path, table.data, "ce", 3)
-    assert path.stat().st_size < 4000  # 200 images: small enough to keep in the repository
+    assert path.stat().st_size < 8000  # with its recipe small enough to keep in the repository
 
 
 def test_more_classes_than_a_byte_holds(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from everyclass import ClassCounts
 from everyclass.bench import Result, figure_text, load_table, save_figure, table_rows
 from everyclass.bench.frontier import on_frontier
+from everyclass.bench.recipes import recipe_of
 from everyclass.bench.results import result_path
 from everyclass.errors import InputError
 
@@ -30,6 +31,13 @@ def store(results: Path, result: str, right: list[int]) -> None:
         "result": result,
         "definition": row.definition,
         "data": table.data,
+        "run": {
+            "config": {
+                "seed": 0,
+                "data": table.data,
+                "recipe": recipe_of(str(row.pretraining), table.data["name"]),
+            }
+        },
         "split_fingerprint": table.split,
         "seed": 0,
     }

@@ -12,11 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts, Evaluation, plain_json, read_npz, write_npz
+from everyclass.bench.recipes import recipe_differences
 from everyclass.bench.tables import Row, Table
 from everyclass.errors import EveryclassError, FileFormatError, InputError
 from everyclass.metrics import evaluate
 
-__all__ = ["DEFAULT_RESULTS", "Result", "data_name", "load_results", "result_path"]
+__all__ = [
+    "DEFAULT_RESULTS",
+    "Result",
+    "data_name",
+    "is_made",
+    "load_results",
+    "result_path",
+]
 
 DEFAULT_RESULTS = Path("benchmarks") / "results"
 
@@ -100,18 +108,33 @@ def load_results(folder: Path, table: Table, row: Row) -> list[Result]:
     """Every stored run of a row, by seed; a file that does not fit is refused by name.
 
     Raises:
-        InputError: a result on another data set or split, of another row, or made otherwise than
-            the row says.
+        InputError: a result on another data set or split, of another row or seed, or made otherwise
+            than the row and its recipe say.
     """
     place = result_path(folder, table.data, row.result, 0).parent
     found = []
     for path in sorted(place.glob(f"{row.result}-s*.npz")):
         if not path.stem.removeprefix(f"{row.result}-s").isdecimal():
             continue
-        loaded = Result.load(path)
-        _check(path, loaded.certificate, table, row)
-        found.append(loaded)
+        found.append(_loaded(path, table, row))
     return sorted(found, key=lambda result: int(result.certificate["seed"]))
+
+
+def is_made(folder: Path, table: Table, row: Row, seed: int) -> bool:
+    """Whether the result of a row is stored.
+
+    Raises:
+        FileFormatError: a file is there that is no result.
+        InputError: it is one that does not fit, see :func:`load_results`.
+    """
+    path = result_path(folder, table.data, row.result, seed)
+    return path.is_file() and bool(_loaded(path, table, row))
+
+
+def _loaded(path: Path, table: Table, row: Row) -> Result:
+    loaded = Result.load(path)
+    _check(path, loaded.certificate, table, row)
+    return loaded
 
 
 def _check(path: Path, said: dict[str, Any], table: Table, row: Row) -> None:
@@ -125,11 +148,26 @@ def _check(path: Path, said: dict[str, Any], table: Table, row: Row) -> None:
             f"{path} is of another split of the training images; its fingerprint is "
             f"{said.get('split_fingerprint')}, the table's {table.split}."
         )
+    again = f"move it away and make it again: everyclass bench run {table.name}"
     if said.get("definition") != row.definition:
         raise InputError(
             f"{path} was made otherwise ({said.get('definition')}) than the row says "
-            f"({row.definition}); move it away and make it again: everyclass bench run "
-            f"{table.name}."
+            f"({row.definition}); {again}."
         )
-    if not isinstance(said.get("seed"), int):
-        raise InputError(f"{path} does not say which seed it is of.")
+    run = said.get("run")
+    config = run.get("config") if isinstance(run, dict) else None
+    if not isinstance(config, dict):
+        raise InputError(f"{path} does not say how its network was trained; {again}.")
+    named = path.stem.rpartition("-s")[2]
+    for seed in (said.get("seed"), config.get("seed")):
+        if str(seed) != named:
+            raise InputError(f"{path} is of seed {seed}, and not of {named}, as it is named.")
+    trained_on = config.get("data")
+    if not isinstance(trained_on, dict) or not data.items() <= trained_on.items():
+        raise InputError(f"{path} has a network that was trained on {trained_on}; {again}.")
+    different = recipe_differences(config.get("recipe"), str(row.pretraining), data["name"])
+    if different:
+        raise InputError(
+            f"{path} has a network of another recipe than {row.pretraining} "
+            f"({'; '.join(different)}); {again}."
+        )

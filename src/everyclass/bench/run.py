@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from everyclass.artifacts import ClassCounts, Features, Predictions, Run, birth_certificate
-from everyclass.bench.results import DEFAULT_RESULTS, Result, data_name, result_path
+from everyclass.bench.results import DEFAULT_RESULTS, Result, data_name, is_made, result_path
 from everyclass.bench.tables import Row, Table
 from everyclass.data import DataConfig
 from everyclass.errors import InputError
@@ -75,8 +75,11 @@ def run_table(
         The files written by this call.
 
     Raises:
-        InputError: a method that is no row of the table, or has no recipe; a shard that is none.
+        InputError: a method that is no row of the table, or has no recipe; a shard that is none;
+            seeds that are negative or twice the same; a stored result that does not fit its row.
     """
+    if min(seeds, default=0) < 0 or len(set(seeds)) != len(seeds):
+        raise InputError(f"Seeds are numbers from 0, each once; got {list(seeds)}.")
     index, shards = shard
     if not 1 <= index <= shards:
         raise InputError(f"The shard must be i/n with i from 1 to n; got {index}/{shards}.")
@@ -85,7 +88,7 @@ def run_table(
     for seed in seeds:
         by_network: dict[tuple[str, Precision], list[Row]] = {}
         for row in rows:
-            if not result_path(results, table.data, row.result, seed).is_file():
+            if not is_made(results, table, row, seed):
                 assert row.pretraining is not None
                 by_network.setdefault((row.pretraining, row.precision), []).append(row)
         work += [

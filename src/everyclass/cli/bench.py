@@ -90,7 +90,9 @@ def run(
     methods: Annotated[
         str | None, typer.Option(help="Rows, such as ce,ce-gml; default all that have a recipe.")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Such as 0 or 0,1,2.")] = "0",
+    seeds: Annotated[
+        str, typer.Option(help="Which, from 0, with commas: 3 is seed 3, 0,1,2 are three.")
+    ] = "0",
     jobs: Annotated[int, typer.Option(min=1, help="Networks trained at once.")] = 1,
     shard: Annotated[
         str, typer.Option(help="i/n: only the i-th of n shares, such as one job of an array.")

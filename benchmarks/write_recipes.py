@@ -14,6 +14,7 @@ from typing import Any
 import everyclass.bench
 from everyclass import ClassCounts
 from everyclass.bench import load_table, table_names
+from everyclass.bench.results import data_name
 from everyclass.methods import get_method
 
 FILE = Path(everyclass.bench.__file__).parent / "definitions" / "recipes.json"
@@ -27,10 +28,10 @@ def recipes() -> dict[str, dict[str, Any]]:
         table = load_table(name)
         for row in table.rows:
             if row.pretraining is not None:
-                data = table.data["name"]
-                counts = ClassCounts([2] * CLASSES[data])
-                made = get_method(row.pretraining, data).to_dict(counts)
-                found.setdefault(data, {})[row.pretraining] = made
+                data, ratio = table.data["name"], table.data.get("imbalance_ratio")
+                recipe = get_method(row.pretraining, data, ratio)
+                made = recipe.to_dict(ClassCounts([2] * CLASSES[data]))
+                found.setdefault(data_name(table.data), {})[row.pretraining] = made
     return found
 
 

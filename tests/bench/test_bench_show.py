@@ -24,7 +24,7 @@ from everyclass.bench import (
     table_text,
 )
 from everyclass.bench.recipes import recipe_differences, recipe_of
-from everyclass.bench.results import result_path
+from everyclass.bench.results import data_name, result_path
 from everyclass.errors import FileFormatError, InputError
 
 NUMBERS = ("accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
@@ -50,7 +50,7 @@ def store(results: Path, table: str, result: str, seed: int, **changes: Any) -> 
     config = {
         "seed": seed,
         "data": {**chosen.data, "profile": "exp", "val": "none"},
-        "recipe": recipe_of(str(method), chosen.data["name"]),
+        "recipe": recipe_of(str(method), data_name(chosen.data)),
     }
     certificate["run"] = {"config": config | changes.pop("config", {})}
     certificate |= changes.pop("certificate", {})
@@ -223,7 +223,7 @@ def test_a_result_of_something_else_is_refused(
         table_rows(load_table("table8"), tmp_path)
 
 
-CE = recipe_of("ce", "cifar100-lt") or {}
+CE = recipe_of("ce", "cifar100-lt-ir100") or {}
 
 
 @pytest.mark.parametrize(
@@ -257,8 +257,8 @@ def test_a_copy_is_no_further_seed(tmp_path: Path) -> None:
 
 def test_recipes_of_before_loss_and_learner_were_told_still_fit() -> None:
     earlier = {k: v for k, v in CE.items() if k not in ("loss", "learner")}
-    assert recipe_differences(earlier, "ce", "cifar100-lt") == []
-    assert recipe_differences(CE, "ce", "cifar100-lt") == []
+    assert recipe_differences(earlier, "ce", "cifar100-lt-ir100") == []
+    assert recipe_differences(CE, "ce", "cifar100-lt-ir100") == []
     assert recipe_differences(None, "ce", "a set without tables") == []
 
 

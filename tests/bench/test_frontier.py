@@ -13,7 +13,7 @@ from everyclass import ClassCounts
 from everyclass.bench import Result, figure_text, load_table, save_figure, table_rows
 from everyclass.bench.frontier import on_frontier
 from everyclass.bench.recipes import recipe_of
-from everyclass.bench.results import result_path
+from everyclass.bench.results import data_name, result_path
 from everyclass.errors import InputError
 
 NUMBER = st.integers(0, 5).map(lambda i: i / 5)
@@ -35,7 +35,7 @@ def store(results: Path, result: str, right: list[int]) -> None:
             "config": {
                 "seed": 0,
                 "data": table.data,
-                "recipe": recipe_of(str(row.pretraining), table.data["name"]),
+                "recipe": recipe_of(str(row.pretraining), data_name(table.data)),
             }
         },
         "split_fingerprint": table.split,

@@ -112,18 +112,35 @@ def test_gml_in_words() -> None:
 # --- label-aware smoothing, and GML beside it -----------------------------------------------------
 
 
-@given(problem=problems(), weight=st.sampled_from([0.0, 0.3, 1.0]))
+@given(
+    problem=problems(),
+    weight=st.sampled_from([0.0, 0.3, 1.0]),
+    smoothing_of=st.sampled_from([(0.4, 0.1), (0.3, 0.0), (0.0, 0.0)]),
+)
 def test_smoothing_and_the_sum_are_those_of_the_public_losses(
-    problem: tuple[Tensor, Tensor, Tensor], weight: float
+    problem: tuple[Tensor, Tensor, Tensor], weight: float, smoothing_of: tuple[float, float]
 ) -> None:
     logits, labels, counts = problem
     leaf = logits.clone().requires_grad_()
-    each = label_aware_smoothing_loss(leaf, labels, counts.long(), reduction="none")
+    largest, smallest = smoothing_of
+    each = label_aware_smoothing_loss(
+        leaf,
+        labels,
+        counts.long(),
+        smooth_head=largest,
+        smooth_tail=smallest,
+        reduction="none",
+    )
     smoothing = torch.stack([each[labels == c].mean() for c in labels.unique()]).mean()
     both = smoothing + weight * gml_loss(leaf, labels, counts.long())
     for name, expected in (("smoothing", smoothing), ("gml_and_smoothing", both)):
         (gradient,) = torch.autograd.grad(expected, leaf, retain_graph=True)
-        objective = Objective(name, counts, gml_weight=weight)  # type: ignore[arg-type]
+        objective = Objective(
+            name,  # type: ignore[arg-type]
+            counts,
+            gml_weight=weight,
+            smoothing=smoothing_of,
+        )
         value, residual = objective.value_and_gradient(logits.clone(), labels)
         torch.testing.assert_close(value, expected.detach(), rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(residual, gradient, rtol=1e-8, atol=1e-12)

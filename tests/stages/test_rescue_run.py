@@ -30,7 +30,8 @@ from everyclass.errors import (
     MissingFileError,
     OutputExistsError,
 )
-from everyclass.stages import extract_run, load_network
+from everyclass.stages import extract_run, load_network, retraining_of
+from everyclass.stages.retraining import penalties_to_try
 
 QUICK = Retraining(penalty=1e-3)
 FILES = {
@@ -186,3 +187,26 @@ def test_a_configuration_that_lacks_something_is_refused(key: str, run: Run) -> 
     strange = Run(run.folder, {**run.config, "data": {"name": "digits-lt", "colour": "red"}})
     with pytest.raises(FileFormatError, match=r"config\.json is damaged"):
         extract_run(strange)
+
+
+def test_a_run_of_mislas_keeps_its_smoothing_beside_gml(run: Run) -> None:
+    assert retraining_of(run) == Retraining()
+    assert retraining_of(run, penalty=0.1, solver="running") == Retraining(
+        penalty=0.1, solver="running"
+    )
+    kept = {**get_method("mislas", "cifar100-lt", 50).to_dict(), "head": "linear"}
+    smoothed = Run(run.folder, {**run.config, "recipe": json.loads(json.dumps(kept))})
+    assert retraining_of(smoothed) == Retraining("gml_and_smoothing", smoothing=(0.3, 0.0))
+    assert retraining_of(smoothed, objective="gml").objective == "gml"
+    result = rescue_run(
+        smoothed, num_views=1, retraining=retraining_of(smoothed, penalty=1e-3, gml_weight=2.0)
+    )
+    said = json.loads((run.folder / "rescue" / "result.json").read_text())["settings"]["retraining"]
+    assert said["objective"] == result.settings["retraining"]["objective"] == "gml_and_smoothing"
+    assert (said["gml_weight"], said["smoothing"]) == (2.0, [0.3, 0.0])
+
+
+def test_a_sum_of_losses_is_held_by_so_many_times_the_penalty() -> None:
+    alone = penalties_to_try(Retraining(), 10)
+    both = penalties_to_try(Retraining("gml_and_smoothing", gml_weight=2.0), 10)
+    assert both == pytest.approx([3 * penalty for penalty in alone])

@@ -313,6 +313,10 @@ def test_a_precision_that_is_none_is_refused() -> None:
         ({"penalty": -1.0}, "penalty must be at least 0; got -1"),
         ({"penalty": float("nan")}, "penalty must be at least 0; got nan"),
         ({"resample": True}, "Re-sampling needs mini-batches"),
+        ({"gml_weight": -1.0}, "The weight of GML must be at least 0; got -1.0"),
+        ({"gml_weight": float("nan")}, "The weight of GML must be at least 0; got nan"),
+        ({"smoothing": (0.4, 1.1)}, "each from 0 to 1; got \\(0.4, 1.1\\)"),
+        ({"smoothing": (0.4,)}, "of the largest and of the smallest class"),
         (
             {"minibatch": MinibatchSettings(precision="bf16")},
             "bf16 goes with the solvers minibatch",

@@ -18,11 +18,17 @@ from everyclass.errors import InputError, MissingFileError, OutputExistsError
 from everyclass.methods import copy_method, method_names, method_notes
 from everyclass.nn import HEADS
 from everyclass.stages import Retraining, load_network, rescue_run
-from everyclass.training import HeadRecipe, Recipe, Supervised, load_checkpoint
+from everyclass.training import HeadRecipe, Recipe, Supervised, load_checkpoint, modern
 
 METHODS = method_names()
 TRAINED = [name for name in METHODS if isinstance(get_method(name), Recipe)]
-LATER = {"weights", "other_views", "nesterov", "teacher"}  # are left out where they say nothing
+LATER = {
+    "weights",
+    "other_views",
+    "nesterov",
+    "teacher",
+    "retraining",
+}  # are left out where they say nothing
 PLAIN = [name for name in METHODS if name not in {"paco", "gpaco", "proco"}]
 DIGITS = DataConfig("digits-lt", imbalance_ratio=20)
 
@@ -273,3 +279,30 @@ def test_an_unknown_method_suggests_the_nearest() -> None:
 def test_only_files_of_this_folder_are_imported(name: str) -> None:
     with pytest.raises(InputError, match="There is no method"):
         get_method(name)
+
+
+@pytest.mark.parametrize(
+    ("data", "ratio", "smoothing", "head", "shifts"),
+    [
+        (None, None, (0.4, 0.1), 0.2, True),
+        ("cifar100-lt", 100, (0.4, 0.1), 0.2, True),
+        ("cifar100-lt", 50.0, (0.3, 0.0), 0.1, True),
+        ("cifar100-lt", 10, (0.2, 0.0), 0.1, True),
+        ("cifar10-lt", 100, (0.3, 0.0), 0.5, False),
+        ("cifar10-lt", 50, (0.2, 0.0), 0.2, False),
+        ("cifar10-lt", 10, (0.1, 0.0), 0.2, False),
+        ("imagenet-lt", None, (0.3, 0.0), 0.05, True),
+        ("places-lt", None, (0.4, 0.1), 0.05, True),
+    ],
+)
+def test_mislas_has_the_published_constants_of_each_set(
+    data: str | None, ratio: float | None, smoothing: tuple[float, float], head: float, shifts: bool
+) -> None:
+    recipe = get_method("mislas", data, ratio)
+    assert isinstance(recipe, Recipe)
+    loss = recipe.loss(ClassCounts([50, 10, 3]))
+    assert (loss.smooth_head, loss.smooth_tail) == smoothing
+    assert recipe.trained == {"head.scale": 1.0, "head": head}
+    assert recipe.shift_batch_norm is shifts
+    assert recipe.retraining["smoothing"] == list(smoothing)
+    assert modern(recipe).retraining == recipe.retraining

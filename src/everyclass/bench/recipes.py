@@ -17,13 +17,13 @@ def recipe_of(method: str, data: str) -> dict[str, Any] | None:
 
     Args:
         method: what trains the network of a row.
-        data: the name of the table's data set.
+        data: what folders of the table's data set are called.
 
     Returns:
         None where no table has them. The file is written by ``benchmarks/write_recipes.py``.
 
     Example:
-        >>> recipe_of("ce", "cifar100-lt")["batch_size"]
+        >>> recipe_of("ce", "cifar100-lt-ir100")["batch_size"]
         128
     """
     found = _recipes().get(data, {}).get(method)

@@ -165,7 +165,9 @@ def _check(path: Path, said: dict[str, Any], table: Table, row: Row) -> None:
     trained_on = config.get("data")
     if not isinstance(trained_on, dict) or not data.items() <= trained_on.items():
         raise InputError(f"{path} has a network that was trained on {trained_on}; {again}.")
-    different = recipe_differences(config.get("recipe"), str(row.pretraining), data["name"])
+    different = recipe_differences(
+        config.get("recipe"), str(row.pretraining), data_name(table.data)
+    )
     if different:
         raise InputError(
             f"{path} has a network of another recipe than {row.pretraining} "

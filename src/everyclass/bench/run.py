@@ -20,8 +20,8 @@ from everyclass.data import DataConfig
 from everyclass.errors import InputError
 from everyclass.methods import get_method
 from everyclass.progress import silent
-from everyclass.stages import RescueResult, Retraining, extract_run, pretrain, rescue
-from everyclass.training import Precision, Recipe
+from everyclass.stages import RescueResult, extract_run, pretrain, rescue, retraining_of
+from everyclass.training import HeadRecipe, Precision, Recipe
 
 __all__ = ["run_table"]
 
@@ -155,13 +155,18 @@ def _network(job: _Job) -> tuple[str, Precision, int]:
 
 
 def _rests_on(job: _Job) -> Recipe | None:
-    return get_method(job.method, job.table.data["name"]).rests_on
+    return _recipe(job).rests_on
+
+
+def _recipe(job: _Job) -> Recipe | HeadRecipe:
+    data = job.table.data
+    return get_method(job.method, data["name"], data.get("imbalance_ratio"))
 
 
 def _make(job: _Job, show: Any = silent) -> list[Path]:
     """Train what is not trained yet, then make each row from it."""
     name = data_name(job.table.data)
-    recipe = get_method(job.method, job.table.data["name"])
+    recipe = _recipe(job)
     precision = "" if job.precision == "auto" else f"-{job.precision}"
     run = pretrain(
         recipe,
@@ -210,7 +215,7 @@ class _Rescued:
             self._outcomes[key] = rescue(
                 train,
                 val=rest if row.val == "rest" else None,
-                retraining=Retraining(**row.retraining),
+                retraining=retraining_of(self._run, **row.retraining),
                 seed=job.seed,
                 show=self._show,
             )

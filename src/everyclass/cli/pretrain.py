@@ -76,7 +76,7 @@ def pretrain(
     config = DataConfig(data, imbalance_ratio, profile, val, bad_images)  # type: ignore[arg-type]
     with processes.joined(device):
         run = train(
-            get_method(method, config.kind),
+            get_method(method, config.kind, config.imbalance_ratio),
             config,
             seed=seed,
             epochs=epochs,

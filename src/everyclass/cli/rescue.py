@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from everyclass.cli.options import (
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from everyclass.artifacts import Features
     from everyclass.stages import RescueResult
 
 __all__ = ["print_rescue", "rescue"]
@@ -56,12 +57,15 @@ def rescue(
         ),
     ] = "gml",
     objective: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="gml, balanced_softmax, class_weighted, cross_entropy, smoothing, "
-            "gml_and_smoothing."
+            "gml_and_smoothing. [default: gml; of a run of mislas, gml_and_smoothing]"
         ),
-    ] = "gml",
+    ] = None,
+    gml_weight: Annotated[
+        float | None, typer.Option(help="Of GML in gml_and_smoothing. [default: 1]")
+    ] = None,
     reweight: Annotated[
         bool, typer.Option(help="Re-weight by class counts (eq. 3); gml only.")
     ] = True,
@@ -97,7 +101,7 @@ def rescue(
     Features in a folder of chunks may be larger than memory, and several processes can share the
     work: torchrun --nproc-per-node 4 -m everyclass rescue …
     """
-    from everyclass.artifacts import Features, Head, Run, is_feature_folder, prepare_folder
+    from everyclass.artifacts import Features, Run, is_feature_folder, prepare_folder
     from everyclass.errors import InputError, MissingFileError
 
     # What is plainly wrong is said before torch is imported, which takes seconds.
@@ -112,36 +116,37 @@ def rescue(
 
     from everyclass import processes, stages
 
-    retraining = stages.Retraining(
-        objective=objective,  # type: ignore[arg-type]
-        reweight=reweight,
-        resample=resample,
-        solver=solver,  # type: ignore[arg-type]
-        penalty=penalty,
-        minibatch=stages.MinibatchSettings(
+    settings: dict[str, Any] = {
+        "reweight": reweight,
+        "resample": resample,
+        "solver": solver,
+        "penalty": penalty,
+        "minibatch": stages.MinibatchSettings(
             epochs,
             batch_size,
             precision=head_precision,  # type: ignore[arg-type]
         ),
-    )
+    }
+    given = {"objective": objective, "gml_weight": gml_weight}
+    settings |= {name: value for name, value in given.items() if value is not None}
     with processes.joined("cpu"):
-        unused = {"--device": device != "auto", "--data-root": data_root, "--views": views != VIEWS}
-        if not of_run and any(unused.values()):
-            named = next(name for name, given in unused.items() if given)
-            raise InputError(f"{named} goes with a run; {source} holds features.")
-        if of_run and (head is not None or test is not None):
-            raise InputError(
-                f"{source} is a run, which has its own head and test set; "
-                "--head and --test go with a features file."
-            )
-        if of_run and processes.world_size() > 1:
-            raise InputError(
-                f"{source} is a run, which is rescued by one process; several go with features."
-            )
         if of_run:
+            _check_for_run(source, {"--head": head, "--test": test}, processes.world_size())
+        else:
+            of_runs = {"--device": device != "auto", "--data-root": data_root}
+            _check_for_features(source, {**of_runs, "--views": views != VIEWS})
+        run = Run.open(source) if of_run else None
+        retraining = (
+            stages.Retraining(**settings) if run is None else stages.retraining_of(run, **settings)
+        )
+        if gml_weight is not None and retraining.objective != "gml_and_smoothing":
+            raise InputError(
+                f"--gml-weight goes with --objective gml_and_smoothing, not {retraining.objective}."
+            )
+        if run is not None:
             folder = out or source / "rescue"
             result = stages.rescue_run(
-                Run.open(source),
+                run,
                 out=folder,
                 num_views=views,
                 val=val,
@@ -156,12 +161,7 @@ def rescue(
             )
         else:
             assert out is not None
-            train = Features.load(source)
-            old = train.head if head is None else Head.load(head)
-            try:
-                train = train.with_head(old)
-            except InputError as error:
-                raise InputError(f"{head or source} does not fit {source}: {error}") from error
+            train = _with_head(source, head)
             held_out = None if val is None else Features.load(val).checked_against(train, val)
             judged = None if test is None else Features.load(test).checked_against(train, str(test))
             with processes.first_goes_first():
@@ -206,6 +206,42 @@ def _compared(result: RescueResult) -> Table:
         mark = " ←" if each["name"] == result.chosen else ""
         table.add_row(f"{each['name']}{mark}", *[f"{each[name]:.1%}" for name in numbers])
     return table
+
+
+def _check_for_features(source: Path, options: dict[str, Any]) -> None:
+    """Refuse options that go with a run."""
+    from everyclass.errors import InputError
+
+    for name, given in options.items():
+        if given:
+            raise InputError(f"{name} goes with a run; {source} holds features.")
+
+
+def _check_for_run(source: Path, options: dict[str, Any], processes: int) -> None:
+    """Refuse options that go with features, and several processes."""
+    from everyclass.errors import InputError
+
+    if any(given is not None for given in options.values()):
+        raise InputError(
+            f"{source} is a run, which has its own head and test set; "
+            f"{' and '.join(options)} go with a features file."
+        )
+    if processes > 1:
+        raise InputError(
+            f"{source} is a run, which is rescued by one process; several go with features."
+        )
+
+
+def _with_head(source: Path, head: Path | None) -> Features:
+    """Features with the head of a file in place of their own, where one is named."""
+    from everyclass.artifacts import Features, Head
+    from everyclass.errors import InputError
+
+    train = Features.load(source)
+    try:
+        return train.with_head(train.head if head is None else Head.load(head))
+    except InputError as error:
+        raise InputError(f"{head or source} does not fit {source}: {error}") from error
 
 
 @contextmanager

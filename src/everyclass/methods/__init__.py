@@ -24,7 +24,9 @@ def method_names() -> list[str]:
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
-def get_method(name: str, data: str | None = None) -> Recipe | HeadRecipe:
+def get_method(
+    name: str, data: str | None = None, imbalance_ratio: float | None = None
+) -> Recipe | HeadRecipe:
     """The recipe called ``name``; with ``-modern`` after it, under strong augmentation.
 
     A name that ends in ``.py`` is a file of your own, which is run; its ``RECIPE`` is returned.
@@ -33,6 +35,8 @@ def get_method(name: str, data: str | None = None) -> Recipe | HeadRecipe:
         name: of the method.
         data: a named data set; where the method has a recipe of its own for it, in ``ON``, that
             is returned.
+        imbalance_ratio: of a set that is made long-tailed; where the method has a recipe of its own
+            for this ratio, that is returned.
 
     Raises:
         InputError: there is none; the nearest name is suggested. Or the file has no recipe.
@@ -47,11 +51,13 @@ def get_method(name: str, data: str | None = None) -> Recipe | HeadRecipe:
         'resnext50_32x4d'
     """
     if name.endswith(_MODERN):
-        return modern(get_method(name.removesuffix(_MODERN), data))
+        return modern(get_method(name.removesuffix(_MODERN), data, imbalance_ratio))
     if name.endswith(".py"):
         return _from_file(Path(name))
     module = importlib.import_module(_module_name(name))
-    recipe = getattr(module, "ON", {}).get(data, module.RECIPE)
+    others = getattr(module, "ON", {})
+    ratio = "" if imbalance_ratio is None else f"-ir{imbalance_ratio:g}"
+    recipe = others.get(f"{data}{ratio}", others.get(data, module.RECIPE))
     assert isinstance(recipe, Recipe | HeadRecipe)
     return recipe
 

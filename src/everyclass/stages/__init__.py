@@ -21,7 +21,7 @@ from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining, Solver, resumable, retrain
 from everyclass.stages.run_extraction import extract_run
 from everyclass.stages.run_network import image_batches, load_network, predict_images
-from everyclass.stages.run_rescue import rescue_run
+from everyclass.stages.run_rescue import rescue_run, retraining_of
 from everyclass.stages.single_layer import SingleLayer, approximate_by_one_layer
 from everyclass.stages.strategies import STRATEGIES
 
@@ -63,4 +63,5 @@ __all__ = [
     "rescue_run",
     "resumable",
     "retrain",
+    "retraining_of",
 ]

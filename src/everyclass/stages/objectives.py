@@ -64,12 +64,14 @@ class Objective:
         counts: (C,) training images per class, for the re-weighting of eq. 3 and the smoothing.
         reweight: whether "gml" uses eq. 3; without it the plain softmax (table 8, row 2).
         gml_weight: of GML in the sum.
+        smoothing: ε of the largest and the smallest class.
     """
 
     name: ObjectiveName
     counts: Tensor
     reweight: bool = True
     gml_weight: float = 1.0
+    smoothing: tuple[float, float] = (0.4, 0.1)
 
     @property
     def log_prior(self) -> Tensor | None:
@@ -109,7 +111,10 @@ class Objective:
             total = gml[1].mul_(self.gml_weight).add_(smooth[1])
             return smooth[0] + self.gml_weight * gml[0], total
         if self.name == "smoothing":
-            epsilon = smoothing_by_class(self.counts.long(), dtype=logits.dtype)
+            head, tail = self.smoothing
+            epsilon = smoothing_by_class(
+                self.counts.long(), smooth_head=head, smooth_tail=tail, dtype=logits.dtype
+            )
             return _smoothed(logits, labels, epsilon[labels], whole)
         log_p = _softmax_in_place(logits, self.log_prior, labels)
         if self.name == "gml":

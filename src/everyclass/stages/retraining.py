@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,7 @@ class Retraining:
         objective: "gml", "balanced_softmax", "class_weighted", "cross_entropy", or for MiSLAS
             "smoothing" and "gml_and_smoothing"; see :class:`Objective`.
         gml_weight: of GML in "gml_and_smoothing".
+        smoothing: ε of the largest and the smallest class, in the two objectives with smoothing.
         reweight: whether "gml" uses eq. 3 (table 8 turns it off).
         resample: draw classes alike instead of images alike; mini-batches only (table 8).
         solver: "exact" minimises over all images at once (L-BFGS); "minibatch" is SGD as in the
@@ -69,6 +71,7 @@ class Retraining:
 
     objective: ObjectiveName = "gml"
     gml_weight: float = 1.0
+    smoothing: tuple[float, float] = (0.4, 0.1)
     reweight: bool = True
     resample: bool = False
     solver: Solver = "exact"
@@ -85,6 +88,14 @@ class Retraining:
         if self.solver not in get_args(Solver):
             raise InputError(
                 f"The solver must be one of {', '.join(get_args(Solver))}; got {self.solver!r}."
+            )
+        if not 0 <= self.gml_weight < math.inf:
+            raise InputError(f"The weight of GML must be at least 0; got {self.gml_weight}.")
+        object.__setattr__(self, "smoothing", tuple(self.smoothing))  # a list, as read from JSON
+        if len(self.smoothing) != 2 or not all(0 <= epsilon <= 1 for epsilon in self.smoothing):
+            raise InputError(
+                "The smoothing is that of the largest and of the smallest class, each from 0 to 1; "
+                f"got {self.smoothing}."
             )
         if not self.reweight and "gml" not in self.objective:
             raise InputError(
@@ -105,6 +116,8 @@ class Retraining:
         """As plain values, for ``result.json``."""
         values = asdict(self)
         del values["checkpoints"]
+        if "smoothing" not in self.objective:
+            del values["smoothing"]
         if self.solver == "exact":
             del values["minibatch"]
         return values
@@ -112,7 +125,9 @@ class Retraining:
 
 def _objective(train: Features, settings: Retraining) -> Objective:
     counts = torch.from_numpy(train.class_counts.counts.copy()).float()
-    return Objective(settings.objective, counts, settings.reweight, settings.gml_weight)
+    return Objective(
+        settings.objective, counts, settings.reweight, settings.gml_weight, settings.smoothing
+    )
 
 
 def penalties_to_try(
@@ -130,7 +145,9 @@ def penalties_to_try(
     if settings.objective in ("cross_entropy", "balanced_softmax"):
         return PENALTIES
     shares = CLASS_PENALTIES + (WEAK_CLASS_PENALTIES if held_out else ())
-    return tuple(share / num_classes for share in shares)
+    # A sum of losses is held by so many times the penalty of one.
+    losses = 1 + settings.gml_weight if settings.objective == "gml_and_smoothing" else 1.0
+    return tuple(losses * share / num_classes for share in shares)
 
 
 def cross_fit_objective(

@@ -16,7 +16,19 @@ from everyclass.stages.result import RescueResult
 from everyclass.stages.retraining import Retraining
 from everyclass.stages.run_extraction import VIEWS, data_of, extract_run
 
-__all__ = ["rescue_run"]
+__all__ = ["rescue_run", "retraining_of"]
+
+
+def retraining_of(run: Run, **settings: Any) -> Retraining:
+    """How a run's head is retrained: as its method says where it says something, else by GML.
+
+    Args:
+        run: whose recipe may have settings, such as MiSLAS's smoothing beside GML.
+        settings: of :class:`Retraining`, instead of those.
+    """
+    recipe = run.config.get("recipe")
+    own = dict(recipe.get("retraining", {})) if isinstance(recipe, dict) else {}
+    return Retraining(**{**own, **settings})
 
 
 def rescue_run(
@@ -41,7 +53,8 @@ def rescue_run(
         out: another folder for the results.
         num_views: of the training images.
         val: "rest" or "none"; default what the run was configured with.
-        strategy, retraining: see :func:`everyclass.rescue`.
+        strategy: see :func:`everyclass.rescue`.
+        retraining: see :func:`everyclass.rescue`; default what :func:`retraining_of` says.
         missing_classes: see :func:`everyclass.rescue`.
         overwrite: replace the results of an earlier rescue.
         device, data_root, seed, show: see :func:`extract_run`.
@@ -53,6 +66,7 @@ def rescue_run(
         raise InputError(
             f"The training in {run.folder} is not finished; go on with it by everyclass pretrain."
         )
+    retraining = retraining or retraining_of(run)
     folder = prepare_folder(out or run.folder / "rescue", overwrite=overwrite)
     bad = BadPictures(data_of(run).bad_images)
     train, held_out, test = extract_run(

@@ -47,6 +47,7 @@ class Recipe:
         mixing: ``Mixup`` or ``CutMix``, or None.
         schedule: epochs and learning rate.
         batch_size, momentum, nesterov, weight_decay: of SGD.
+        retraining: settings of a rescue of its network, where a part of the method belongs there.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Recipe:
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 2e-4
+    retraining: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.start is not None and self.teacher is not None:
@@ -106,7 +108,7 @@ class Recipe:
             values["mixing"] = {type(self.mixing).__name__: self.mixing.alpha}
         values["schedule"]["milestones"] = list(self.schedule.milestones)
         values["other_views"] = list(self.other_views)
-        for later in ("other_views", "nesterov"):
+        for later in ("other_views", "nesterov", "retraining"):
             if not values[later]:
                 del values[later]
         if self.weights == "none":

@@ -213,12 +213,23 @@ def test_methods_are_listed(everyclass: Command) -> None:
     done = everyclass("methods", "list")
     assert done.code == 0
     lines = done.out.splitlines()
-    assert any(line.startswith("ce ") and "cross entropy" in line for line in lines)
+    (ce,) = [line for line in lines if line.startswith("ce ")]
+    assert "cross entropy" in ce
+    assert "200 epochs" in ce
+    (paco,) = [line for line in lines if line.startswith("paco ")]
+    assert "400 epochs × 2 views" in paco
+    (crt,) = [line for line in lines if line.startswith("crt ")]
+    assert "ce + 30 epochs" in crt
 
 
 def test_tables_are_listed(everyclass: Command) -> None:
     done = everyclass("bench", "list")
     assert [line.split()[0] for line in done.out.splitlines()] == [
+        "cifar10-ir10",
+        "cifar10-ir100",
+        "cifar10-ir50",
+        "cifar100-ir10",
+        "cifar100-ir50",
         "figure1",
         "figure2",
         "frontier",
@@ -276,6 +287,10 @@ def test_a_method_is_shown_and_copied(everyclass: Command, tmp_path: Path) -> No
     shown = everyclass("methods", "show", "ldam-drw").out
     assert "Cao et al. 2019" in shown
     assert '"head": "cosine"' in shown
+    assert "max_margin=0.5, scale=30.0" in shown
+    other = everyclass("methods", "show", "mislas", "--data", "cifar10-lt").out
+    assert "smooth_head=0.3, smooth_tail=0.0" in other
+    everyclass("methods", "show", "ce", "--data", "nosuch").refused("no data set 'nosuch'")
     done = everyclass("methods", "copy", "ce", tmp_path / "mine.py")
     assert f"everyclass pretrain {tmp_path / 'mine.py'}" in done.out
     everyclass("methods", "copy", "ce", tmp_path / "mine.py").refused("--overwrite")

@@ -69,7 +69,10 @@ def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.TopLevelM
     first = {method: runs[0] for method, runs in stored.items()}
     counts = next(iter(first.values())).class_counts
     if table.figure == "each":
-        recalls = {method: run.evaluation.per_class_recall for method, run in first.items()}
+        recalls = {
+            method: np.mean([run.evaluation.per_class_recall for run in runs], axis=0)
+            for method, runs in stored.items()
+        }
         return recalls_chart(recalls, counts)
     (old, before), (new, after) = first.items()
     rows = recall_rows(before.evaluation, after.evaluation, counts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -108,9 +108,11 @@ def load_table(name: str) -> Table:
     rows = {
         row["result"]: Row(**row, **made.get(row["result"], {})) for row in values.pop("rows", ())
     }
-    for other in values.pop("rows_of", ()):
-        for row in load_table(other).rows:
-            rows.setdefault(row.result, row)
+    for name_of_other in values.pop("rows_of", ()):
+        other = load_table(name_of_other)
+        for row in other.rows:
+            of_paper = row.paper if other.data == values["data"] else {}
+            rows.setdefault(row.result, replace(row, paper=of_paper))
     return Table(name=name, rows=tuple(rows.values()), **values)
 
 

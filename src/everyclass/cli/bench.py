@@ -7,11 +7,9 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import DataRoot, Device, Quiet, print_json, shown
+from everyclass.cli.options import RESULTS, DataRoot, Device, Quiet, print_json, shown
 
 __all__ = ["app"]
-
-RESULTS = Path("benchmarks/results")
 
 app = typer.Typer(help="The paper's tables: run them, show them.", no_args_is_help=True)
 
@@ -25,7 +23,7 @@ def list_tables() -> None:
     from everyclass.bench import load_table, table_names
 
     for name in table_names():
-        typer.echo(f"{name:<10} {load_table(name).title}")
+        typer.echo(f"{name:<13} {load_table(name).title}")
 
 
 @app.command("show")

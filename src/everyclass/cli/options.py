@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "RESULTS",
     "BadImages",
     "ClassNames",
     "Confidence",
@@ -29,6 +30,8 @@ __all__ = [
     "print_json",
     "shown",
 ]
+
+RESULTS = Path("benchmarks/results")  # of the bench, where it was cloned
 
 BadImages = Annotated[
     str, typer.Option(help="fail, or skip: leave out and list pictures that cannot be read.")

@@ -15,6 +15,7 @@ import everyclass.methods
 from everyclass import ClassCounts, DataConfig, Predictions, Run, get_method, pretrain
 from everyclass.data import AUGMENTATIONS
 from everyclass.errors import InputError, MissingFileError, OutputExistsError
+from everyclass.integrations.export import export_program
 from everyclass.methods import copy_method, method_names, method_notes
 from everyclass.nn import HEADS
 from everyclass.stages import Retraining, load_network, rescue_run
@@ -128,7 +129,10 @@ def test_a_method_learns_resumes_predicts_and_is_rescued(
     assert resumed.config["data"] == DIGITS.to_dict()
 
     rescued = rescue_run(resumed, num_views=2, retraining=Retraining(penalty=1e-3))
-    assert rescued.to_module(network)(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+    example = torch.rand(2, 3, 8, 8)
+    for finished in (network, rescued.to_module(network)):
+        assert finished(example).shape == (2, 10)
+        export_program(finished, example, tmp_path / "network.pt2")  # which compares what is read
 
 
 def in_seconds(recipe: Recipe | HeadRecipe) -> tuple[Recipe | HeadRecipe, int]:

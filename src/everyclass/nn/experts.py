@@ -126,4 +126,6 @@ class RoutedExpertHead(ExpertHead):
         running = self.running_logits(features)
         go_on = self.scores(features, running) > 0
         asked = go_on.long().cumprod(dim=0).sum(dim=0)
-        return running[asked, torch.arange(len(features), device=features.device)]
+        # Not running[asked, rows]: torch.export takes such rows for a batch of fixed size.
+        where = asked[None, :, None].expand(1, -1, running.shape[2])
+        return running.gather(0, where).squeeze(0)

@@ -150,7 +150,9 @@ def main() -> None:
         return
     rows = [compared(method) for method in options.methods]
     if options.json:
-        print(json.dumps(rows, indent=2))
+        from everyclass.artifacts import birth_certificate
+
+        print(json.dumps({"rows": rows, **birth_certificate()}, indent=1))
         return
     print(f"{'method':<10} {'usual':>7} {'ours':>7} {'ratio':>6} {'min':>6} {'max':>6}  peak MiB")
     for row in rows:

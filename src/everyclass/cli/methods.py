@@ -57,8 +57,10 @@ def _gave(results: Path) -> dict[str, str]:
 
 
 def _cost(recipe: Recipe | HeadRecipe) -> str:
+    from everyclass.training import HeadRecipe
+
     needs = "" if recipe.rests_on is None else f"{recipe.rests_on.name} + "
-    if not hasattr(recipe, "schedule"):
+    if isinstance(recipe, HeadRecipe):
         return f"{needs}seconds"
     views = 1 + len(recipe.other_views)
     return f"{needs}{recipe.schedule.epochs} epochs" + (f" × {views} views" if views > 1 else "")

@@ -10,6 +10,7 @@ read. Everything is computed from benchmarks/results/views.json, which holds wha
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,41 +41,53 @@ def rows_of(run: Run) -> list[dict[str, Any]]:
 
 
 def table(stored: dict[str, list[dict[str, Any]]]) -> str:
+    """One line per number of views."""
+    return table_by_penalty(stored, "views", COUNTS, SHARES)
+
+
+def table_by_penalty(
+    stored: dict[str, list[dict[str, Any]]], key: str, lines: Iterable[Any], shares: Sequence[float]
+) -> str:
     """Geometric mean / harmonic mean / lowest recall in percent, means over the networks."""
-    lines = [
-        f"| views | {' | '.join(f'penalty {share:g} / C' for share in SHARES)} |",
-        "|---" * (1 + len(SHARES)) + "|",
+    text = [
+        f"| {key} | {' | '.join(f'penalty {share:g} / C' for share in shares)} |",
+        "|---" * (1 + len(shares)) + "|",
     ]
-    for views in COUNTS:
+    for line in lines:
         cells = []
-        for share in SHARES:
-            found = np.array(
-                [
-                    [row[name] for name in NUMBERS]
-                    for rows in stored.values()
-                    for row in rows
-                    if (row["views"], row["share"]) == (views, share)
-                ]
-            )
-            g, h, lowest = 100 * found.mean(axis=0)
+        for share in shares:
+            found = [
+                [row[name] for name in NUMBERS]
+                for rows in stored.values()
+                for row in rows
+                if (row[key], row["share"]) == (line, share)
+            ]
+            g, h, lowest = 100 * np.mean(found, axis=0)
             cells.append(f"{g:.1f} / {h:.1f} / {lowest:.1f}")
-        lines.append(f"| {views} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        text.append(f"| {line} | {' | '.join(cells)} |")
+    return "\n".join(text)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def command(
+    doc: str,
+    script: str,
+    results: Path,
+    rows_of: Callable[[Run], list[dict[str, Any]]],
+    table: Callable[[dict[str, list[dict[str, Any]]]], str],
+) -> None:
+    """Judge the runs that are named, keep what was found, and print all of it."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="*")
     parser.add_argument("--docs", type=Path, help="page to write the table into")
     options = parser.parse_args()
-    stored = read_json(RESULTS) if RESULTS.is_file() else {}
+    stored = read_json(results) if results.is_file() else {}
     for folder in options.runs:
         stored[folder.name] = rows_of(Run.open(folder))
-        write_json(RESULTS, stored)
+        write_json(results, stored)
     print(table(stored))
     if options.docs is not None:
-        into_page(options.docs, Path(__file__).name, table(stored))
+        into_page(options.docs, Path(script).name, table(stored))
 
 
 if __name__ == "__main__":
-    main()
+    command(str(__doc__), __file__, RESULTS, rows_of, table)

@@ -115,6 +115,10 @@ def test_features_in_a_folder_are_replaced_only_when_asked(
     (folder / "notes.txt").write_text("mine")
     everyclass(*extract, "--views", 2, "--overwrite").refused("notes.txt", "another folder")
     assert Features.load(folder).num_views == 1
+    wrong = [*extract, "--overwrite"]
+    wrong[wrong.index("--backbone") + 1] = "no-such-net"
+    everyclass(*wrong).refused("no-such-net")
+    assert Features.load(folder).num_views == 1
     (folder / "notes.txt").unlink()
     assert everyclass(*extract, "--views", 2, "--overwrite").code == 0
     assert Features.load(folder).num_views == 2

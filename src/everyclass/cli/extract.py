@@ -62,7 +62,7 @@ def extract(
     --out train.npz
     """
     from everyclass import processes
-    from everyclass.artifacts import check_free, remove_features
+    from everyclass.artifacts import check_free
     from everyclass.data import BadPictures, DataConfig
     from everyclass.errors import InputError
     from everyclass.stages import extract_part
@@ -75,10 +75,6 @@ def extract(
     with processes.joined(device):
         if not in_chunks and processes.world_size() > 1:
             raise InputError("Several processes write into a folder; name one with --out train/.")
-        if in_chunks and overwrite:
-            with processes.first_goes_first():
-                if processes.is_first():
-                    remove_features(out)
         features = extract_part(
             DataConfig(data, bad_images=bad_images),
             backbone,
@@ -93,6 +89,7 @@ def extract(
             data_root=data_root,
             seed=seed,
             into=out if in_chunks else None,
+            overwrite=overwrite,
             show=shown(quiet),
         )
         if not processes.is_first():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from everyclass.artifacts import FeatureFolder, Features, Head
+from everyclass.artifacts import FeatureFolder, Features, Head, remove_features
 from everyclass.data import BadPictures, BatchSource
 from everyclass.errors import RunFailedError
 from everyclass.nn import Classifier, head_of_module
@@ -51,6 +51,7 @@ def extract_views_into(
     bad: BadPictures | None = None,
     dtype: Literal["float16", "float32"] = "float16",
     chunk_rows: int = 16_384,
+    overwrite: bool = False,
     show: Any = silent,
 ) -> Features:
     """As :func:`extract_views`, into a folder of chunks that may be larger than memory.
@@ -68,6 +69,7 @@ def extract_views_into(
             folder, and at the end the list holds what any process found.
         dtype: that features are kept in.
         chunk_rows: images per chunk.
+        overwrite: remove the features that the folder holds, instead of going on with them.
         show: how progress is shown.
 
     Returns:
@@ -90,6 +92,8 @@ def extract_views_into(
         "seed": seed,
     }
     with first_goes_first():
+        if overwrite and is_first():
+            remove_features(place)
         folder = FeatureFolder(
             place,
             num_images=len(labels),

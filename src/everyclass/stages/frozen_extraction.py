@@ -38,6 +38,7 @@ def extract_part(
     data_root: str | Path | None = None,
     seed: int = 0,
     into: Path | None = None,
+    overwrite: bool = False,
     show: Any = silent,
 ) -> Features:
     """Run one part of a data set through a frozen network and keep what comes out.
@@ -62,6 +63,7 @@ def extract_part(
         seed: of the augmentation.
         into: a folder to keep the features in, chunk by chunk, which may be larger than memory; see
             :func:`everyclass.stages.extract_views_into`.
+        overwrite: remove the features that ``into`` holds, once the data and the network are there.
         show: how progress is shown.
 
     Returns:
@@ -93,7 +95,9 @@ def extract_part(
         "show": show,
     }
     if into is not None:
-        return extract_views_into(into, model, source, labels, bad=bad, **common)
+        return extract_views_into(
+            into, model, source, labels, bad=bad, overwrite=overwrite, **common
+        )
     title = f"features of {part} images"
     return extract_views(model, source, labels, title=title, **common)
 

@@ -23,8 +23,8 @@ from everyclass.artifacts import Features
 from everyclass.data import long_tailed_counts
 from everyclass.nn import build_classifier
 from everyclass.stages import MinibatchSettings, Objective, Retraining, retrain
-from everyclass.stages.exact_solver import fit_exact
-from everyclass.stages.standardised import standardise
+from everyclass.stages.retraining.exact_solver import fit_exact
+from everyclass.stages.retraining.standardised import standardise
 from everyclass.training import autocast, choose_precision, keep_large_buffers
 
 VIEWS, EPOCHS, BATCH, WIDTH = 10, 20, 512, 64

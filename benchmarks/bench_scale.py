@@ -82,8 +82,8 @@ def share(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def share_of(name: str, args: argparse.Namespace) -> dict[str, Any]:
     from everyclass.stages import MinibatchSettings
-    from everyclass.stages.minibatch_solver import fit_minibatches
-    from everyclass.stages.standardised import standardised
+    from everyclass.stages.retraining.minibatch_solver import fit_minibatches
+    from everyclass.stages.retraining.standardised import standardised
 
     images, width, classes = SHAPES[name]
     rows = max(BATCH, int(args.rows * min(images, MOST_ROWS)))
@@ -161,7 +161,7 @@ def memory_worker(args: argparse.Namespace) -> dict[str, Any]:
     from everyclass import Features, Head, Retraining, rescue
     from everyclass.artifacts import FeatureFolder
     from everyclass.stages import MinibatchSettings
-    from everyclass.stages import standardised as rows_module
+    from everyclass.stages.retraining import standardised as rows_module
 
     images, width, classes = SHAPES["inaturalist2018"]
     images = int(args.rows * images)
@@ -252,9 +252,9 @@ def processes(args: argparse.Namespace) -> dict[str, Any]:
 def processes_worker(args: argparse.Namespace) -> dict[str, Any]:
     from everyclass.processes import barrier, joined, summed
     from everyclass.stages import MinibatchSettings
-    from everyclass.stages.exact_solver import fit_exact
-    from everyclass.stages.minibatch_solver import fit_minibatches
-    from everyclass.stages.standardised import standardised
+    from everyclass.stages.retraining.exact_solver import fit_exact
+    from everyclass.stages.retraining.minibatch_solver import fit_minibatches
+    from everyclass.stages.retraining.standardised import standardised
 
     torch.set_num_threads(1)
     images, width, classes = SHAPES["imagenet-lt"]

@@ -26,7 +26,7 @@ from compare_strategies import into_page, makers
 from everyclass.adjustment import ClassObjective, HeldOut, cross_fit, deal, methods_for, score
 from everyclass.artifacts import read_json, write_json
 from everyclass.stages import Retraining
-from everyclass.stages.retraining import penalties_to_try, retrain
+from everyclass.stages.retraining.retraining import penalties_to_try, retrain
 from problems import Problem
 
 GOAL = ClassObjective("harmonic_mean")

@@ -24,9 +24,9 @@ from everyclass import Features
 from everyclass.artifacts import birth_certificate
 from everyclass.metrics import harmonic_mean, per_class_recall
 from everyclass.stages import MinibatchSettings, Objective
-from everyclass.stages.exact_solver import fit_exact
-from everyclass.stages.minibatch_solver import fit_minibatches
-from everyclass.stages.standardised import standardise
+from everyclass.stages.retraining.exact_solver import fit_exact
+from everyclass.stages.retraining.minibatch_solver import fit_minibatches
+from everyclass.stages.retraining.standardised import standardise
 
 RATES = (0.3, 0.1, 0.03)
 

@@ -37,8 +37,8 @@ from everyclass.artifacts import Head, Predictions, read_json, read_npz, write_j
 from everyclass.metrics import compare, evaluate, log_probabilities
 from everyclass.progress import silent
 from everyclass.stages import RescueResult, rescue
-from everyclass.stages.exact_solver import fit_exact
-from everyclass.stages.standardised import standardise
+from everyclass.stages.retraining.exact_solver import fit_exact
+from everyclass.stages.retraining.standardised import standardise
 
 PENALTIES = tuple(10.0 ** (-k / 2) for k in range(1, 12))
 START = 4  # 0.003: in the middle; what is tried next goes where it gets better

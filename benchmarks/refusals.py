@@ -20,8 +20,8 @@ import numpy.typing as npt
 from compare_strategies import into_page
 from everyclass.adjustment import adjust, deal
 from everyclass.artifacts import write_json
-from everyclass.stages.candidates import Candidate
-from everyclass.stages.choosing import choose
+from everyclass.stages.choosing.candidates import Candidate
+from everyclass.stages.choosing.choice import choose
 
 CLASSES = 8
 NAME = "refusals.py"

@@ -482,12 +482,12 @@ def test_a_full_disk_leaves_the_earlier_results(
 @pytest.mark.parametrize(
     "stage",
     [
-        "everyclass.stages.crossfitting.fit_exact",
-        "everyclass.stages.retraining.fit_exact",
-        "everyclass.stages.old_head.match_confidence",
-        "everyclass.stages.strategies.decide",
-        "everyclass.stages.result.evaluate",
-        "everyclass.stages.result.write_json",
+        "everyclass.stages.retraining.crossfitting.fit_exact",
+        "everyclass.stages.retraining.retraining.fit_exact",
+        "everyclass.stages.choosing.old_head.match_confidence",
+        "everyclass.stages.choosing.strategies.decide",
+        "everyclass.stages.rescuing.result.evaluate",
+        "everyclass.stages.rescuing.result.write_json",
         "everyclass.reporting.write_as",
         "everyclass.artifacts.features.read_npz",
     ],
@@ -505,7 +505,7 @@ def test_ctrl_c_in_every_stage(
     (files / "earlier").mkdir()
     (files / "earlier" / "head.safetensors").write_text("earlier")
     before = content(files / "earlier")
-    monkeypatch.setattr("everyclass.stages.retraining.PENALTIES", (0.1, 0.01))
+    monkeypatch.setattr("everyclass.stages.retraining.retraining.PENALTIES", (0.1, 0.01))
     monkeypatch.setattr(stage, interrupted)
     for out, options in ((files / "earlier", ("--overwrite",)), (files / "out", ())):
         done = everyclass(*arguments, "--out", out, *options)

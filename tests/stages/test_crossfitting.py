@@ -14,7 +14,7 @@ from gaussians import Gaussians, long_tail
 from everyclass import Features, Retraining
 from everyclass.errors import InputError
 from everyclass.stages import Objective, cross_fit, retrain
-from everyclass.stages.crossfitting import balanced_log_loss, mean_log_probability
+from everyclass.stages.retraining.crossfitting import balanced_log_loss, mean_log_probability
 
 COUNTS = long_tail(6, 120, 4)
 PENALTIES = (1e-1, 1e-3)

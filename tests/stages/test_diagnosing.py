@@ -10,7 +10,7 @@ from failing_classes import CAUSES, Failing, failing, found_causes
 
 from everyclass import Features, Head, Predictions, diagnose, rescue
 from everyclass.errors import InputError, InputTypeError
-from everyclass.stages.neighbours import nearest_classes
+from everyclass.stages.diagnosing.neighbours import nearest_classes
 
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))]
 FEATURES_NEEDED = ("fixable_by_the_head", "too_few_training_images", "not_fixable_by_the_head")

@@ -21,7 +21,7 @@ from everyclass.data import BatchAugmentation, MemorySource, get_augmentation
 from everyclass.nn import Classifier
 from everyclass.processes import barrier, is_first, joined
 from everyclass.stages import MinibatchSettings, Retraining, extract_into, retrain
-from everyclass.stages.folder_extraction import extract_views_into
+from everyclass.stages.extraction.into_folder import extract_views_into
 from process_pool import free_port
 
 IMAGES, CLASSES = 600, 5

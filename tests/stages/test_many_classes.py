@@ -20,13 +20,13 @@ from everyclass import Features, Retraining, rescue
 from everyclass.artifacts import FeatureFolder
 from everyclass.errors import InputError
 from everyclass.stages import MinibatchSettings, Objective, retrain
-from everyclass.stages import class_blocks as blocks_module
-from everyclass.stages import standardised as rows_module
-from everyclass.stages.class_blocks import class_blocks
-from everyclass.stages.exact_solver import _BlockSums, fit_exact
-from everyclass.stages.minibatch_solver import fit_minibatches
-from everyclass.stages.objectives import ObjectiveName, Whole
-from everyclass.stages.standardised import Streamed, shuffled, standardise, standardised
+from everyclass.stages.retraining import class_blocks as blocks_module
+from everyclass.stages.retraining import standardised as rows_module
+from everyclass.stages.retraining.class_blocks import class_blocks
+from everyclass.stages.retraining.exact_solver import _BlockSums, fit_exact
+from everyclass.stages.retraining.minibatch_solver import fit_minibatches
+from everyclass.stages.retraining.objectives import ObjectiveName, Whole
+from everyclass.stages.retraining.standardised import Streamed, shuffled, standardise, standardised
 
 COUNTS = long_tail(6, 150, 6)
 
@@ -204,7 +204,7 @@ def test_features_that_are_not_finite_are_refused(tmp_path, how):
 
 
 def test_cross_fitting_beyond_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("everyclass.stages.crossfitting.free_memory", lambda: 1000)
+    monkeypatch.setattr("everyclass.stages.retraining.crossfitting.free_memory", lambda: 1000)
     with pytest.raises(InputError, match="held-out features with --val"):
         retrain(a_set(), Retraining())
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from everyclass.losses import balanced_softmax_loss, gml_loss, label_aware_smoothing_loss
 from everyclass.stages import Objective
-from everyclass.stages.objectives import RunningMeans
+from everyclass.stages.retraining.objectives import RunningMeans
 
 KINDS = [
     ("gml", True),

@@ -30,7 +30,7 @@ def long_tailed(seed: int = 1) -> Features:
 def few_penalties() -> Iterator[None]:
     """Try a few penalties only, which takes a quarter of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("everyclass.stages.retraining.PENALTIES", (1e-2, 1e-3, 1e-4))
+        patch.setattr("everyclass.stages.retraining.retraining.PENALTIES", (1e-2, 1e-3, 1e-4))
         yield
 
 

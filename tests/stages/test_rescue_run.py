@@ -31,7 +31,7 @@ from everyclass.errors import (
     OutputExistsError,
 )
 from everyclass.stages import extract_run, load_network, retraining_of
-from everyclass.stages.retraining import penalties_to_try
+from everyclass.stages.retraining.retraining import penalties_to_try
 
 QUICK = Retraining(penalty=1e-3)
 FILES = {
@@ -154,7 +154,7 @@ def test_an_interrupted_rescue_leaves_the_earlier_one(
     options: dict[str, Any] = {"num_views": 1, "val": "rest", "retraining": QUICK}
     rescue_run(run, **options)
     before = content(run.folder / "rescue")
-    monkeypatch.setattr(f"everyclass.stages.run_rescue.{stage}", interrupted)
+    monkeypatch.setattr(f"everyclass.stages.rescuing.run_rescue.{stage}", interrupted)
     with pytest.raises(KeyboardInterrupt):
         rescue_run(run, overwrite=True, **options)
     assert content(run.folder / "rescue") == before

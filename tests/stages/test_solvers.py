@@ -12,9 +12,9 @@ from sklearn.preprocessing import StandardScaler
 from everyclass import Features, Retraining
 from everyclass.errors import InputError, RunFailedError
 from everyclass.stages import MinibatchSettings, Objective, retrain
-from everyclass.stages.exact_solver import fit_exact
-from everyclass.stages.minibatch_solver import fit_minibatches
-from everyclass.stages.standardised import Standardised, standardise
+from everyclass.stages.retraining.exact_solver import fit_exact
+from everyclass.stages.retraining.minibatch_solver import fit_minibatches
+from everyclass.stages.retraining.standardised import Standardised, standardise
 
 COUNTS = long_tail(6, 150, 6)
 

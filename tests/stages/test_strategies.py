@@ -17,9 +17,9 @@ from everyclass import Features, Head, RescueResult, Retraining, evaluate, rescu
 from everyclass.adjustment import METHODS, deal, smoothed_recall
 from everyclass.errors import InputError
 from everyclass.stages import STRATEGIES
-from everyclass.stages.candidates import RETRAINED, TITLES, Candidate
-from everyclass.stages.choosing import choose
-from everyclass.stages.costs import cost_of
+from everyclass.stages.choosing.candidates import RETRAINED, TITLES, Candidate
+from everyclass.stages.choosing.choice import choose
+from everyclass.stages.rescuing.costs import cost_of
 
 COUNTS = long_tail(8, 300, 5)
 CLASSES = Gaussians(8, 10, spread=0.9)
@@ -34,9 +34,9 @@ def long_tailed() -> Features:
 @pytest.fixture(scope="module", autouse=True)
 def few_penalties() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("everyclass.stages.retraining.PENALTIES", (1e-2, 1e-3))
-        patch.setattr("everyclass.stages.retraining.CLASS_PENALTIES", (0.1, 0.03))
-        patch.setattr("everyclass.stages.retraining.WEAK_CLASS_PENALTIES", ())
+        patch.setattr("everyclass.stages.retraining.retraining.PENALTIES", (1e-2, 1e-3))
+        patch.setattr("everyclass.stages.retraining.retraining.CLASS_PENALTIES", (0.1, 0.03))
+        patch.setattr("everyclass.stages.retraining.retraining.WEAK_CLASS_PENALTIES", ())
         yield
 
 

@@ -11,9 +11,9 @@ from gaussians import Gaussians, long_tail
 from everyclass import Retraining, rescue
 from everyclass.adjustment import score
 from everyclass.stages import retrain
-from everyclass.stages.crossfitting import CrossFit, cross_fit
-from everyclass.stages.retraining import CLASS_PENALTIES, WEAK_CLASS_PENALTIES
-from everyclass.stages.validating import HARMONIC_MEAN, _halves, validate
+from everyclass.stages.retraining.crossfitting import CrossFit, cross_fit
+from everyclass.stages.retraining.retraining import CLASS_PENALTIES, WEAK_CLASS_PENALTIES
+from everyclass.stages.retraining.validating import HARMONIC_MEAN, _halves, validate
 
 CLASSES = Gaussians(6, 12)
 COUNTS = long_tail(6, 150, 4)
@@ -79,7 +79,7 @@ def test_a_plain_head_is_cross_fitted_once(
         made.append(title)
         return cross_fit(*args, title=title, **named)
 
-    monkeypatch.setattr("everyclass.stages.retraining.cross_fit", counted)
+    monkeypatch.setattr("everyclass.stages.retraining.retraining.cross_fit", counted)
     val = CLASSES.draw([20] * 6, seed=2) if given else None
     rescue(CLASSES.draw(COUNTS, seed=1), val=val, strategy=strategy)
     assert made.count("cross-fitting cross entropy") == 1

@@ -1,29 +1,29 @@
 """Extract, retrain, calibrate, ensemble, fold: functions from artifacts to artifacts."""
 
 from everyclass.adjustment import fit_temperature
-from everyclass.stages.costs import Cost
-from everyclass.stages.crossfitting import CrossFit, cross_fit
-from everyclass.stages.deciding import ClassifierName, Verdict, decide
-from everyclass.stages.diagnosing import diagnose
-from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
-from everyclass.stages.extraction import extract, extract_views
-from everyclass.stages.folder_extraction import extract_into, extract_views_into
-from everyclass.stages.folding import fold_head
-from everyclass.stages.frozen_extraction import extract_part
+from everyclass.stages.choosing.deciding import ClassifierName, Verdict, decide
+from everyclass.stages.choosing.ensembling import Ensemble, ensemble_log_probabilities
+from everyclass.stages.choosing.strategies import STRATEGIES
+from everyclass.stages.diagnosing.diagnosing import diagnose
+from everyclass.stages.extraction.extracting import extract, extract_views
+from everyclass.stages.extraction.frozen_backbone import extract_part
+from everyclass.stages.extraction.into_folder import extract_into, extract_views_into
+from everyclass.stages.extraction.of_run import extract_run
+from everyclass.stages.extraction.run_network import image_batches, load_network, predict_images
 from everyclass.stages.merging import merged_over_processes
-from everyclass.stages.minibatch_solver import MinibatchSettings
-from everyclass.stages.missing_classes import MissingClasses
-from everyclass.stages.objectives import Objective
-from everyclass.stages.pretraining import pretrain
-from everyclass.stages.rescue_folder import load_classifier, module_of_classifier
-from everyclass.stages.rescuing import rescue
-from everyclass.stages.result import RescueResult
-from everyclass.stages.retraining import Retraining, Solver, resumable, retrain
-from everyclass.stages.run_extraction import extract_run
-from everyclass.stages.run_network import image_batches, load_network, predict_images
-from everyclass.stages.run_rescue import rescue_run, retraining_of
-from everyclass.stages.single_layer import SingleLayer, approximate_by_one_layer
-from everyclass.stages.strategies import STRATEGIES
+from everyclass.stages.pretraining.pretraining import pretrain
+from everyclass.stages.rescuing.costs import Cost
+from everyclass.stages.rescuing.folding import fold_head
+from everyclass.stages.rescuing.rescue_folder import load_classifier, module_of_classifier
+from everyclass.stages.rescuing.rescuing import rescue
+from everyclass.stages.rescuing.result import RescueResult
+from everyclass.stages.rescuing.run_rescue import rescue_run, retraining_of
+from everyclass.stages.rescuing.single_layer import SingleLayer, approximate_by_one_layer
+from everyclass.stages.retraining.crossfitting import CrossFit, cross_fit
+from everyclass.stages.retraining.minibatch_solver import MinibatchSettings
+from everyclass.stages.retraining.missing_classes import MissingClasses
+from everyclass.stages.retraining.objectives import Objective
+from everyclass.stages.retraining.retraining import Retraining, Solver, resumable, retrain
 
 __all__ = [
     "STRATEGIES",

@@ -15,9 +15,9 @@ from everyclass.data import BadPictures, Cut, DataConfig, Dataset, EncodedSet, l
 from everyclass.errors import InputError
 from everyclass.nn import Classifier, TimmBackbone, build_classifier
 from everyclass.progress import silent
-from everyclass.stages.extraction import extract_views
-from everyclass.stages.folder_extraction import extract_views_into
-from everyclass.stages.run_network import image_batches, load_network
+from everyclass.stages.extraction.extracting import extract_views
+from everyclass.stages.extraction.into_folder import extract_views_into
+from everyclass.stages.extraction.run_network import image_batches, load_network
 from everyclass.training import Precision, choose_device, choose_precision
 
 __all__ = ["extract_part"]

@@ -13,27 +13,32 @@ from torch import nn
 from everyclass.artifacts import ClassCounts, Features, some
 from everyclass.errors import InputError
 from everyclass.progress import silent
-from everyclass.stages.choosing import numbers_of
-from everyclass.stages.costs import cost_of
-from everyclass.stages.deciding import Verdict
-from everyclass.stages.ensembling import Ensemble
-from everyclass.stages.from_network import features_for_rescue
-from everyclass.stages.missing_classes import (
-    MissingClasses,
-    check_missing,
-    restricted,
-    with_old_rows,
+from everyclass.stages.choosing.choice import numbers_of
+from everyclass.stages.choosing.deciding import Verdict
+from everyclass.stages.choosing.ensembling import Ensemble
+from everyclass.stages.choosing.strategies import (
+    as_in_the_paper,
+    best_of,
+    check_strategy,
+    with_a_head,
 )
-from everyclass.stages.reaching import (
+from everyclass.stages.diagnosing.reaching import (
     held_out_answers,
     relabelled,
     renumbered,
     training_certainty,
 )
-from everyclass.stages.result import RescueResult
-from everyclass.stages.retraining import Retraining
-from everyclass.stages.strategies import as_in_the_paper, best_of, check_strategy, with_a_head
-from everyclass.stages.validating import share_of_training_rows
+from everyclass.stages.extraction.for_rescue import features_for_rescue
+from everyclass.stages.rescuing.costs import cost_of
+from everyclass.stages.rescuing.result import RescueResult
+from everyclass.stages.retraining.missing_classes import (
+    MissingClasses,
+    check_missing,
+    restricted,
+    with_old_rows,
+)
+from everyclass.stages.retraining.retraining import Retraining
+from everyclass.stages.retraining.validating import share_of_training_rows
 
 __all__ = ["rescue"]
 

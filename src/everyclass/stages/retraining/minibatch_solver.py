@@ -17,8 +17,8 @@ from torch import Tensor
 from everyclass.errors import InputError, RunFailedError
 from everyclass.processes import from_first, is_first, summed_in_place, world_size
 from everyclass.progress import silent
-from everyclass.stages.objectives import Objective, RunningMeans, Whole
-from everyclass.stages.standardised import Rows
+from everyclass.stages.retraining.objectives import Objective, RunningMeans, Whole
+from everyclass.stages.retraining.standardised import Rows
 from everyclass.training import load_checkpoint, save_checkpoint
 
 __all__ = ["MinibatchSettings", "fit_minibatches"]

@@ -17,9 +17,9 @@ from everyclass.data import BatchSource
 from everyclass.errors import InputError, InputTypeError, RunFailedError
 from everyclass.nn import Classifier, head_of_module, unwrapped
 from everyclass.progress import silent
-from everyclass.stages.batches import BatchReader
-from everyclass.stages.last_layer import LastLayer, Watch, find_last_layer
-from everyclass.stages.loaders import batches_of, known_class_names
+from everyclass.stages.extraction.batches import BatchReader
+from everyclass.stages.extraction.last_layer import LastLayer, Watch, find_last_layer
+from everyclass.stages.extraction.loaders import batches_of, known_class_names
 from everyclass.training import autocast
 
 __all__ = ["batches_of_view", "extract", "extract_views"]

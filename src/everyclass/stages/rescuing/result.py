@@ -28,13 +28,13 @@ from everyclass.metrics import (
     evaluate,
     worst_classes,
 )
-from everyclass.stages.candidates import TITLES
-from everyclass.stages.costs import Cost
-from everyclass.stages.deciding import ClassifierName, Verdict
-from everyclass.stages.ensembling import Ensemble
-from everyclass.stages.folding import fold_head
-from everyclass.stages.neighbours import nearest_classes
-from everyclass.stages.single_layer import SingleLayer, approximate_by_one_layer
+from everyclass.stages.choosing.candidates import TITLES
+from everyclass.stages.choosing.deciding import ClassifierName, Verdict
+from everyclass.stages.choosing.ensembling import Ensemble
+from everyclass.stages.diagnosing.neighbours import nearest_classes
+from everyclass.stages.rescuing.costs import Cost
+from everyclass.stages.rescuing.folding import fold_head
+from everyclass.stages.rescuing.single_layer import SingleLayer, approximate_by_one_layer
 
 __all__ = ["RescueResult"]
 

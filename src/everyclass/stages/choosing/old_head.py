@@ -12,7 +12,7 @@ import numpy.typing as npt
 from everyclass.adjustment import fit_temperature, match_confidence, mean_confidence
 from everyclass.artifacts import Features
 from everyclass.metrics import harmonic_mean, per_class_recall
-from everyclass.stages.crossfitting import CrossFit
+from everyclass.stages.retraining.crossfitting import CrossFit
 
 __all__ = ["BY_HEART", "OldHead", "old_head_on_folds"]
 

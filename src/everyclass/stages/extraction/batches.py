@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from everyclass.errors import InputError
-from everyclass.stages.batch_labels import class_numbers
-from everyclass.stages.loaders import BATCH_SIZE, LABEL_KEYS
+from everyclass.stages.extraction.batch_labels import class_numbers
+from everyclass.stages.extraction.loaders import BATCH_SIZE, LABEL_KEYS
 
 __all__ = ["BatchReader"]
 

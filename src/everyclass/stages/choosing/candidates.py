@@ -21,16 +21,16 @@ from everyclass.adjustment import (
 )
 from everyclass.artifacts import Features, Head
 from everyclass.progress import silent
-from everyclass.stages.crossfitting import CrossFit
-from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
-from everyclass.stages.old_head import OldHead
-from everyclass.stages.retraining import (
+from everyclass.stages.choosing.ensembling import Ensemble, ensemble_log_probabilities
+from everyclass.stages.choosing.old_head import OldHead
+from everyclass.stages.retraining.crossfitting import CrossFit
+from everyclass.stages.retraining.retraining import (
     Retraining,
     cross_fit_objective,
     penalties_to_try,
     retrain,
 )
-from everyclass.stages.validating import HARMONIC_MEAN
+from everyclass.stages.retraining.validating import HARMONIC_MEAN
 
 __all__ = [
     "RETRAINED",

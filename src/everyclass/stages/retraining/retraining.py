@@ -19,17 +19,17 @@ from everyclass.artifacts import Features, Head, some
 from everyclass.errors import InputError
 from everyclass.processes import barrier, from_first, is_first
 from everyclass.progress import silent
-from everyclass.stages.crossfitting import (
+from everyclass.stages.retraining.crossfitting import (
     PENALTIES,
     CrossFit,
     balanced_log_loss,
     cross_fit,
     mean_log_probability,
 )
-from everyclass.stages.exact_solver import fit_exact
-from everyclass.stages.minibatch_solver import MinibatchSettings, fit_minibatches
-from everyclass.stages.objectives import Objective, ObjectiveName
-from everyclass.stages.standardised import standardised
+from everyclass.stages.retraining.exact_solver import fit_exact
+from everyclass.stages.retraining.minibatch_solver import MinibatchSettings, fit_minibatches
+from everyclass.stages.retraining.objectives import Objective, ObjectiveName
+from everyclass.stages.retraining.standardised import standardised
 
 __all__ = [
     "Retraining",

@@ -10,8 +10,8 @@ from torch import nn
 from everyclass.artifacts import Head, read_json
 from everyclass.errors import FileFormatError, InputError
 from everyclass.nn import EnsembleHead, module_of_head
-from everyclass.stages.deciding import ClassifierName
-from everyclass.stages.ensembling import Ensemble
+from everyclass.stages.choosing.deciding import ClassifierName
+from everyclass.stages.choosing.ensembling import Ensemble
 
 __all__ = ["load_classifier", "module_of_classifier"]
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from everyclass.errors import RunFailedError
 from everyclass.processes import summed_in_place
-from everyclass.stages.class_blocks import Block, class_blocks
-from everyclass.stages.objectives import Objective, Whole
-from everyclass.stages.standardised import Rows
+from everyclass.stages.retraining.class_blocks import Block, class_blocks
+from everyclass.stages.retraining.objectives import Objective, Whole
+from everyclass.stages.retraining.standardised import Rows
 
 __all__ = ["fit_exact"]
 

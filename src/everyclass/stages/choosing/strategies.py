@@ -13,7 +13,7 @@ import numpy.typing as npt
 from everyclass.adjustment import METHODS, deal, fit_temperature
 from everyclass.artifacts import Features, Head
 from everyclass.errors import InputError
-from everyclass.stages.candidates import (
+from everyclass.stages.choosing.candidates import (
     RETRAINED,
     SCALING,
     Candidate,
@@ -21,13 +21,13 @@ from everyclass.stages.candidates import (
     on_training_folds,
     on_validation,
 )
-from everyclass.stages.choosing import choose
-from everyclass.stages.crossfitting import MOST_VIEWS, CrossFit
-from everyclass.stages.deciding import ClassifierName, Verdict, decide
-from everyclass.stages.ensembling import Ensemble, ensemble_log_probabilities
-from everyclass.stages.old_head import BY_HEART, OldHead, old_head_on_folds
-from everyclass.stages.retraining import Retraining, cross_fit_objective, retrain
-from everyclass.stages.validating import validate
+from everyclass.stages.choosing.choice import choose
+from everyclass.stages.choosing.deciding import ClassifierName, Verdict, decide
+from everyclass.stages.choosing.ensembling import Ensemble, ensemble_log_probabilities
+from everyclass.stages.choosing.old_head import BY_HEART, OldHead, old_head_on_folds
+from everyclass.stages.retraining.crossfitting import MOST_VIEWS, CrossFit
+from everyclass.stages.retraining.retraining import Retraining, cross_fit_objective, retrain
+from everyclass.stages.retraining.validating import validate
 
 __all__ = [
     "CROSS_ENTROPY",

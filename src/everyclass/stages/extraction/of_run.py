@@ -12,8 +12,8 @@ from everyclass.artifacts import Features, Run
 from everyclass.data import BadPictures, DataConfig, EncodedSet, ImageSet, load_dataset
 from everyclass.errors import FileFormatError
 from everyclass.progress import silent
-from everyclass.stages.extraction import extract_views
-from everyclass.stages.run_network import image_batches, load_network
+from everyclass.stages.extraction.extracting import extract_views
+from everyclass.stages.extraction.run_network import image_batches, load_network
 from everyclass.training import choose_device, inference_precision
 
 __all__ = ["VIEWS", "data_of", "extract_run"]

@@ -17,8 +17,8 @@ from everyclass.metrics import (
     worst_classes,
 )
 from everyclass.progress import silent
-from everyclass.stages.neighbours import nearest_classes
-from everyclass.stages.reaching import reach
+from everyclass.stages.diagnosing.neighbours import nearest_classes
+from everyclass.stages.diagnosing.reaching import reach
 
 __all__ = ["diagnose"]
 

@@ -16,9 +16,9 @@ from everyclass.artifacts import Features, StoredFeatures, free_memory
 from everyclass.errors import InputError
 from everyclass.metrics import log_probabilities
 from everyclass.progress import silent
-from everyclass.stages.exact_solver import fit_exact
-from everyclass.stages.objectives import Objective
-from everyclass.stages.standardised import standardise
+from everyclass.stages.retraining.exact_solver import fit_exact
+from everyclass.stages.retraining.objectives import Objective
+from everyclass.stages.retraining.standardised import standardise
 
 __all__ = [
     "MOST_VIEWS",

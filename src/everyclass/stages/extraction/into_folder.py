@@ -26,7 +26,7 @@ from everyclass.processes import (
     world_size,
 )
 from everyclass.progress import silent
-from everyclass.stages.extraction import batches_of_view, extract
+from everyclass.stages.extraction.extracting import batches_of_view, extract
 from everyclass.training import autocast
 
 __all__ = ["extract_into", "extract_views_into"]

@@ -12,7 +12,7 @@ import scipy.optimize
 from everyclass.artifacts import Features, Head
 from everyclass.errors import InputError
 from everyclass.metrics import harmonic_mean, log_probabilities, per_class_recall
-from everyclass.stages.ensembling import Ensemble
+from everyclass.stages.choosing.ensembling import Ensemble
 
 __all__ = ["SingleLayer", "approximate_by_one_layer"]
 

@@ -24,8 +24,8 @@ from everyclass.nn import (
     with_head,
 )
 from everyclass.nn.last_layers import as_convolution
-from everyclass.stages.ensembling import Ensemble
-from everyclass.stages.rescue_folder import module_of_classifier
+from everyclass.stages.choosing.ensembling import Ensemble
+from everyclass.stages.rescuing.rescue_folder import module_of_classifier
 
 __all__ = ["fold_head"]
 

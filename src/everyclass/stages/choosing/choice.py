@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from everyclass.adjustment import drawn_objectives, needed_certainty, pick_by_fold, score
 from everyclass.metrics import geometric_mean, harmonic_mean, per_class_recall
-from everyclass.stages.candidates import TITLES, Candidate
-from everyclass.stages.deciding import ClassifierName, Verdict
-from everyclass.stages.validating import HARMONIC_MEAN
+from everyclass.stages.choosing.candidates import TITLES, Candidate
+from everyclass.stages.choosing.deciding import ClassifierName, Verdict
+from everyclass.stages.retraining.validating import HARMONIC_MEAN
 
 __all__ = ["Choice", "choose", "numbers_of"]
 

@@ -12,11 +12,11 @@ from everyclass.adjustment import fit_temperature
 from everyclass.artifacts import Features, Head, Predictions
 from everyclass.errors import InputError
 from everyclass.metrics import Certainty, HeldOutAnswers, certainty_of
-from everyclass.stages.crossfitting import CrossFit, held_out_rows
-from everyclass.stages.ensembling import Ensemble
-from everyclass.stages.missing_classes import restricted
-from everyclass.stages.retraining import Retraining, cross_fit_objective
-from everyclass.stages.strategies import CROSS_ENTROPY, Found, as_in_the_paper, with_a_head
+from everyclass.stages.choosing.ensembling import Ensemble
+from everyclass.stages.choosing.strategies import CROSS_ENTROPY, Found, as_in_the_paper, with_a_head
+from everyclass.stages.retraining.crossfitting import CrossFit, held_out_rows
+from everyclass.stages.retraining.missing_classes import restricted
+from everyclass.stages.retraining.retraining import Retraining, cross_fit_objective
 
 __all__ = ["held_out_answers", "reach", "relabelled", "renumbered", "training_certainty"]
 

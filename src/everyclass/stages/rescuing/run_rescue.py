@@ -10,11 +10,11 @@ from everyclass.artifacts import Run, prepare_folder, replaced_together
 from everyclass.data import BadPictures, load_dataset
 from everyclass.errors import InputError
 from everyclass.progress import silent
-from everyclass.stages.missing_classes import MissingClasses
-from everyclass.stages.rescuing import rescue
-from everyclass.stages.result import RescueResult
-from everyclass.stages.retraining import Retraining
-from everyclass.stages.run_extraction import VIEWS, data_of, extract_run
+from everyclass.stages.extraction.of_run import VIEWS, data_of, extract_run
+from everyclass.stages.rescuing.rescuing import rescue
+from everyclass.stages.rescuing.result import RescueResult
+from everyclass.stages.retraining.missing_classes import MissingClasses
+from everyclass.stages.retraining.retraining import Retraining
 
 __all__ = ["rescue_run", "retraining_of"]
 

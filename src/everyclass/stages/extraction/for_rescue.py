@@ -9,7 +9,7 @@ from torch import nn
 
 from everyclass.artifacts import Features
 from everyclass.errors import InputTypeError
-from everyclass.stages.extraction import extract
+from everyclass.stages.extraction.extracting import extract
 
 __all__ = ["features_for_rescue"]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from everyclass.adjustment import ClassObjective, score
 from everyclass.artifacts import Features, Head, StoredFeatures
 from everyclass.progress import silent
-from everyclass.stages.retraining import Retraining, penalties_to_try, retrain
+from everyclass.stages.retraining.retraining import Retraining, penalties_to_try, retrain
 
 __all__ = ["HARMONIC_MEAN", "Validated", "share_of_training_rows", "validate"]
 

@@ -1,0 +1,74 @@
+"""What a recipe trains: its network and learner, or a head computed from a finished network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from everyclass.artifacts import Run
+from everyclass.data import Dataset
+from everyclass.nn import Classifier, build_classifier
+from everyclass.stages.extraction.of_run import extract_run
+from everyclass.stages.extraction.run_network import load_network
+from everyclass.training import HeadRecipe, Learner, Recipe
+
+__all__ = ["learner_of", "with_computed_head"]
+
+
+def learner_of(
+    recipe: Recipe, dataset: Dataset, begun: Run | None, *, backbone: str, seed: int
+) -> Learner:
+    """The network and what it learns by, before the first step.
+
+    Args:
+        recipe: the method.
+        dataset: what it will be trained on.
+        begun: the finished run that the recipe rests on, or None.
+        backbone: the network's.
+        seed: of the first weights.
+    """
+    model = build_classifier(
+        backbone,
+        dataset.num_classes,
+        seed=seed,
+        head=recipe.head,
+        weights="none" if begun and recipe.start is not None else recipe.weights,
+    )
+    given: dict[str, Any] = {} if recipe.mixing is None else {"mixing": recipe.mixing}
+    if recipe.start is None and "" not in recipe.trained and not recipe.shift_batch_norm:
+        model.keep_still(recipe.trained)
+    if begun is not None:
+        finished = load_network(begun, dataset.num_classes)
+        if recipe.start is not None:
+            _begin_with(model, finished, recipe)
+        else:
+            given["teacher"] = finished
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return recipe.learner(model, recipe.loss(dataset.class_counts), **given)
+
+
+def _begin_with(model: Classifier, finished: Classifier, recipe: Recipe) -> None:
+    """Give ``model`` the backbone of a finished network, and its head where the recipe keeps it."""
+    model.backbone.load_state_dict(finished.backbone.state_dict())
+    if recipe.keep_head:
+        model.head.load_state_dict(finished.head.state_dict(), strict=False)
+    if not recipe.trains_backbone:
+        model.freeze_backbone(shift_batch_norm=recipe.shift_batch_norm)
+
+
+def with_computed_head(
+    recipe: HeadRecipe,
+    begun: Run,
+    dataset: Dataset,
+    *,
+    device: str,
+    data_root: str | Path | None,
+    show: Any,
+) -> Classifier:
+    """The finished network under the head that the recipe computes from its features."""
+    train, _, _ = extract_run(begun, num_views=1, device=device, data_root=data_root, show=show)
+    network = load_network(begun, dataset.num_classes)
+    return Classifier(network.backbone, recipe.fit(train)).eval()

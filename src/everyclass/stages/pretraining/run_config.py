@@ -1,0 +1,74 @@
+"""What a run's configuration says, and which run it begins with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from everyclass.artifacts import Run
+from everyclass.data import DataConfig, Dataset
+from everyclass.errors import InputError
+from everyclass.nn import BACKBONES
+from everyclass.training import HeadRecipe, Precision, Recipe, choose_precision
+
+__all__ = ["backbone_for", "constants_of", "finished_run", "folder_beside", "precision_for"]
+
+BACKBONE_OF = {"cifar100-lt": "resnet32", "cifar10-lt": "resnet32", "digits-lt": "mlp"}
+OF_PICTURES = "resnet50"
+
+
+def precision_for(asked: Precision, folder: Path, device: torch.device) -> Literal["fp32", "bf16"]:
+    """That of a run that was begun, if another is not asked for; else what the device is for."""
+    if asked == "auto" and (folder / "config.json").is_file():
+        asked = Run.open(folder).config.get("precision", asked)
+    return choose_precision(asked, device)
+
+
+def constants_of(recipe: Recipe | HeadRecipe, dataset: Dataset, folder: Path) -> dict[str, Any]:
+    """The recipe for ``config.json``; runs that were begun without its loss go on without."""
+    constants = recipe.to_dict(dataset.class_counts)
+    if (folder / "config.json").is_file():
+        begun = Run.open(folder).config.get("recipe")
+        if isinstance(begun, dict) and not {"loss", "fit"} & set(begun):
+            return recipe.to_dict()
+    return constants
+
+
+def backbone_for(recipe: Recipe | HeadRecipe, data: DataConfig, asked: str | None) -> str:
+    """The recipe's backbone, in the kind of network that is asked for or that the data are for."""
+    named = recipe.backbone if isinstance(recipe, Recipe) else None
+    made = re.fullmatch(r"(.+?)(-wide|-\d-experts)?", named or "resnet32")
+    assert made is not None
+    small = made[1] == "resnet32"  # recipes of 32 × 32 images; others say what they mean
+    usual = BACKBONE_OF.get(data.name, OF_PICTURES) if small else made[1]
+    kind = asked or usual
+    likewise = f"{kind}{made[2] or ''}"
+    return kind if made[2] == "-wide" and likewise not in BACKBONES else likewise
+
+
+def folder_beside(folder: Path, method: str, start: str) -> Path:
+    """``runs/x-crt-s0`` → ``runs/x-ce-s0``; a folder not named so → ``folder-ce``."""
+    before, found, after = folder.name.rpartition(method)
+    return folder.with_name(f"{before}{start}{after}" if found else f"{folder.name}-{start}")
+
+
+def finished_run(start: str | Path, recipe: Recipe | HeadRecipe, data: DataConfig) -> Run:
+    """The run to begin with.
+
+    Raises:
+        InputError: the method needs none; the run is not finished, or on other data.
+    """
+    if recipe.rests_on is None:
+        raise InputError(f"{recipe.name} trains from scratch; leave out --start.")
+    run = Run.open(start)
+    if run.result is None:
+        raise InputError(f"The training in {run.folder} is not finished and cannot be begun with.")
+    if run.config["data"] != data.to_dict():
+        raise InputError(
+            f"{run.folder} was trained on {run.config['data']}, which is not {data.to_dict()}; "
+            "a second stage needs the same data."
+        )
+    return run

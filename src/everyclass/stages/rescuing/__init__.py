@@ -1,0 +1,1 @@
+"""The whole rescue, what it found, and handing the result back as a module."""

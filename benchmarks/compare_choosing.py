@@ -23,7 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from compare_strategies import into_page, makers
-from everyclass.adjustment import ClassObjective, HeldOut, cross_fit, deal, methods_for, score
+from everyclass.adjustment import (
+    ClassObjective,
+    HeldOut,
+    cross_fit_methods,
+    deal,
+    methods_for,
+    score,
+)
 from everyclass.artifacts import read_json, write_json
 from everyclass.stages import Retraining
 from everyclass.stages.retraining.retraining import penalties_to_try, retrain
@@ -67,7 +74,7 @@ def methods(said: list[Integers], problem: Problem, images: int, seed: int) -> I
     on_part = [score(samples.labels, each[inside], len(counts), GOAL) for each in said]
     retrained = said[int(np.argmax(on_part))]
     for by in RULES:
-        found = cross_fit(samples, GOAL, methods_for(samples), fold_of, by=by)
+        found = cross_fit_methods(samples, GOAL, methods_for(samples), fold_of, by=by)
         chosen_by = [
             score(samples.labels, said, len(counts), by)
             for said in (nothing[inside], *(each.predicted for each in found), retrained[inside])

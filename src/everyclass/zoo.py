@@ -56,7 +56,7 @@ def names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
     """The names of all networks in a zoo's folder; none where there is no such folder."""
     folder = Path(folder)
     found = folder.glob("*/*.safetensors")
-    return sorted(str(path.relative_to(folder).with_suffix("")) for path in found)
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in found)
 
 
 def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
@@ -128,9 +128,10 @@ def add(
             "run": run.result,
         }
     )
-    usual = config.imbalance_ratio in (None, USUAL_RATIO)
-    ratio = "" if usual else f"-ir{config.imbalance_ratio:g}"
-    name = f"{config.slug}{ratio}/{run.config['method']}"
+    data = config.folder_name
+    if config.imbalance_ratio == USUAL_RATIO:  # what is meant where no ratio is said
+        data = data.replace(f"-ir{USUAL_RATIO:g}", "")
+    name = f"{data}/{run.config['method']}"
     path = Path(folder) / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     save_safetensors(path, arrays, {"everyclass_zoo": _VERSION, "facts": json.dumps(facts)})

@@ -29,6 +29,7 @@ from everyclass.artifacts import (
     prepare_folder,
     read_json,
     read_npz,
+    replaced_together,
     write_json,
     write_npz,
 )
@@ -217,8 +218,8 @@ def test_a_file_that_may_not_be_read() -> None:
 
 def test_an_output_folder_that_holds_something(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text("earlier")
-    with pytest.raises(OutputExistsError, match=r"is not empty; name another one or pass --force"):
-        prepare_folder(tmp_path, overwrite=False, flag="--force")
+    with pytest.raises(OutputExistsError, match=r"is not empty; take another\."):
+        prepare_folder(tmp_path, overwrite=False, way_out="take another")
     with pytest.raises(FileExistsError, match="pass --overwrite"):
         prepare_folder(tmp_path, overwrite=False)
     with pytest.raises(OutputExistsError, match="is a file, not a folder"):
@@ -342,6 +343,42 @@ def test_a_file_system_without_locks_goes_without(
     assert entered
 
 
+WITHOUT_POSIX = """
+import os, sys
+sys.modules["fcntl"] = sys.modules["resource"] = None  # as on Windows
+
+import numpy as np
+import everyclass as ec
+from everyclass.artifacts import birth_certificate
+
+with ec.Run.start(sys.argv[1], {"seed": 0}).held() as nothing:
+    assert nothing is None
+said = ec.evaluate(labels=np.array([0, 1, 1]), predicted=np.array([0, 1, 0]), class_counts=[5, 2])
+said.save(sys.argv[1] + "/evaluation.json")
+assert birth_certificate()["peak_memory_bytes"] is None
+
+# There a signal of 0 is Ctrl-C, so nobody is asked whether they live, and leftovers stay.
+sys.platform = "win32"
+os.kill = lambda *_: sys.exit("a signal was sent")
+left = os.path.join(sys.argv[1], ".evaluation.json.tmp-4194305-abc")
+open(left, "x").close()
+said.save(sys.argv[1] + "/evaluation.json")
+assert os.path.exists(left)
+print(said.lowest_recall)
+"""
+
+
+def test_a_system_without_posix(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_POSIX, str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("0.5\n", "")
+
+
 def test_a_run_of_which_nothing_was_done_becomes_what_is_asked_for(tmp_path: Path) -> None:
     Run.start(tmp_path / "run", CONFIG)
     assert Run.start(tmp_path / "run", {**CONFIG, "seed": 1}).config["seed"] == 1
@@ -456,3 +493,59 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     with atomic_write(tmp_path / "x.json") as stream:
         stream.write(b"{}")
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "x.json", of_living, of_another])
+
+
+def test_files_that_belong_together_take_their_places_together(tmp_path: Path) -> None:
+    for name in ("a.txt", "old.txt"):
+        (tmp_path / name).write_text("old")
+    with contextlib.suppress(KeyError), replaced_together(tmp_path, stale=["old.txt"]) as new:
+        (new / "a.txt").write_text("new")
+        raise KeyError
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "a.txt": "old",
+        "old.txt": "old",
+    }
+    with replaced_together(tmp_path, stale=["old.txt", "never-there.txt"]) as new:
+        (new / "a.txt").write_text("new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "new"}
+
+
+def test_the_hidden_folder_of_a_killed_process_is_removed(tmp_path: Path) -> None:
+    dead = 2**22 + 1  # above every process number that Linux gives
+    left = tmp_path / f".results.tmp-{dead}-abc"
+    of_living = tmp_path / f".results.tmp-{os.getpid()}-abc"
+    for folder in (left, of_living):
+        folder.mkdir()
+        (folder / "half.npz").write_text("half")
+    killed = subprocess.Popen(
+        [sys.executable, "-c", KILLED_INSIDE, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    with killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == "inside\n"
+        killed.kill()
+    assert not left.exists()
+    assert len(list(tmp_path.iterdir())) == 2  # its own is there still
+    with replaced_together(tmp_path) as new:
+        (new / "a.txt").write_text("new")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a.txt", of_living])
+
+
+KILLED_INSIDE = """
+import sys, time
+from everyclass.artifacts import replaced_together
+with replaced_together(sys.argv[1]) as new:
+    (new / "a.txt").write_text("half")
+    print("inside", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_file_that_cannot_take_its_place(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").mkdir()
+    with (
+        pytest.raises(OutputError, match=r"Cannot write .*a\.txt: "),
+        replaced_together(tmp_path) as new,
+    ):
+        (new / "a.txt").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

@@ -297,6 +297,21 @@ def test_a_method_is_shown_and_copied(everyclass: Command, tmp_path: Path) -> No
     everyclass("methods", "show", "ldam-dwr").refused("Did you mean 'ldam-drw'?")
 
 
+def test_a_method_is_shown_with_the_loss_of_the_data(everyclass: Command) -> None:
+    def shown(*arguments: Any) -> str:
+        return str(everyclass("methods", "show", "ldam-drw", *arguments).out)
+
+    for data, classes in {"cifar10-lt": 10, "digits-lt": 10, "imagenet-lt": 1000}.items():
+        assert f"LDAMLoss(num_classes={classes}," in shown("--data", data)
+    for unknown in ("inat2018", "list:train.txt"):
+        said = shown("--data", unknown)
+        assert '"head": "cosine"' in said
+        assert "num_classes" not in said
+    everyclass("methods", "show", "ce", "--data", "digits-lt", "--imbalance-ratio", 500).refused(
+        "the largest ratio possible is 120"
+    )
+
+
 def test_a_damaged_result_is_named(everyclass: Command, tmp_path: Path) -> None:
     folder = tmp_path / "cifar100-lt-ir100"
     folder.mkdir()

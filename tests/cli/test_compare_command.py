@@ -149,6 +149,9 @@ def test_plan_answers_one_question(everyclass: Command) -> None:
     assert json.loads(done.out) == {"images": 81}
     done = everyclass("plan", "--recall", "0.5", "--lift", "-0.15", "--broken", "0.2")
     assert done.out.startswith("81 test images of the class: a change of -15 points")
+    assert "(95 % level, one class tested)" in done.out
+    done = everyclass("plan", "--recall", "0.5", "--lift", "0.15", "--classes", "1000")
+    assert "(95 % level, 1,000 classes tested)" in done.out
 
 
 def test_plan_without_a_question_is_a_table(everyclass: Command) -> None:

@@ -96,7 +96,7 @@ def test_evaluation_json_is_what_was_promised(everyclass: Command, files: Path) 
         assert numbers["untestable"] == [3]
         stored = evaluate(Predictions.load(files / "out" / f"{name}.npz"))
         assert stored.per_class_recall[:3].tolist() == recall[:3]
-    assert set(said["verdict"]) == {"use", "reason", "decided_on"}
+    assert set(said["verdict"]) == {"use", "reason", "decided_on", "compared"}
     assert said["verdict"]["use"] in ("old", "retrained", "ensemble")
     assert said["verdict"]["decided_on"] == "validation data"
     result = read_json((files / "out" / "result.json").read_text())
@@ -418,7 +418,10 @@ def test_a_folder_that_is_not_empty_is_refused(everyclass: Command, files: Path)
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--views", 3), "--views goes with a run"),
+        (("--views", 10), "--views goes with a run"),
+        (("--epochs", 5), "--epochs goes with --solver minibatch"),
+        (("--epochs", 5, "--batch-size", 64), "--epochs and --batch-size"),
+        (("--solver", "running", "--objective", "cross_entropy"), "class means of GML"),
         (("--device", "cuda"), "--device goes with a run"),
         (("--data-root", "x"), "--data-root goes with a run"),
         (("--strategy", "best"), "must be one of gml"),
@@ -484,7 +487,7 @@ def test_a_full_disk_leaves_the_earlier_results(
     [
         "everyclass.stages.retraining.crossfitting.fit_exact",
         "everyclass.stages.retraining.retraining.fit_exact",
-        "everyclass.stages.choosing.old_head.match_confidence",
+        "everyclass.stages.choosing.old_answers.match_confidence",
         "everyclass.stages.choosing.strategies.decide",
         "everyclass.stages.rescuing.result.evaluate",
         "everyclass.stages.rescuing.result.write_json",

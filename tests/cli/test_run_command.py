@@ -50,7 +50,9 @@ def test_a_run_is_rescued_into_its_own_folder(everyclass: Command, run: Path) ->
     assert {k: v for k, v in content(run).items() if not k.startswith("rescue")} == before
     # Again: refused without the flag, replaced with it; elsewhere with --out.
     everyclass("rescue", run, *QUICK).refused("not empty", "--overwrite")
+    (run / "rescue" / "bad-images.csv").write_text("path,reason\nearlier.jpg,no such file\n")
     assert everyclass("rescue", run, "--overwrite", *QUICK).code == 0
+    assert not (run / "rescue" / "bad-images.csv").exists()
     assert everyclass("rescue", run, "--out", run.parent / "other", *QUICK).code == 0
     again = json.loads((run.parent / "other" / "evaluation.json").read_text())
     assert again["retrained"] == said["retrained"]
@@ -135,5 +137,7 @@ def test_the_demo(everyclass: Command, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_demo_overwrites_nothing_of_somebody_else(everyclass: Command, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("mine")
-    everyclass("demo", "--out", tmp_path, "-q").refused("is not empty", "--out")
+    everyclass("demo", "--out", tmp_path, "-q").refused(
+        f"The output folder {tmp_path} is not empty; name another one with --out."
+    )
     assert content(tmp_path).keys() == {"report.html"}

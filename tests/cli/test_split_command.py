@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from everyclass import Features, Head
+
 Command = Callable[..., Any]
 LABELS = ["cat"] * 40 + ["dog"] * 20 + ["lynx"] * 3 + ["emu"]
 GROUPS = [f"{i // 2:03d}" for i in range(63)] + ["emu"]
@@ -77,6 +79,41 @@ def test_every_row_goes_to_one_part_unchanged(
     assert said["images"] == {name: len(rows) for name, rows in parts.items()}
     assert "emu" in said["missing"]["test"]
     assert said["counts"]["cat"]["train"] == sum(row[0] == "cat" for row in parts["train"])
+
+
+def test_a_features_file_with_its_head(everyclass: Command, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0).normal
+    head = Head(draw(size=(4, 3)), draw(size=4), "cosine", 16.0)
+    labels = np.arange(64) % 4
+    Features(draw(size=(64, 3)), labels, head, ("cat", "dog", "emu", "lynx")).save(
+        tmp_path / "f.npz"
+    )
+    done = everyclass("split", tmp_path / "f.npz", "--val", "0.25", "--out", tmp_path / "parts")
+    assert done.code == 0, done.err
+    for name, rows in {"train": 48, "val": 16}.items():
+        part = Features.load(tmp_path / "parts" / f"{name}.npz")
+        assert len(part) == rows
+        assert part.class_names == ("cat", "dog", "emu", "lynx")
+        assert part.head is not None
+        np.testing.assert_array_equal(part.head.weight, head.weight)
+        assert (part.head.kind, part.head.scale) == ("cosine", 16.0)
+
+
+def test_a_column_about_heads_is_a_column(everyclass: Command, tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", labels=np.array(LABELS), head_girth=np.arange(64))
+    done = everyclass("split", tmp_path / "t.npz", "--out", tmp_path / "parts")
+    assert done.code == 0, done.err
+    parts = [np.load(tmp_path / "parts" / f"{name}.npz") for name in ("train", "val")]
+    assert sorted(np.concatenate([part["head_girth"] for part in parts])) == list(range(64))
+
+
+def test_a_part_that_cannot_take_its_place(everyclass: Command, tmp_path: Path) -> None:
+    table = written(tmp_path / "t.csv")
+    (tmp_path / "parts" / "val.csv").mkdir(parents=True)
+    everyclass("split", table, "--out", tmp_path / "parts", "--overwrite").refused(
+        f"Cannot write {tmp_path / 'parts' / 'val.csv'}: ", code=1
+    )
+    assert not [path for path in (tmp_path / "parts").iterdir() if path.name.startswith(".")]
 
 
 def test_json_and_the_part_that_is_not_asked_for(everyclass: Command, tmp_path: Path) -> None:

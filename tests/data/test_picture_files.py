@@ -8,6 +8,7 @@ import os
 import signal
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -122,6 +123,67 @@ def test_a_saved_hugging_face_dataset(tree: Path, tmp_path: Path) -> None:
     assert np.array_equal(pixels(f"hf:{tmp_path / 'saved'},size=16")[1], wanted)
 
 
+# --- other names of the validation images ---------------------------------------------------------
+
+
+VALIDATION = ("val", "validation", "valid")
+
+
+def parquet_of(tree: Path, part: str, to: Path) -> None:
+    """One picture of each class of a part of the tree."""
+    files = [next((tree / part / f"class{c:02}").iterdir()) for c in range(3)]
+    cells = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
+    to.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"image": cells, "label": [0, 1, 2]}), to)
+
+
+@pytest.mark.parametrize("called", VALIDATION)
+@pytest.mark.parametrize("pattern", ["data/{}-00000-of-00001.parquet", "{}/0.parquet"])
+def test_validation_images_of_hugging_face(
+    called: str, pattern: str, tree: Path, tmp_path: Path
+) -> None:
+    parquet_of(tree, "train", tmp_path / pattern.format("train"))
+    parquet_of(tree, "test", tmp_path / pattern.format(called))
+    data = load_dataset(DataConfig(f"hf:{tmp_path},size=16", val="rest"))
+    assert data.val is not None
+    assert (len(data.train), len(data.val), len(data.test)) == (3, 3, 0)
+    assert load_dataset(DataConfig(f"hf:{tmp_path},size=16")).val is None
+
+
+@pytest.mark.parametrize("called", VALIDATION)
+def test_validation_images_in_folders(called: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train": [3, 2], called: [1, 1], "test": [2, 2]})
+    data = load_dataset(DataConfig(f"folder:{tmp_path},size=16", val="rest"))
+    assert data.val is not None
+    assert (len(data.train), len(data.val), len(data.test)) == (5, 2, 4)
+
+
+def test_of_several_names_the_first_counts(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train": [3, 2], "valid": [1, 1], "validation": [2, 2]})
+    data = f"folder:{tmp_path},size=16"
+    assert len(load_dataset(DataConfig(data, val="rest")).val or "") == 4
+    write_tree(tmp_path, {"val": [3, 3]})
+    assert len(load_dataset(DataConfig(data, val="rest")).val or "") == 6
+    named = f"{data},val={tmp_path / 'valid'}"
+    assert len(load_dataset(DataConfig(named, val="rest")).val or "") == 2
+
+
+@pytest.mark.parametrize("called", VALIDATION)
+def test_validation_images_of_a_saved_dataset(called: str, tree: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    def saved(part: str) -> Any:
+        files = [next((tree / part / f"class{c:02}").iterdir()) for c in range(3)]
+        rows = {"image": [str(file) for file in files], "label": [0, 1, 2]}
+        return datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image())
+
+    parts = {"train": saved("train"), called: saved("test")}
+    datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
+    data = load_dataset(DataConfig(f"hf:{tmp_path / 'saved'},size=16", val="rest"))
+    assert data.val is not None
+    assert (len(data.train), len(data.val)) == (3, 3)
+
+
 def test_parts_names_counts_and_ranges(tree: Path) -> None:
     data = load_dataset(DataConfig(f"folder:{tree}"))
     assert data.class_names == ("class00", "class01", "class02")
@@ -213,6 +275,21 @@ def test_skipping_leaves_out_lists_and_counts(damaged: Path, workers: int) -> No
     reader.bad.save(damaged / "bad.csv")
     rows = list(csv.DictReader((damaged / "bad.csv").read_text().splitlines()))
     assert {row["path"] for row in rows} == set(reader.bad.found)
+
+
+def test_a_list_of_bad_pictures_of_an_earlier_pass_is_removed(tmp_path: Path) -> None:
+    bad = BadPictures("skip")
+    bad.add("a.jpg", "no such file")
+    bad.save(tmp_path / "bad.csv")
+    assert (tmp_path / "bad.csv").read_text() == "path,reason\na.jpg,no such file\n"
+    BadPictures("skip").save(tmp_path / "bad.csv")
+    assert not list(tmp_path.iterdir())
+    BadPictures("skip").save(tmp_path / "bad.csv")  # and there may be none
+    (tmp_path / "folder").mkdir()
+    BadPictures("skip").save(tmp_path / "folder")
+    BadPictures("skip").save(Path(os.devnull))
+    assert (tmp_path / "folder").is_dir()
+    assert Path(os.devnull).exists()
 
 
 def test_failing_names_the_first_and_the_way_out(damaged: Path) -> None:
@@ -344,6 +421,25 @@ def test_classes_that_training_does_not_know(tree: Path, tmp_path: Path) -> None
 def test_specifications_that_say_nothing(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_dataset(DataConfig(name))
+
+
+@pytest.mark.parametrize("name", ["cifar100-lt", "cifar10-lt", "digits-lt", "imagenet-lt"])
+def test_validation_images_are_the_rest_or_none(name: str) -> None:
+    with pytest.raises(InputError, match="--val must be 'none' or 'rest'; got 'some'"):
+        DataConfig(name, val="some")
+
+
+@pytest.mark.parametrize("ratio", [100, 5])
+def test_counts_that_are_known_beforehand(ratio: float) -> None:
+    config = DataConfig("digits-lt", ratio)
+    known = config.known_counts
+    assert known is not None
+    assert known.counts.tolist() == load_dataset(config).class_counts.counts.tolist()
+    large = DataConfig("imagenet-lt").known_counts
+    assert large is not None
+    assert (large.num_classes, large.counts.sum()) == (1000, 115_846)
+    assert DataConfig("inat2018").known_counts is None
+    assert DataConfig("list:a.txt").known_counts is None
 
 
 def test_what_is_long_tailed_by_nature_is_not_made_so(tree: Path) -> None:

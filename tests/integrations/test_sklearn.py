@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from everyclass import RescueResult
+from everyclass.artifacts import read_json
 from everyclass.errors import InputError
 from everyclass.integrations.sklearn import (
     RescueClassifier,
@@ -102,6 +105,27 @@ def test_in_the_company_of_scikit_learn() -> None:
     assert search.best_params_.keys() == grid.keys()
     calibrated = CalibratedClassifierCV(piped, cv=2).fit(X, y)
     assert calibrated.predict_proba(X).shape == (len(X), 10)
+
+
+def test_random_states_of_every_kind(tmp_path: Path) -> None:
+    X, y = digits()
+
+    def fitted(random_state: Any) -> RescueResult:
+        # A fixed penalty, so that only the folds of the other classifier depend on the seed.
+        classifier = RescueClassifier(
+            LogisticRegression(max_iter=50, tol=1), penalty=0.01, random_state=random_state
+        )
+        return classifier.fit(X[:, ::4], y).result_
+
+    first, again, other = (fitted(np.random.RandomState(seed)) for seed in (5, 5, 6))
+    assert np.array_equal(first.retrained.weight, again.retrained.weight)
+    assert not np.array_equal(first.retrained.weight, other.retrained.weight)
+    assert fitted(np.int64(3)).settings["seed"] == 3
+    assert isinstance(fitted(None).settings["seed"], int)
+    first.save(tmp_path)
+    assert read_json(tmp_path / "result.json")["settings"]["seed"] == first.settings["seed"]
+    with pytest.raises(ValueError, match="'five' cannot be used to seed"):
+        fitted("five")
 
 
 def test_tables_keep_their_names() -> None:

@@ -35,6 +35,16 @@ def test_it_says_what_the_head_says(kind: str, classes: int) -> None:
     assert served.predict(FEATURES).tolist() == [names[c] for c in logits.argmax(1)]
 
 
+def test_a_class_whose_weights_are_zero() -> None:
+    head = a_head(3, "cosine")
+    weight = head.weight.copy()
+    weight[1] = 0  # as of a class that was never trained
+    head = Head(weight, head.bias, "cosine", 7.0)
+    said = sklearn_head(head).predict_proba(np.vstack([FEATURES, np.zeros(5)]))
+    logits = head.logits(np.vstack([FEATURES, np.zeros(5)]))
+    np.testing.assert_allclose(said, softmax(logits, axis=1), atol=1e-5)
+
+
 def test_it_is_served_without_torch_and_without_us(tmp_path: Path) -> None:
     served = sklearn_head(a_head(3, "cosine"))
     (tmp_path / "head.pkl").write_bytes(pickle.dumps(served))

@@ -90,7 +90,7 @@ def compared(classes: int, name: str = "class {}", images: int = 4) -> Report:
         judged,
         title=name.format("title"),
         settings={name.format("key"): name.format("value")},
-        pictures=lambda rows: [picture if row % 2 else None for row in rows],
+        images=lambda rows: [picture if row % 2 else None for row in rows],
     )
 
 

@@ -121,9 +121,10 @@ def test_without_a_difference_a_change_is_rarely_recommended() -> None:
 
 
 def test_as_plain_values() -> None:
-    verdict = Verdict("ensemble", "because", "validation data")
+    verdict = Verdict("ensemble", "because", "validation data", "ensemble")
     assert verdict.to_dict() == {
         "use": "ensemble",
         "reason": "because",
         "decided_on": "validation data",
+        "compared": "ensemble",
     }

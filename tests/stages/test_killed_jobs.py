@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from everyclass.artifacts import Features, Head, write_npz
 from everyclass.data import BatchAugmentation, MemorySource, get_augmentation
+from everyclass.errors import InputError
 from everyclass.nn import Classifier
 from everyclass.processes import barrier, is_first, joined
 from everyclass.stages import MinibatchSettings, Retraining, extract_into, retrain
@@ -230,6 +231,29 @@ def test_any_network_and_data_set_go_into_a_folder(tmp_path):
         tmp_path / "x", network, Numbers(), chunk_rows=10, batch_size=4, dtype="float32"
     )
     np.testing.assert_array_equal(again.features, features.features)
+
+
+class Named(Numbers):
+    """As ImageFolder and its like: it knows what its classes are called."""
+
+    classes = ("a", "b", "c")
+
+
+def test_a_folder_knows_the_names_of_the_classes_and_takes_them_as_labels(tmp_path):
+    network = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3))
+    assert extract_into(tmp_path / "x", network, Named()).class_names == Named.classes
+    words = [(Numbers()[i][0], "zyx"[i % 3]) for i in range(23)]
+    features = extract_into(tmp_path / "y", network, words, class_names=("z", "y", "x"))  # type: ignore[arg-type]
+    assert features.labels.tolist() == [i % 3 for i in range(23)]
+
+
+def test_a_folder_is_gone_on_with_by_the_same_layer_only(tmp_path):
+    network = nn.Sequential(nn.Linear(6, 3), nn.Linear(3, 3))
+    made = extract_into(tmp_path / "x", network, Numbers())
+    again = extract_into(tmp_path / "x", nn.DataParallel(network), Numbers())
+    np.testing.assert_array_equal(again.features, made.features)
+    with pytest.raises(InputError, match="begun with another plan"):
+        extract_into(tmp_path / "x", network, Numbers(), class_names=("a", "b", "c"))
 
 
 # --- under torchrun -------------------------------------------------------------------------------

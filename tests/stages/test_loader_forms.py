@@ -97,16 +97,37 @@ def test_labels_that_are_strings() -> None:
         (LABELS + 7, r"labels\[0\] is 7, outside 0\.\.2"),
         (["a", 3], "labels are strings such as 'a'"),
         (object(), "labels are a object, which is no tensor"),
+        (LABELS - 1, r"labels\[0\] is -1, outside 0\.\.2"),
+        (LABELS[:11], "labels has 11 entries where 12 are needed"),
+        (torch.tensor(1), "are a single number; if the loader yields single samples, batch them"),
+        (LABELS[:, None].repeat(1, 4), r"shape \(12, 4\), as one class per token has"),
+        (LABELS[:, None, None], r"shape \(12, 1, 1\), as one class per pixel has"),
+        (torch.zeros(12, 8, 8), r"shape \(12, 8, 8\), as one class per pixel has"),
+        (LABELS.float(), r"must be integers 0\.\.C−1 and are float32 of shape \(12,\), as targets"),
+        ((LABELS % 2).float()[:, None], r"float32 of shape \(12, 1\).*yield labels\.long\(\)"),
+        (LABELS.double() / 2, "float64 of shape"),
+        (LABELS.numpy().astype(complex), "complex128 of shape"),
     ],
 )
 def test_labels_that_are_no_classes(labels: Any, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        extract(MODEL, [(INPUTS, labels)])
+    """They are refused at the first batch, and no further one is asked for."""
+
+    def batches() -> Iterator[Any]:
+        yield INPUTS, labels
+        pytest.fail("the loader was asked for another batch")
+
+    with pytest.raises((InputError, InputTypeError), match=said):
+        extract(MODEL, batches())
 
 
-def test_labels_that_are_floats() -> None:
-    with pytest.raises(InputTypeError, match="labels must be integers"):
-        extract(MODEL, [(INPUTS, LABELS.float())])
+def test_a_label_of_a_later_batch_is_named_by_its_row_in_all() -> None:
+    with pytest.raises(InputError, match=r"labels\[14\] is 3, outside 0\.\.2"):
+        extract(MODEL, [(INPUTS, LABELS), (INPUTS[:3], torch.tensor([0, 1, 3]))])
+
+
+def test_labels_that_are_yes_or_no() -> None:
+    found = extract(MODEL, [(INPUTS, LABELS[:, None] > 0), (INPUTS, LABELS > 0)])
+    assert found.labels.tolist() == 2 * (LABELS > 0).long().tolist()
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,26 @@ def test_a_rescue_of_a_folder_says_what_one_of_a_file_says(tmp_path):
     assert crossed.verdict.decided_on != folder.verdict.decided_on
 
 
+@pytest.mark.parametrize("strategy", ["gml", "auto"])
+def test_a_rescue_of_more_than_memory_holds_never_reads_it_at_once(tmp_path, monkeypatch, strategy):
+    world = Gaussians(6, 8)
+    counts = [0, *COUNTS[1:]]  # one class has to be left out, without a copy of the others
+    train = world.draw(counts, seed=1, views=3).with_head(world.bayes_head(prior=COUNTS))
+    kept = stored(tmp_path / "x", train)
+    monkeypatch.setattr("everyclass.artifacts.stored_features.free_memory", lambda: 0)
+    with streaming():
+        result = rescue(
+            kept,
+            val=world.draw([40] * 6, seed=2),
+            strategy=strategy,
+            retraining=Retraining(penalty=0.05),
+            missing_classes="keep-old",
+        )
+    assert result.held_out is not None
+    right = (train.head.logits(train.views[0]).argmax(axis=1) == train.labels).mean()
+    assert result.held_out.shown_right.sum() > 0.7 * right * len(train)
+
+
 @pytest.mark.parametrize("how", [nullcontext, streaming])
 def test_features_that_are_not_finite_are_refused(tmp_path, how):
     train = stored(tmp_path / "x", a_set())

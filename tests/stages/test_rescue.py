@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gaussians import Gaussians, long_tail
 
 from everyclass import Features, Head, Predictions, RescueResult, Retraining, evaluate, rescue
@@ -109,8 +110,13 @@ def test_without_an_old_head_a_plain_one_is_fitted(test_set: Features) -> None:
     assert after.harmonic_mean > before.harmonic_mean
 
 
-@pytest.mark.parametrize("solver", ["exact", "minibatch", "running"])
-@pytest.mark.parametrize("objective", ["gml", "balanced_softmax"])
+@pytest.mark.parametrize(
+    ("objective", "solver"),
+    [
+        *[("gml", solver) for solver in ("exact", "minibatch", "running")],
+        *[("balanced_softmax", solver) for solver in ("exact", "minibatch")],
+    ],
+)
 def test_every_solver_lifts_the_lowest_recall(
     objective: str, solver: str, test_set: Features
 ) -> None:
@@ -295,6 +301,24 @@ def test_one_image_per_class() -> None:
 def test_validation_features_of_another_network(val: Features, said: str) -> None:
     with pytest.raises(InputError, match=said):
         rescue(long_tailed(), val=val, retraining=QUICK)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"strategy": "atuo"}, "did you mean auto"),
+        ({"strategy": "auto", "retraining": Retraining("cross_entropy")}, "leave one out"),
+    ],
+)
+def test_a_strategy_that_cannot_be_is_refused_before_the_network_runs(
+    settings: dict[str, Any], said: str
+) -> None:
+    def loader() -> Iterator[Any]:
+        raise AssertionError("the network was run")
+        yield
+
+    with pytest.raises(InputError, match=said):
+        rescue(loader(), model=torch.nn.Linear(2, 2), **settings)
 
 
 def test_an_unknown_policy_is_refused() -> None:

@@ -198,6 +198,7 @@ def test_a_run_of_mislas_keeps_its_smoothing_beside_gml(run: Run) -> None:
     smoothed = Run(run.folder, {**run.config, "recipe": json.loads(json.dumps(kept))})
     assert retraining_of(smoothed) == Retraining("gml_and_smoothing", smoothing=(0.3, 0.0))
     assert retraining_of(smoothed, objective="gml").objective == "gml"
+    assert retraining_of(smoothed, "auto") == Retraining()
     result = rescue_run(
         smoothed, num_views=1, retraining=retraining_of(smoothed, penalty=1e-3, gml_weight=2.0)
     )

@@ -299,6 +299,27 @@ def test_a_precision_that_is_none_is_refused() -> None:
         MinibatchSettings(precision="fp8")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number from 1; got 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number from 1; got 2.5"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1; got 0"),
+        ({"batch_size": -512}, "batch_size must be a whole number from 1; got -512"),
+        ({"learning_rate": 0.0}, "learning_rate must be a number above 0; got 0.0"),
+        ({"learning_rate": -0.1}, "learning_rate must be a number above 0; got -0.1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number above 0; got nan"),
+        ({"learning_rate": float("inf")}, "learning_rate must be a number above 0; got inf"),
+        ({"momentum": 1.0}, "momentum must be from 0 to below 1; got 1.0"),
+        ({"momentum": -0.9}, "momentum must be from 0 to below 1; got -0.9"),
+        ({"momentum": float("nan")}, "momentum must be from 0 to below 1; got nan"),
+    ],
+)
+def test_mini_batches_that_cannot_be_are_refused(wrong: dict[str, float], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        MinibatchSettings(**wrong)  # type: ignore[arg-type]
+
+
 # --- settings -------------------------------------------------------------------------------------
 
 

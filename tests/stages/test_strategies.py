@@ -16,7 +16,7 @@ from scipy import stats
 from everyclass import Features, Head, RescueResult, Retraining, evaluate, rescue
 from everyclass.adjustment import METHODS, deal, smoothed_recall
 from everyclass.errors import InputError
-from everyclass.stages import STRATEGIES
+from everyclass.stages import STRATEGIES, MinibatchSettings
 from everyclass.stages.choosing.candidates import RETRAINED, TITLES, Candidate
 from everyclass.stages.choosing.choice import choose
 from everyclass.stages.rescuing.costs import cost_of
@@ -127,6 +127,39 @@ def test_another_objective_is_named(val: Features) -> None:
     assert [each["name"] for each in result.candidates] == ["none", "cross_entropy", "ensemble"]
 
 
+@pytest.mark.parametrize("given", [{"reweight": False}, {"solver": "running"}])
+def test_what_is_gmls_alone_is_not_asked_of_others(val: Features, given: dict[str, Any]) -> None:
+    settings = replace(QUICK, minibatch=MinibatchSettings(epochs=2, batch_size=64), **given)
+    result = rescue(long_tailed(), val=val, strategy="class_weighted", retraining=settings)
+    assert result.settings["retraining"]["objective"] == "class_weighted"
+    assert result.settings["retraining"]["reweight"] is True
+    assert result.settings["retraining"]["solver"] != "running"
+
+
+def test_running_means_are_of_gml() -> None:
+    with pytest.raises(InputError, match="class means of GML, which the objective cross_entropy"):
+        Retraining("cross_entropy", solver="running")
+
+
+def test_an_offset_says_that_nothing_was_retrained(val: Features) -> None:
+    result = rescue(long_tailed(), val=val, strategy="bias")
+    assert result.settings["retraining"] is None
+
+
+def test_what_was_compared_is_what_is_shown(test_set: Features) -> None:
+    """Also where the verdict is to change nothing."""
+    uses = set()
+    for seed in range(6):
+        world = Gaussians(4, 4, seed=seed)
+        train = world.draw([40] * 4, seed=seed + 100).with_head(world.bayes_head())
+        result = rescue(train, val=world.draw([60] * 4, seed=seed), retraining=QUICK)
+        compared = result.verdict.compared
+        assert f"{compared}: " in result.verdict.reason or compared == result.verdict.use
+        assert (result.best == "ensemble") == (compared == "ensemble")
+        uses.add((result.verdict.use == "old", compared))
+    assert (True, "ensemble") in uses
+
+
 def test_two_views_at_most_are_compared() -> None:
     train = CLASSES.draw(COUNTS, seed=1, views=4).with_head(CLASSES.bayes_head(COUNTS))
     val = CLASSES.draw([20] * 8, seed=7)
@@ -226,7 +259,7 @@ def test_evaluation_json_has_it_beside_what_was_there(
     chosen.save(tmp_path, test_set)
     said = json.loads((tmp_path / "evaluation.json").read_text())
     assert {"format", "verdict", "temperatures", "old", "retrained", "ensemble"} <= set(said)
-    assert set(said["verdict"]) == {"use", "reason", "decided_on"}
+    assert set(said["verdict"]) == {"use", "reason", "decided_on", "compared"}
     assert said["verdict"]["use"] in ("old", "retrained", "ensemble")
     assert said["strategy"]["asked"] == "auto"
     assert said["strategy"]["chosen"] == chosen.chosen

@@ -9,11 +9,11 @@ import pytest
 from gaussians import Gaussians, long_tail
 
 from everyclass import Retraining, rescue
-from everyclass.adjustment import score
+from everyclass.adjustment import HARMONIC_MEAN, score
 from everyclass.stages import retrain
 from everyclass.stages.retraining.crossfitting import CrossFit, cross_fit
 from everyclass.stages.retraining.retraining import CLASS_PENALTIES, WEAK_CLASS_PENALTIES
-from everyclass.stages.retraining.validating import HARMONIC_MEAN, _halves, validate
+from everyclass.stages.retraining.validating import _halves, validate
 
 CLASSES = Gaussians(6, 12)
 COUNTS = long_tail(6, 150, 4)

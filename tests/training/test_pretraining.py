@@ -111,8 +111,8 @@ def test_the_default_folder_is_named_by_data_method_and_seed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = pretrain(get_method("ce"), DataConfig("digits-lt", 20), epochs=1, seed=7)
-    assert run.folder == Path("runs/digits-lt-ce-s7")
-    assert (tmp_path / "runs/digits-lt-ce-s7/result.json").is_file()
+    assert run.folder == Path("runs/digits-lt-ir20-ce-s7")
+    assert (tmp_path / "runs/digits-lt-ir20-ce-s7/result.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from everyclass.adjustment.adjusting import METHODS, adjust, methods_for
 from everyclass.adjustment.cross_fitting import (
     CrossFitted,
     Pick,
-    cross_fit,
+    cross_fit_methods,
     deal,
     pick_by_fold,
     score,
@@ -16,6 +16,7 @@ from everyclass.adjustment.describing import describe
 from everyclass.adjustment.held_out import HeldOut
 from everyclass.adjustment.methods import Method
 from everyclass.adjustment.objectives import (
+    HARMONIC_MEAN,
     ClassObjective,
     ObjectiveName,
     named_weights,
@@ -26,6 +27,7 @@ from everyclass.adjustment.prior_shift import as_shares, estimate_prior, fit_bal
 from everyclass.adjustment.temperature import fit_temperature, match_confidence, mean_confidence
 
 __all__ = [
+    "HARMONIC_MEAN",
     "METHODS",
     "ClassObjective",
     "CrossFitted",
@@ -35,7 +37,7 @@ __all__ = [
     "Pick",
     "adjust",
     "as_shares",
-    "cross_fit",
+    "cross_fit_methods",
     "deal",
     "describe",
     "drawn_objectives",

@@ -16,7 +16,7 @@ from everyclass.adjustment import (
     per_class_bias,
     tau_norm,
 )
-from everyclass.adjustment.cross_fitting import cross_fit, deal, pick_by_fold, score
+from everyclass.adjustment.cross_fitting import cross_fit_methods, deal, pick_by_fold, score
 from everyclass.adjustment.held_out import HeldOut
 from everyclass.adjustment.methods import Method
 from everyclass.adjustment.objectives import ClassObjective, ObjectiveName
@@ -124,7 +124,7 @@ def adjust(
         raise InputError(f"folds must be at least 2; got {folds}.")
     methods = methods_for(samples, method)
     fold_of = deal(samples.labels, folds, seed)
-    found = cross_fit(samples, goal, methods, fold_of, show=show)
+    found = cross_fit_methods(samples, goal, methods, fold_of, show=show)
     before = samples.logits.argmax(axis=1)
     said = [before, *(each.predicted for each in found)]
     by = goal.for_choosing(samples.labels)

@@ -15,7 +15,7 @@ from everyclass.adjustment.objectives import ClassObjective, smoothed_recall
 from everyclass.artifacts import Adjustment
 from everyclass.progress import silent
 
-__all__ = ["CrossFitted", "Pick", "cross_fit", "deal", "pick_by_fold", "score"]
+__all__ = ["CrossFitted", "Pick", "cross_fit_methods", "deal", "pick_by_fold", "score"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -127,7 +127,7 @@ def pick_by_fold(
     return Pick(int(np.argmax(scores)), tuple(by_fold), scores, predicted)
 
 
-def cross_fit(
+def cross_fit_methods(
     samples: HeldOut,
     goal: ClassObjective,
     methods: Sequence[Method],

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from everyclass.artifacts import as_floats, quoted
 from everyclass.errors import InputError
 
-__all__ = ["ClassObjective", "ObjectiveName", "named_weights", "smoothed_recall"]
+__all__ = ["HARMONIC_MEAN", "ClassObjective", "ObjectiveName", "named_weights", "smoothed_recall"]
 
 ObjectiveName = Literal[
     "harmonic_mean", "geometric_mean", "lowest_recall", "worst_mean", "weighted_mean"
@@ -144,6 +144,9 @@ class ClassObjective:
     def _worst(self, classes: int) -> int:
         # Rounded first: 0.05 · 60 is a hair above 3 in floating point.
         return max(1, math.ceil(round(classes * self.worst_percent / 100, 9)))
+
+
+HARMONIC_MEAN = ClassObjective("harmonic_mean")
 
 
 def smoothed_recall(

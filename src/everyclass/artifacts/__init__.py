@@ -24,6 +24,7 @@ from everyclass.artifacts._files import (
     plain_json,
     prepare_folder,
     read_json,
+    remove_file,
     write_json,
 )
 from everyclass.artifacts._folders import replaced_together
@@ -106,6 +107,7 @@ __all__ = [
     "read_json",
     "read_npz",
     "remove_features",
+    "remove_file",
     "replaced_together",
     "save_safetensors",
     "some",

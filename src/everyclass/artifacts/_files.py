@@ -9,6 +9,8 @@ import math
 import os
 import re
 import secrets
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -35,7 +37,10 @@ __all__ = [
     "plain_json",
     "prepare_folder",
     "read_json",
+    "remove_file",
+    "remove_leftovers",
     "write_json",
+    "writing",
 ]
 
 
@@ -58,37 +63,65 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     path = Path(path)
     temporary: Path | None = None
     try:
-        if path.exists() and not path.is_file():  # renaming onto /dev/null would replace it
-            raise OutputError(f"Cannot write {path}: it is a folder or a device; name a file.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
-        # Named before it is made: Ctrl-C may come between any two lines.
-        name = f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
-        temporary = path.with_name(name)
-        with open(temporary, "xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-        temporary = None
-    except EveryclassError:
-        raise
-    except OSError as error:
-        raise OutputError(f"Cannot write {path}: {_reason(error)}.") from error
+        with writing(path):
+            if path.exists() and not path.is_file():  # renaming onto /dev/null would replace it
+                raise OutputError(f"Cannot write {path}: it is a folder or a device; name a file.")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(path)
+            # Named before it is made: Ctrl-C may come between any two lines.
+            name = f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
+            temporary = path.with_name(name)
+            with open(temporary, "xb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+            temporary = None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove the temporary files of ``path`` whose process is no more."""
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the system refuses inside means that ``path`` cannot be written: say so, and why."""
+    try:
+        yield
+    except EveryclassError:
+        raise
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {_reason(error)}.") from error
+
+
+def remove_file(path: str | Path) -> None:
+    """Remove a file that an earlier result left at ``path``, if there is one.
+
+    A folder or a device stays.
+
+    Raises:
+        OutputError: no permission.
+    """
+    path = Path(path)
+    with writing(path):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files and folders of ``path`` whose process is no more."""
     for entry in path.parent.iterdir():
         found = re.fullmatch(re.escape(f".{path.name}.tmp-") + r"(\d+)-.*", entry.name)
-        if found and not _is_alive(int(found[1])):
+        if not found or _is_alive(int(found[1])):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
             entry.unlink(missing_ok=True)
 
 
 def _is_alive(process: int) -> bool:
+    if sys.platform == "win32":  # os.kill would interrupt the process
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -106,8 +139,15 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def prepare_folder(path: str | Path, *, overwrite: bool, flag: str = "--overwrite") -> Path:
+def prepare_folder(
+    path: str | Path, *, overwrite: bool, way_out: str = "name another one or pass --overwrite"
+) -> Path:
     """Return ``path`` as a writable folder, refusing one that already holds something.
+
+    Args:
+        path: made if it is not there.
+        overwrite: whether it may hold something.
+        way_out: what to do where it does and may not, for the message.
 
     Raises:
         OutputExistsError: the folder is not empty and ``overwrite`` is false.
@@ -119,9 +159,7 @@ def prepare_folder(path: str | Path, *, overwrite: bool, flag: str = "--overwrit
         if path.exists() and not path.is_dir():
             raise OutputExistsError(f"{path} is a file, not a folder; name another output folder.")
         if path.is_dir() and not overwrite and holds_something(path):
-            raise OutputExistsError(
-                f"The output folder {path} is not empty; name another one or pass {flag}."
-            )
+            raise OutputExistsError(f"The output folder {path} is not empty; {way_out}.")
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path, prefix=".writable-"):
             pass

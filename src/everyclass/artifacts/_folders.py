@@ -8,7 +8,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from everyclass.artifacts._files import prepare_folder
+from everyclass.artifacts._files import (
+    prepare_folder,
+    remove_file,
+    remove_leftovers,
+    writing,
+)
 
 __all__ = ["replaced_together"]
 
@@ -17,18 +22,24 @@ __all__ = ["replaced_together"]
 def replaced_together(folder: str | Path, *, stale: Iterable[str] = ()) -> Iterator[Path]:
     """A hidden folder inside ``folder``; its files take their places only when all are written.
 
+    The hidden folder of a killed process is removed by the next one that writes here.
+
     Args:
         folder: made if it is not there; files of the same names are replaced.
         stale: files of earlier results, removed where no new one takes their place.
 
     Raises:
-        OutputError: the folder cannot be made or written.
+        OutputError: the folder cannot be made or written, or a file cannot take its place.
     """
     folder = prepare_folder(folder, overwrite=True)
-    with tempfile.TemporaryDirectory(prefix=".results.tmp-", dir=folder) as hidden:
+    with writing(folder):
+        remove_leftovers(folder / "results")
+        made = tempfile.TemporaryDirectory(prefix=f".results.tmp-{os.getpid()}-", dir=folder)
+    with made as hidden:
         yield Path(hidden)
         written = {file.name for file in Path(hidden).iterdir()}
         for name in sorted(written):
-            os.replace(Path(hidden) / name, folder / name)
+            with writing(folder / name):
+                os.replace(Path(hidden) / name, folder / name)
         for name in set(stale) - written:
-            (folder / name).unlink(missing_ok=True)
+            remove_file(folder / name)

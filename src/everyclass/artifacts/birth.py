@@ -7,7 +7,6 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-import resource
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +19,11 @@ _CODE = (".py", ".c", ".toml")
 
 
 def birth_certificate(seconds: float | None = None) -> dict[str, Any]:
-    """Versions, a fingerprint of this library's code, hardware, date and peak memory.
+    """Versions, a fingerprint of this library's code, hardware, date and peak memory where known.
 
     Args:
         seconds: how long it took, if that is known.
     """
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "versions": {
             "python": platform.python_version(),
@@ -40,9 +38,19 @@ def birth_certificate(seconds: float | None = None) -> dict[str, Any]:
             **_gpu(),
         },
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024),
+        "peak_memory_bytes": _peak_memory(),
         **({} if seconds is None else {"seconds": seconds}),
     }
+
+
+def _peak_memory() -> int | None:
+    """The most bytes that this process has taken, or None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def _version(package: str) -> str | None:

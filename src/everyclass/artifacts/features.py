@@ -135,16 +135,37 @@ class Features:
             None if self.ids is None else self.ids[rows],
         )
 
+    def first_views(self, most: int) -> Features:
+        """The first views only, at most so many of them."""
+        if self.num_views <= most:
+            return self
+        return Features(self.views[:most], self.labels, self.head, self.class_names, self.ids)
+
     def with_head(self, head: Head | None) -> Features:
         """The same features in front of another last layer.
 
         Raises:
             InputError: the head has another width, or fewer classes than the labels name.
         """
-        return self._with(head, self.class_names)
+        return self.with_classes(self.labels, head, self.class_names)
 
-    def _with(self, head: Head | None, class_names: tuple[str, ...] | None) -> Features:
-        return Features(self.features, self.labels, head, class_names, self.ids)
+    def with_classes(
+        self,
+        labels: npt.NDArray[np.int64],
+        head: Head | None,
+        class_names: tuple[str, ...] | None,
+    ) -> Features:
+        """The same features with their classes numbered anew.
+
+        Args:
+            labels: (n,) the images' classes.
+            head: a last layer of these classes, or None.
+            class_names: in their order, or None.
+
+        Raises:
+            InputError: the head has another width, or fewer classes than the labels name.
+        """
+        return Features(self.features, labels, head, class_names, self.ids)
 
     def checked_against(self, train: Features, what: str) -> Features:
         """These features with the classes of the training features they go with.
@@ -174,7 +195,7 @@ class Features:
                 f"{what}: labels[{row}] is {self.labels[row]}, and training knows only classes "
                 f"0..{train.num_classes - 1}."
             )
-        return self._with(train.head, train.class_names)
+        return self.with_classes(self.labels, train.head, train.class_names)
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz``: features, labels, and ids, class_names, head_* where known."""

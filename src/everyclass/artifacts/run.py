@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,15 @@ from everyclass.artifacts._files import (
     write_json,
 )
 from everyclass.errors import InputError, MissingFileError, OutputExistsError
+
+try:
+    import fcntl
+except ImportError:
+    # Windows. Its own msvcrt.locking keeps others from reading what is locked, and the
+    # configuration has to be read.
+    _HAS_LOCKS = False
+else:
+    _HAS_LOCKS = True
 
 __all__ = ["Run", "differences"]
 
@@ -95,11 +103,14 @@ class Run:
         """Keep other processes from working in this folder at the same time.
 
         The system lets go of it when the process ends, however it ends. File systems that know no
-        locks go without.
+        locks go without, and so does Windows.
 
         Raises:
             InputError: another process works there.
         """
+        if not _HAS_LOCKS:
+            yield
+            return
         with (self.folder / "config.json").open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -32,6 +32,7 @@ class StoredFeatures(Features):
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     starts: npt.NDArray[np.int64]
+    _stored_views: int
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
@@ -60,6 +61,7 @@ class StoredFeatures(Features):
             raise FileFormatError(f"its chunks hold {sum(rows)} images, which is not {sizes[1]}.")
         self._set("folder", folder)
         self._set("shape", tuple(sizes))
+        self._set("_stored_views", sizes[0])
         self._set("dtype", np.dtype(str(manifest["dtype"])))
         self._set("starts", np.cumsum([0, *rows]))
         self._set("_sums", [dict(chunk["sha256"]) for chunk in manifest["chunks"]])
@@ -97,7 +99,7 @@ class StoredFeatures(Features):
         """A chunk's features as (views · rows, d), mapped for as long as the array lives."""
         path = chunk_file(self.folder, chunk)
         stored: Any = open_npy(path, "chunk of features")
-        views, _, width = self.shape
+        views, width = self._stored_views, self.num_features
         count = int(self.starts[chunk + 1] - self.starts[chunk])
         wanted = (count, width) if views == 1 else (views, count, width)
         if stored.shape != wanted or stored.dtype != self.dtype or stored.fortran:
@@ -172,14 +174,31 @@ class StoredFeatures(Features):
             None if self.ids is None else self.ids[rows],
         )
 
-    def _with(self, head: Head | None, class_names: tuple[str, ...] | None) -> Features:
+    def first_views(self, most: int) -> Features:
+        """The first views only, at most so many of them; nothing is read."""
+        other = self._copy()
+        other._set("shape", (min(most, self.num_views), *self.shape[1:]))
+        return other
+
+    def with_classes(
+        self,
+        labels: npt.NDArray[np.int64],
+        head: Head | None,
+        class_names: tuple[str, ...] | None,
+    ) -> Features:
+        """The same features with their classes numbered anew; nothing is read."""
         Features.check_head(head, self.num_features)
         classes = head.num_classes if head is not None else None
-        other = object.__new__(StoredFeatures)
-        other.__dict__.update(self.__dict__)
+        other = self._copy()
         other._set("head", head)
-        other._set("labels", as_labels(self.labels, num_classes=classes))
+        other._set("labels", as_labels(labels, num_classes=classes, length=len(self)))
         other._set("class_names", as_names(class_names, classes or other.num_classes))
+        return other
+
+    def _copy(self) -> StoredFeatures:
+        other = object.__new__(StoredFeatures)
+        kept = {name: value for name, value in self.__dict__.items() if name != "features"}
+        other.__dict__.update(kept)
         return other
 
     def verify(self) -> None:

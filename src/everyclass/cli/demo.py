@@ -29,7 +29,7 @@ def demo(
     from everyclass.stages import pretrain, rescue_run
 
     own = any(out.glob("training-s*/config.json"))
-    prepare_folder(out, overwrite=own, flag="--out with another name")
+    prepare_folder(out, overwrite=own, way_out="name another one with --out")
     torch.set_num_threads(1)  # so small are its matrices that threads wait for each other
     show = shown(quiet)
     data = DataConfig("digits-lt", imbalance_ratio=20, val="rest")

@@ -76,17 +76,16 @@ def show(
         float | None, typer.Option(help="Of a set that is made long-tailed. [default: 100]")
     ] = None,
 ) -> None:
-    """Show a method's notes and constants.
+    """Show a method's notes and constants; its loss where the set's class counts are known.
 
     Example: everyclass methods show ldam-drw
     """
-    from everyclass import ClassCounts
-    from everyclass.data import DataConfig, long_tailed_counts
+    from everyclass.data import DataConfig
     from everyclass.methods import get_method, method_notes
 
     config = DataConfig(data, imbalance_ratio)
     recipe = get_method(method, config.kind, config.imbalance_ratio)
-    constants = recipe.to_dict(ClassCounts(long_tailed_counts(500, 100, 100)))
+    constants = recipe.to_dict(config.known_counts)
     typer.echo(method_notes(method))
     typer.echo(json.dumps(constants, indent=2, ensure_ascii=False))
 

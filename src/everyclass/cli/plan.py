@@ -71,8 +71,8 @@ def plan(
     else:
         typer.echo(
             f"{images:,} test images of the class: a change of {100 * (lift or 0):+g} points "
-            f"is seen with probability {power:g} ({100 * confidence:g} % level, {classes} "
-            "classes tested)"
+            f"is seen with probability {power:g} ({100 * confidence:g} % level, "
+            f"{_tested(classes)})"
         )
 
 
@@ -116,10 +116,13 @@ def _text(
     lines += [
         f"{100 * r:>5g}%" + "".join(f"{images[r, h]:>9,}" for h in HALF_WIDTHS) for r in RECALLS
     ]
-    tested = "one class" if classes == 1 else f"{classes} classes"
-    lines += ["", f"… to see a change with probability {power:g}, {tested} tested:"]
+    lines += ["", f"… to see a change with probability {power:g}, {_tested(classes)}:"]
     lines += [
         f"{100 * r['fixed']:>3g} % fixed, {100 * r['broken']:g} % broken {r['images']:>9,}"
         for r in rows["lifts"]
     ]
     return "\n".join(lines)
+
+
+def _tested(classes: int) -> str:
+    return "one class tested" if classes == 1 else f"{classes:,} classes tested"

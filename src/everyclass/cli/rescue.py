@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from everyclass.stages import RescueResult
 
 __all__ = ["print_rescue", "rescue"]
-
-VIEWS = 10  # of each image of a run, the plain one among them
 
 
 def rescue(
@@ -75,15 +71,21 @@ def rescue(
     solver: Annotated[
         str, typer.Option(help="exact, minibatch, or running (tracked class means).")
     ] = "exact",
-    epochs: Annotated[int, typer.Option(min=1, help="Of minibatch and running.")] = 20,
-    batch_size: Annotated[int, typer.Option(min=1, help="Of minibatch and running.")] = 512,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of minibatch and running. [default: 20]")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Of minibatch and running. [default: 512]")
+    ] = None,
     head_precision: Annotated[
         str, typer.Option(help="fp32 or bf16: products of minibatch and running.")
     ] = "fp32",
     penalty: Annotated[
         float | None, typer.Option(help="On the new head. [default: chosen]")
     ] = None,
-    views: Annotated[int, typer.Option(min=1, help="Views of each image of a run.")] = VIEWS,
+    views: Annotated[
+        int | None, typer.Option(min=1, help="Views of each image of a run. [default: 10]")
+    ] = None,
     missing_classes: Annotated[
         str, typer.Option(help="error, or keep-old: keep the old rows of classes without images.")
     ] = "error",
@@ -101,7 +103,7 @@ def rescue(
     Features in a folder of chunks may be larger than memory, and several processes can share the
     work: torchrun --nproc-per-node 4 -m everyclass rescue …
     """
-    from everyclass.artifacts import Features, Run, is_feature_folder, prepare_folder
+    from everyclass.artifacts import Features, Run, is_feature_folder
     from everyclass.errors import InputError, MissingFileError
 
     # What is plainly wrong is said before torch is imported, which takes seconds.
@@ -116,28 +118,32 @@ def rescue(
 
     from everyclass import processes, stages
 
+    of_sgd = _given(epochs=epochs, batch_size=batch_size)
+    if of_sgd and solver == "exact":
+        raise InputError(
+            f"{_flags(of_sgd)} goes with --solver minibatch or running; the exact solver has no "
+            "batches."
+        )
     settings: dict[str, Any] = {
         "reweight": reweight,
         "resample": resample,
         "solver": solver,
         "penalty": penalty,
-        "minibatch": stages.MinibatchSettings(
-            epochs,
-            batch_size,
-            precision=head_precision,  # type: ignore[arg-type]
-        ),
+        "minibatch": stages.MinibatchSettings(**of_sgd, precision=head_precision),  # type: ignore[arg-type]
+        **_given(objective=objective, gml_weight=gml_weight),
     }
-    given = {"objective": objective, "gml_weight": gml_weight}
-    settings |= {name: value for name, value in given.items() if value is not None}
     with processes.joined("cpu"):
         if of_run:
             _check_for_run(source, {"--head": head, "--test": test}, processes.world_size())
         else:
-            of_runs = {"--device": device != "auto", "--data-root": data_root}
-            _check_for_features(source, {**of_runs, "--views": views != VIEWS})
+            _check_for_features(
+                source, {"--device": device != "auto", "--data-root": data_root, "--views": views}
+            )
         run = Run.open(source) if of_run else None
         retraining = (
-            stages.Retraining(**settings) if run is None else stages.retraining_of(run, **settings)
+            stages.Retraining(**settings)
+            if run is None
+            else stages.retraining_of(run, strategy, **settings)
         )
         if gml_weight is not None and retraining.objective != "gml_and_smoothing":
             raise InputError(
@@ -148,7 +154,7 @@ def rescue(
             result = stages.rescue_run(
                 run,
                 out=folder,
-                num_views=views,
+                **_given(num_views=views),
                 val=val,
                 strategy=strategy,
                 retraining=retraining,
@@ -164,24 +170,19 @@ def rescue(
             train = _with_head(source, head)
             held_out = None if val is None else Features.load(val).checked_against(train, val)
             judged = None if test is None else Features.load(test).checked_against(train, str(test))
-            with processes.first_goes_first():
-                is_new = not out.exists()
-                folder = prepare_folder(out, overwrite=overwrite or not processes.is_first())
-            with (
-                _gone_if_empty(folder, is_new),
-                stages.resumable(retraining, folder, large=source.is_dir()) as kept,
-            ):
-                result = stages.rescue(
-                    train,
-                    val=held_out,
-                    strategy=strategy,
-                    retraining=kept,
-                    missing_classes=missing_classes,  # type: ignore[arg-type]
-                    seed=seed,
-                    show=shown(quiet or not processes.is_first()),
-                )
-                if processes.is_first():
-                    result.save(folder, judged)
+            folder = out
+            result = stages.rescue_features(
+                train,
+                folder,
+                val=held_out,
+                test=judged,
+                strategy=strategy,
+                retraining=retraining,
+                missing_classes=missing_classes,  # type: ignore[arg-type]
+                overwrite=overwrite,
+                seed=seed,
+                show=shown(quiet),
+            )
         if not processes.is_first():
             return
     if json:
@@ -191,6 +192,15 @@ def rescue(
         if result.evaluations and result.verdict.use != "old":
             files = f"{folder / 'old.npz'} {folder / result.verdict.use}.npz"
             typer.echo(f"Class by class: everyclass compare {files}")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _flags(options: dict[str, Any]) -> str:
+    return " and ".join(f"--{name.replace('_', '-')}" for name in options)
 
 
 def _compared(result: RescueResult) -> Table:
@@ -242,16 +252,6 @@ def _with_head(source: Path, head: Path | None) -> Features:
         return train.with_head(train.head if head is None else Head.load(head))
     except InputError as error:
         raise InputError(f"{head or source} does not fit {source}: {error}") from error
-
-
-@contextmanager
-def _gone_if_empty(folder: Path, is_new: bool) -> Iterator[None]:
-    """Take a new folder away again if nothing comes into it, as where a rescue is refused."""
-    try:
-        yield
-    finally:
-        if is_new and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
 
 
 def print_rescue(result: RescueResult, folder: Path) -> None:

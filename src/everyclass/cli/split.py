@@ -31,7 +31,7 @@ def split(
     Example: everyclass split lesions.csv --labels-column diagnosis --group-column patient
     """
     from everyclass import data
-    from everyclass.artifacts import prepare_folder, replaced_together, write_json
+    from everyclass.artifacts import atomic_write, prepare_folder, replaced_together, write_json
     from everyclass.data import TableFile
     from everyclass.errors import InputError
 
@@ -56,8 +56,8 @@ def split(
     }
     with replaced_together(out) as hidden:
         for name, rows in found.rows.items():
-            path = hidden / f"{name}{file.suffix.lower()}"
-            path.write_bytes(table.part(rows, len(labels)))
+            with atomic_write(hidden / f"{name}{file.suffix.lower()}") as stream:
+                stream.write(table.part(rows, len(labels)))
         write_json(hidden / "split.json", summary)
     if json:
         print_json(summary)

@@ -128,8 +128,6 @@ def load_cifar_lt(
                 "ratio-10 split for --val rest; use a larger ratio or --val none."
             )
         held_out = source.train.take(rest)
-    elif val != "none":
-        raise InputError(f"--val must be 'none' or 'rest'; got {val!r}.")
     return Dataset(
         name=f"{facts.name}-lt",
         train=source.train.take(rows),

@@ -8,11 +8,11 @@ import numpy as np
 
 from everyclass.data.image_set import Dataset, ImageSet
 from everyclass.data.profiles import Profile, long_tailed_counts
-from everyclass.errors import InputError
 
 __all__ = ["load_digits_lt"]
 
 LARGEST = 120
+NUM_CLASSES = 10
 TEST_PER_CLASS = 50
 
 
@@ -43,22 +43,20 @@ def load_digits_lt(
     pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
     images = np.repeat(pixels[..., None], 3, axis=3)
     everything = ImageSet(images, labels, np.arange(len(labels)))
-    counts = long_tailed_counts(LARGEST, 10, imbalance_ratio, profile)
+    counts = long_tailed_counts(LARGEST, NUM_CLASSES, imbalance_ratio, profile)
     train, test, rest = [], [], []
     generator = np.random.default_rng(0)
-    for c in range(10):
+    for c in range(NUM_CLASSES):
         rows = generator.permutation(np.flatnonzero(labels == c))
         train.append(rows[: counts[c]])
         rest.append(rows[counts[c] : -TEST_PER_CLASS])
         test.append(rows[-TEST_PER_CLASS:])
-    if val not in ("none", "rest"):
-        raise InputError(f"--val must be 'none' or 'rest'; got {val!r}.")
     return Dataset(
         name="digits-lt",
         train=everything.take(np.concatenate(train)),
         test=everything.take(np.concatenate(test)),
         val=everything.take(np.concatenate(rest)) if val == "rest" else None,
-        class_names=tuple(str(c) for c in range(10)),
+        class_names=tuple(str(c) for c in range(NUM_CLASSES)),
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         crop_padding=1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ from everyclass.errors import FileFormatError, InputError, MissingFileError
 
 __all__ = ["open_pictures"]
 
-PARTS = ("train", "val", "test")
+# What each part may be called in a folder or a Hugging Face set; the first that is there counts.
+PARTS = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
 _Part = tuple[Encoded, npt.NDArray[Any], "tuple[str, ...] | None"]
 
 
@@ -106,11 +107,10 @@ def _named(spec: Spec) -> tuple[dict[str, _Part], tuple[str, ...] | None]:
         )
     if spec.kind in ("folder", "hf"):
         parts = _inside(spec, Path(spec.where), _OPEN[spec.kind])
-        parts |= {
-            part: _OPEN[spec.kind](Path(place), "train", spec.options)
-            for part, place in places.items()
-            if part != "train"
-        }
+        for part, place in places.items():
+            if part != "train":
+                name = _called(spec.kind, Path(place), PARTS["train"])
+                parts[part] = _OPEN[spec.kind](Path(place), name or "", spec.options)
     else:
         root = Path(spec.options["root"]) if "root" in spec.options else None
         parts = {
@@ -124,14 +124,20 @@ def _inside(spec: Spec, folder: Path, opened: Callable[..., _Part]) -> dict[str,
     """The parts below a folder, or the folder itself as the training images."""
     if not folder.is_dir():
         raise MissingFileError(f"There is no folder {folder}.")
-    there = [part for part in PARTS if _has_part(spec.kind, folder, part)]
-    if "train" not in there:
+    there = {part: _called(spec.kind, folder, names) for part, names in PARTS.items()}
+    if there["train"] is None:
         return {"train": opened(folder, "", spec.options)}
-    return {part: opened(folder, part, spec.options) for part in there}
+    return {
+        part: opened(folder, name, spec.options) for part, name in there.items() if name is not None
+    }
 
 
-def _has_part(kind: str, folder: Path, part: str) -> bool:
-    return (folder / part).is_dir() or (kind == "hf" and bool(find_parquet(folder, part)))
+def _called(kind: str, folder: Path, names: Sequence[str]) -> str | None:
+    """The first of the names that a part of the folder has."""
+    for name in names:
+        if (folder / name).is_dir() or (kind == "hf" and find_parquet(folder, name)):
+            return name
+    return None
 
 
 def _open_list(place: str, root: Path | None, options: Mapping[str, str]) -> _Part:

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from everyclass.artifacts import ClassCounts
 from everyclass.data.cifar import CIFAR10, CIFAR100, load_cifar_lt
-from everyclass.data.digits import load_digits_lt
+from everyclass.data.digits import LARGEST, NUM_CLASSES, load_digits_lt
 from everyclass.data.image_set import Dataset
 from everyclass.data.opening import open_pictures
 from everyclass.data.pictures import check_policy
-from everyclass.data.profiles import Profile
+from everyclass.data.profiles import Profile, long_tailed_counts
 from everyclass.data.published import PUBLISHED
 from everyclass.data.specs import KINDS, parse_spec
 from everyclass.errors import InputError
@@ -26,6 +27,13 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "cifar100-lt": partial(load_cifar_lt, CIFAR100),
     "cifar10-lt": partial(load_cifar_lt, CIFAR10),
     "digits-lt": load_digits_lt,
+}
+
+# Images of the largest class, and classes, of the sets that are made long-tailed.
+_MADE_OF = {
+    "cifar100-lt": (CIFAR100.largest, CIFAR100.num_classes),
+    "cifar10-lt": (CIFAR10.largest, CIFAR10.num_classes),
+    "digits-lt": (LARGEST, NUM_CLASSES),
 }
 
 
@@ -56,6 +64,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_policy(self.bad_images)
+        if self.val not in ("none", "rest"):
+            raise InputError(f"--val must be 'none' or 'rest'; got {self.val!r}.")
         if self.in_memory:
             if self.imbalance_ratio is None:
                 object.__setattr__(self, "imbalance_ratio", USUAL_RATIO)
@@ -71,8 +81,6 @@ class DataConfig:
             raise InputError(
                 f"{spec.slug} is taken as it is; leave out --imbalance-ratio and --profile."
             )
-        if self.val not in ("none", "rest"):
-            raise InputError(f"--val must be 'none' or 'rest'; got {self.val!r}.")
 
     @property
     def in_memory(self) -> bool:
@@ -86,8 +94,29 @@ class DataConfig:
 
     @property
     def slug(self) -> str:
-        """A name for folders."""
+        """A name without what makes it long-tailed."""
         return self.name if self.in_memory else parse_spec(self.name).slug
+
+    @property
+    def folder_name(self) -> str:
+        """What folders of runs and results are called: ``cifar100-lt-ir100``, ``imagenet-lt``."""
+        ratio = "" if self.imbalance_ratio is None else f"-ir{self.imbalance_ratio:g}"
+        return f"{self.slug}{ratio}{'-step' if self.profile == 'step' else ''}"
+
+    @property
+    def known_counts(self) -> ClassCounts | None:
+        """Training images per class where they are known without opening anything.
+
+        Raises:
+            InputError: the imbalance ratio leaves a class without images.
+        """
+        if self.in_memory:
+            assert self.imbalance_ratio is not None
+            made = long_tailed_counts(*_MADE_OF[self.name], self.imbalance_ratio, self.profile)
+            return ClassCounts(made)
+        published = PUBLISHED.get(self.kind)
+        counts = None if published is None else published.counts_of("train")
+        return None if counts is None else ClassCounts(counts)
 
     @property
     def says_size(self) -> bool:

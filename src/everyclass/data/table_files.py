@@ -16,8 +16,10 @@ from everyclass.errors import FileFormatError
 
 __all__ = ["TableFile"]
 
-# Arrays that describe classes and not rows, whatever their length happens to be.
-_OF_CLASSES = {"class_names", "class_counts", "weight", "bias", "scale", "kind"}
+# Arrays that describe classes and not rows, whatever their length happens to be. A features file
+# has its head as head_weight and so on; any other name may be a column, such as head_circumference.
+_OF_A_HEAD = {"weight", "bias", "scale", "kind"}
+_OF_CLASSES = {"class_names", "class_counts", *_OF_A_HEAD, *(f"head_{n}" for n in _OF_A_HEAD)}
 
 
 @dataclass(frozen=True, eq=False)

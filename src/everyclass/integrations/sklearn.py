@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.utils import check_consistent_length, get_tags
+from sklearn.utils import check_consistent_length, check_random_state, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -50,7 +50,7 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             may be a pipeline that takes tables or texts.
         use: "verdict", "old", "retrained" or "ensemble".
         penalty: on the squared weights of the new head; None chooses it by cross-fitting.
-        random_state: whole number; seed of the folds.
+        random_state: of the folds: a whole number, a ``RandomState``, or None for NumPy's own.
 
     Attributes:
         classes_: (C,) the classes as they were given, sorted.
@@ -76,7 +76,7 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         use: Use = "verdict",
         penalty: float | None = None,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.estimator = estimator
         self.use = use
@@ -109,10 +109,11 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(self.classes_) < 2:
             raise InputError("The samples are all of one class; a classifier needs two.")
         head = None
+        seed = self._seed()
         if self.estimator is None:
             inputs = X
         else:
-            inputs = self._out_of_fold(X, labels)
+            inputs = self._out_of_fold(X, labels, seed)
             self.estimator_ = clone(self.estimator).fit(X, labels)
             identity = np.eye(len(self.classes_), dtype=np.float32)
             head = Head(identity, np.zeros_like(identity[0]))
@@ -120,7 +121,7 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.result_: RescueResult = rescue(
             Features(inputs, labels, head, names if len(set(names)) == len(names) else None),
             retraining=Retraining(penalty=self._penalty(labels)),
-            seed=self.random_state,
+            seed=seed,
         )
         self.used_ = self.result_.verdict.use if self.use == "verdict" else self.use
         return self
@@ -162,6 +163,13 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "CalibratedClassifierCV(estimator)."
             )
 
+    def _seed(self) -> int:
+        """A whole number as it is; else one that is drawn."""
+        generator = check_random_state(self.random_state)
+        if isinstance(self.random_state, int | np.integer):
+            return int(self.random_state)
+        return int(generator.randint(2**31))
+
     def _penalty(self, labels: npt.NDArray[np.intp]) -> float | None:
         """The one asked for; 1 / C where no sample can be held out to choose it by."""
         counts = np.bincount(labels)
@@ -171,10 +179,11 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         X: Any,  # noqa: N803
         labels: npt.NDArray[np.intp],
+        seed: int,
     ) -> npt.NDArray[np.float64]:
         """Log-probabilities of each sample from a copy that was fitted to others."""
         folds = max(2, min(FOLDS, int(np.bincount(labels).max())))
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             # A class smaller than the folds, or missing from one: both are what rescues are for.
             warnings.filterwarnings("ignore", message="The least populated class")

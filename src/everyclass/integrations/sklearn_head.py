@@ -49,7 +49,8 @@ def sklearn_head(head: Head, *, class_names: Sequence[Any] | None = None) -> Any
     weight = head.weight.astype(np.float64)
     bias = head.bias.astype(np.float64)
     if head.kind == "cosine":
-        weight = head.scale * weight / np.linalg.norm(weight, axis=1, keepdims=True)
+        norms = np.linalg.norm(weight, axis=1, keepdims=True)
+        weight = head.scale * weight / np.maximum(norms, 1e-12)  # zero stays zero, as in Head
     classifier = LogisticRegression()
     classifier.classes_ = classes
     # Of two classes scikit-learn keeps the difference alone, and takes its sigmoid.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from everyclass.errors import InputTypeError
+from everyclass.errors import InputError, InputTypeError
 from everyclass.metrics import geometric_mean, harmonic_mean, per_class_recall
 from everyclass.nn import logits_of
 
@@ -85,10 +85,13 @@ def compute_metrics(predictions: Any) -> dict[str, float]:
     """``Trainer(compute_metrics=…)``: accuracy, harmonic mean and lowest recall, and their like.
 
     ``TrainingArguments(metric_for_best_model="harmonic_mean")`` then keeps the checkpoint in which
-    every class counts.
+    every class counts. Rows with the label -100 are left out, as in the loss.
 
     Args:
-        predictions: what the Trainer passes: logits and labels.
+        predictions: what the Trainer passes: logits (…, C) and labels (…).
+
+    Raises:
+        InputError: no row has a label other than -100, or there is not one label per row.
 
     Example:
         >>> said = np.array([[2.0, 0.0], [1.0, 0.0]]), np.array([0, 1])
@@ -98,8 +101,19 @@ def compute_metrics(predictions: Any) -> dict[str, float]:
     logits, labels = predictions
     logits = logits[0] if isinstance(logits, tuple) else logits
     logits, labels = np.asarray(logits), np.asarray(labels)
-    predicted = logits.argmax(axis=1)
-    recall = per_class_recall(labels, predicted, logits.shape[1])
+    if labels.shape != logits.shape[:-1]:
+        raise InputError(
+            f"The Trainer gave labels of shape {labels.shape} for logits of shape {logits.shape}; "
+            "every row of logits needs one label."
+        )
+    counts = labels != IGNORED
+    if not counts.any():
+        raise InputError(
+            f"None of the {labels.size:,} labels is a class, all are {IGNORED}, which does not "
+            "count; evaluate on a data set with labels."
+        )
+    predicted, labels = logits.argmax(axis=-1)[counts], labels[counts]
+    recall = per_class_recall(labels, predicted, logits.shape[-1])
     return {
         "accuracy": float((predicted == labels).mean()),
         "balanced_accuracy": float(np.nanmean(recall)),

@@ -41,6 +41,20 @@ class HeldOutAnswers:
         """The same for somebody who uses the retrained head: nothing is left to gain."""
         return replace(self, own=self.new, old=self.new)
 
+    def renumbered(self, classes: npt.NDArray[np.intp], num_classes: int) -> HeldOutAnswers:
+        """The same where class i is called ``classes[i]``, one of ``num_classes``."""
+        right, images = np.zeros((2, num_classes), dtype=np.int64)
+        right[classes], images[classes] = self.shown_right, self.shown_images
+        return replace(
+            self,
+            labels=classes[self.labels],
+            own=classes[self.own],
+            old=classes[self.old],
+            new=classes[self.new],
+            shown_right=right,
+            shown_images=images,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:

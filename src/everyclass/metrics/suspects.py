@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,10 @@ class Certainty:
     top: Ints
     p_label: npt.NDArray[np.float64]
     p_top: npt.NDArray[np.float64]
+
+    def renumbered(self, classes: npt.NDArray[np.intp]) -> Certainty:
+        """The same where class i is called ``classes[i]``."""
+        return replace(self, labels=classes[self.labels], top=classes[self.top])
 
 
 def certainty_of(predictions: Predictions) -> Certainty | None:

@@ -19,12 +19,7 @@ from everyclass.reporting.data import Report
 from everyclass.reporting.html import write_report
 from everyclass.reporting.judged import Judged
 from everyclass.reporting.markdown import write_comment
-from everyclass.reporting.thumbnails import (
-    Example,
-    Pictures,
-    pictures_of,
-    thumbnail,
-)
+from everyclass.reporting.thumbnails import Example, Pictures, pictures_of, thumbnail
 
 __all__ = ["Format", "default_title", "on_the_same_classes", "report", "report_of", "write_as"]
 
@@ -54,7 +49,8 @@ def report(
         title: the heading.
         class_counts: training images per class: what :meth:`ClassCounts.of` takes.
         images: for thumbnails of errors: an array (n, h, w, 3), a folder in which the ids are
-            file names, or a function from rows to pictures or arrays.
+            file names, or a function from rows to pictures or arrays. Rows are those of the first
+            classifier; another's, which may be in another order, are found there by their ids.
         settings: what else is to be said of how they were made; may be nested.
         format: "html" or "md"; default by the ending of ``out``.
 
@@ -88,7 +84,7 @@ def report(
         baseline=baseline,
         show=show,
         settings=settings or {},
-        pictures=pictures_of(images, next(iter(predictions.values())).ids),
+        images=images,
     )
     return write_as(out, made, format)
 
@@ -123,7 +119,7 @@ def report_of(
     verdict: Mapping[str, str] | None = None,
     class_counts: ClassCounts | None = None,
     candidates: Sequence[Mapping[str, Any]] = (),
-    pictures: Pictures | None = None,
+    images: Any = None,
     diagnosis: Diagnosis | None = None,
 ) -> Report:
     """Put together what a report says.
@@ -134,11 +130,13 @@ def report_of(
         diagnosis: of the classifier that is to be used; default what predictions alone tell.
         baseline: the one that the others are compared with; default the first.
         class_counts: default what the first classifier with counts says.
-        pictures: from rows of the predictions to images, for the worst classes' errors.
+        images: for thumbnails of the worst classes' errors: see :func:`report`. Rows are those of
+            the first in ``judged`` whose single images are known, whatever the baseline.
 
     Raises:
-        InputError: an unknown baseline, or other images or classes.
+        InputError: an unknown baseline, other images or classes, or no such folder of images.
     """
+    first = next((j for j in judged.values() if j.outcomes is not None), None)
     if baseline is not None:
         if baseline not in judged:
             raise InputError(f"The baseline {baseline!r} is none of {', '.join(judged)}.")
@@ -159,7 +157,8 @@ def report_of(
     )
     if made.judged is None:
         return made
-    looked_at = judged[made.judged]
+    looked_at, base = judged[made.judged], next(iter(judged.values()))
+    pictures = pictures_of(images, _ids(looked_at, base), numbered_by=_ids(first, base))
     return replace(
         made,
         examples=_examples(made, looked_at, pictures),
@@ -173,6 +172,17 @@ def _comparisons(judged: Mapping[str, Judged]) -> dict[str, Comparison]:
     if first not in known or len(known) < 2:
         return {}
     return {found.names[1]: found for found in compare_all(known, baseline=first)}
+
+
+def _ids(judged: Judged | None, baseline: Judged) -> Any:
+    """What the images are called, row by row, or None.
+
+    Where a classifier has no ids it was compared in the order of the baseline, whose ids then hold.
+    """
+    for each in (judged, baseline):
+        if each is not None and each.outcomes is not None and each.outcomes.ids is not None:
+            return each.outcomes.ids
+    return None
 
 
 def _examples(

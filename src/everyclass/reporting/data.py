@@ -157,9 +157,8 @@ class Report:
     def shown(self) -> str | None:
         """The classifier that is set against the first one, or None where there is no other.
 
-        Of a rescue the recommended one; where the verdict is to keep the old one, what was tried,
-        the ensemble before the retrained classifier. Else ``show``, or the other with the highest
-        harmonic mean of recall.
+        ``show``; else of a rescue the recommended one, or the last that was tried where the
+        verdict is to keep the old one; else the other with the highest harmonic mean of recall.
         """
         if not self.others:
             return None

@@ -24,7 +24,6 @@ from everyclass.metrics import EvaluationState, holds_state
 from everyclass.reporting.building import default_title, on_the_same_classes, report_of
 from everyclass.reporting.data import Report
 from everyclass.reporting.judged import Judged
-from everyclass.reporting.thumbnails import pictures_of
 
 __all__ = ["named_files", "report_of_files"]
 
@@ -86,7 +85,6 @@ def report_of_files(
     read = {name: _read(path, class_counts, options) for name, path in files.items()}
     same = on_the_same_classes({n: p for n, p in read.items() if isinstance(p, Predictions)})
     judged = {n: Judged.of(same[n]) if isinstance(r, Predictions) else r for n, r in read.items()}
-    ids = next((p.ids for p in same.values() if p.ids is not None), None)
     base = _named(baseline, files)
     return report_of(
         judged,
@@ -94,7 +92,7 @@ def report_of_files(
         baseline=base,
         show=_named(show, files),
         settings=_birth(files, judged, options),
-        pictures=None if images is None else pictures_of(str(images), ids),
+        images=images,
     )
 
 

@@ -56,17 +56,43 @@ class Example:
     thumbnail: str | None = None
 
 
-def pictures_of(images: Any, ids: Any) -> Pictures | None:
+def pictures_of(images: Any, ids: Any, numbered_by: Any = None) -> Pictures | None:
     """Images in whatever form a caller has them: an array, a folder, a function, or None.
+
+    A folder knows images by their ids. An array or a function knows them by their rows, which may
+    stand in another order than those that are asked for; then ids lead from one to the other.
+
+    Args:
+        images: the images.
+        ids: (n,) of the rows that are asked for, or None.
+        numbered_by: (m,) ids of the rows that an array or a function knows, or None; without
+            either ids, both are the same rows. What has none of these ids has no picture.
 
     Raises:
         InputError: none of these, or a folder without ids.
     """
-    if images is None or callable(images):
-        return images
+    if images is None:
+        return None
     if isinstance(images, str | Path):
         return pictures_of_folder(images, ids)
-    return pictures_of_array(images)
+    pictures: Pictures = images if callable(images) else pictures_of_array(images)
+    if ids is None or numbered_by is None:
+        return pictures
+    return _renumbered(pictures, np.asarray(ids, str), np.asarray(numbered_by, str))
+
+
+def _renumbered(pictures: Pictures, ids: Any, numbered_by: Any) -> Pictures:
+    if np.array_equal(ids, numbered_by):
+        return pictures
+    place = {name: row for row, name in enumerate(numbered_by.tolist())}
+
+    def renumbered(rows: Sequence[int]) -> list[Any]:
+        there = [place.get(str(ids[row])) for row in rows]
+        known = [row for row in there if row is not None]
+        found: dict[int | None, Any] = dict(zip(known, pictures(known), strict=True))
+        return [found.get(row) for row in there]
+
+    return renumbered
 
 
 def pictures_of_array(images: Any) -> Pictures:

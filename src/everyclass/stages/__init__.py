@@ -13,6 +13,7 @@ from everyclass.stages.extraction.run_network import image_batches, load_network
 from everyclass.stages.merging import merged_over_processes
 from everyclass.stages.pretraining.pretraining import pretrain
 from everyclass.stages.rescuing.costs import Cost
+from everyclass.stages.rescuing.feature_rescue import rescue_features
 from everyclass.stages.rescuing.folding import fold_head
 from everyclass.stages.rescuing.rescue_folder import load_classifier, module_of_classifier
 from everyclass.stages.rescuing.rescuing import rescue
@@ -60,6 +61,7 @@ __all__ = [
     "predict_images",
     "pretrain",
     "rescue",
+    "rescue_features",
     "rescue_run",
     "resumable",
     "retrain",

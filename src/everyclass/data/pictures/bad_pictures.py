@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from everyclass.artifacts import atomic_write
+from everyclass.artifacts import atomic_write, remove_file
 from everyclass.errors import FileFormatError, InputError, MissingFileError
 
 __all__ = ["BadPictures", "Policy", "check_policy"]
@@ -71,8 +71,15 @@ class BadPictures:
         return f"{len(self):,} bad pictures left out, the first of them {place} ({reason})"
 
     def save(self, path: Path) -> None:
-        """Write a ``.csv`` with the columns ``path`` and ``reason``, if there are any."""
+        """Write a ``.csv`` with the columns ``path`` and ``reason``.
+
+        Where there is no bad picture there is no file: that of an earlier pass is removed.
+
+        Raises:
+            OutputError: no permission, or no space.
+        """
         if not self.found:
+            remove_file(path)
             return
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

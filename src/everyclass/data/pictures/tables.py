@@ -182,9 +182,10 @@ def read_saved(
         ) from error
     loaded = datasets.load_from_disk(str(folder))
     if isinstance(loaded, dict):
+        part = part or "train"
         if part not in loaded:
             raise MissingFileError(f"{folder} has no part {part!r}; it has {', '.join(loaded)}.")
-        loaded = loaded[part]
+        loaded, folder = loaded[part], folder / part  # where it is: parts must not share places
     image = _column(folder, loaded.column_names, image, IMAGE_COLUMNS, "image")
     label = _column(folder, loaded.column_names, label, LABEL_COLUMNS, "label")
     kind = loaded.features[label]

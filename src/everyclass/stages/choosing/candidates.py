@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.adjustment import (
+    HARMONIC_MEAN,
     METHODS,
     CrossFitted,
     HeldOut,
-    cross_fit,
+    cross_fit_methods,
     fit_temperature,
     methods_for,
     pick_by_fold,
@@ -22,15 +23,15 @@ from everyclass.adjustment import (
 from everyclass.artifacts import Features, Head
 from everyclass.progress import silent
 from everyclass.stages.choosing.ensembling import Ensemble, ensemble_log_probabilities
-from everyclass.stages.choosing.old_head import OldHead
+from everyclass.stages.choosing.old_answers import OldAnswers
 from everyclass.stages.retraining.crossfitting import CrossFit
+from everyclass.stages.retraining.objectives import ObjectiveName
 from everyclass.stages.retraining.retraining import (
     Retraining,
     cross_fit_objective,
     penalties_to_try,
     retrain,
 )
-from everyclass.stages.retraining.validating import HARMONIC_MEAN
 
 __all__ = [
     "RETRAINED",
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 PATIENCE = 2
-RETRAINED = ("class_weighted", "balanced_softmax", "gml")
+RETRAINED: tuple[ObjectiveName, ...] = ("class_weighted", "balanced_softmax", "gml")
 SCALING = ("multiplicative", "tau_norm")  # a cosine head has no length to take a scale
 TITLES = {
     "none": "the old head as it is",
@@ -69,7 +70,7 @@ class Candidate:
     Attributes:
         name: such as "bias" or "gml"; "none" leaves everything as it is.
         predicted: (m,) its answers on the images that decide, none of which it was fitted to.
-        held_out: makes the (m, C) logits that these come from.
+        held_out_logits: makes the (m, C) logits that these come from.
         build: makes the classifier, fitted to everything.
         setting: what was chosen for it, on all images that decide.
         fitted: whether it is fitted to the images that decide, fold by fold.
@@ -77,7 +78,7 @@ class Candidate:
 
     name: str
     predicted: Integers
-    held_out: Callable[[], Floats]
+    held_out_logits: Callable[[], Floats]
     build: Callable[[], Head | Ensemble]
     setting: Mapping[str, Any] = field(default_factory=dict)
     fitted: bool = False
@@ -126,7 +127,7 @@ def on_validation(trial: Trial, val: Features) -> list[Candidate]:
     logits = trial.old.logits(val.views[0])
     candidates = [_as_it_is(trial.old, logits), *_offsets(trial, logits)]
     for objective in filter(trial.wanted, RETRAINED):
-        kind = replace(trial.settings, objective=objective)  # type: ignore[arg-type]
+        kind = trial.settings.for_objective(objective)
         heads = _fit_until_worse(trial, kind, val)
         settings = [{"penalty": penalty} for penalty in heads]
         if objective in trial.names:
@@ -167,7 +168,9 @@ def _fit_until_worse(trial: Trial, kind: Retraining, val: Features) -> dict[floa
     return heads
 
 
-def on_training_folds(trial: Trial, old: OldHead, fits: Mapping[str, CrossFit]) -> list[Candidate]:
+def on_training_folds(
+    trial: Trial, old: OldAnswers, fits: Mapping[str, CrossFit]
+) -> list[Candidate]:
     """Candidates judged by cross-fitting on the training features.
 
     Args:
@@ -177,7 +180,7 @@ def on_training_folds(trial: Trial, old: OldHead, fits: Mapping[str, CrossFit]) 
     """
     candidates = [_as_it_is(trial.old, old.logits), *_offsets(trial, old.logits)]
     for objective in filter(trial.wanted, RETRAINED):
-        kind = replace(trial.settings, objective=objective)  # type: ignore[arg-type]
+        kind = trial.settings.for_objective(objective)
         fit = fits.get(objective) or cross_fit_objective(
             trial.train, kind, seed=trial.seed, show=trial.show
         )
@@ -185,7 +188,9 @@ def on_training_folds(trial: Trial, old: OldHead, fits: Mapping[str, CrossFit]) 
     return candidates
 
 
-def _cross_fitted(trial: Trial, old: OldHead, kind: Retraining, fit: CrossFit) -> list[Candidate]:
+def _cross_fitted(
+    trial: Trial, old: OldAnswers, kind: Retraining, fit: CrossFit
+) -> list[Candidate]:
     """A retrained head and, of GML, the ensemble with it, as far as they are wanted."""
     setting = {"penalty": fit.penalty}
     candidates = []
@@ -238,7 +243,11 @@ def _offsets(trial: Trial, logits: Floats) -> list[Candidate]:
             fitted=True,
         )
 
-    found = cross_fit(samples, HARMONIC_MEAN, methods, fold_of, show=trial.show) if methods else []
+    found = (
+        cross_fit_methods(samples, HARMONIC_MEAN, methods, fold_of, show=trial.show)
+        if methods
+        else []
+    )
     return [candidate(each) for each in found]
 
 
@@ -254,7 +263,7 @@ def _picked(
     said = [each.logits(val.views[0]).argmax(axis=1) for each in classifiers]
     pick = pick_by_fold(val.labels, said, fold_of, val.num_classes, HARMONIC_MEAN)
 
-    def held_out() -> Floats:
+    def held_out_logits() -> Floats:
         rows = [np.flatnonzero(fold_of == fold) for fold in range(len(pick.by_fold))]
         parts = [
             classifiers[c].logits(val.views[0][r]) for c, r in zip(pick.by_fold, rows, strict=True)
@@ -262,5 +271,5 @@ def _picked(
         return np.asarray(np.concatenate(parts)[np.argsort(np.concatenate(rows))])
 
     return Candidate(
-        name, pick.predicted, held_out, lambda: classifiers[pick.best], settings[pick.best]
+        name, pick.predicted, held_out_logits, lambda: classifiers[pick.best], settings[pick.best]
     )

@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.adjustment import drawn_objectives, needed_certainty, pick_by_fold, score
+from everyclass.adjustment import (
+    HARMONIC_MEAN,
+    drawn_objectives,
+    needed_certainty,
+    pick_by_fold,
+    score,
+)
 from everyclass.metrics import geometric_mean, harmonic_mean, per_class_recall
 from everyclass.stages.choosing.candidates import TITLES, Candidate
 from everyclass.stages.choosing.deciding import ClassifierName, Verdict
-from everyclass.stages.retraining.validating import HARMONIC_MEAN
 
 __all__ = ["Choice", "choose", "numbers_of"]
 
@@ -76,16 +81,17 @@ def choose(
     title = TITLES[chosen.name]
     numbers = f"estimated harmonic mean of recall {np.median(old):.1%} → {np.median(new):.1%}"
     use: ClassifierName = "old"
+    compared: ClassifierName = "ensemble" if chosen.name == "ensemble" else "retrained"
     if pick.best == 0:
         reason = f"nothing that was tried does better than the old head; the best was {title}"
     elif float((new > old).mean()) < needed:
         reason = f"the gain is not certain enough ({title}: {numbers})"
     else:
-        use = "ensemble" if chosen.name == "ensemble" else "retrained"
+        use = compared
         low, high = 100 * np.quantile(new - old, [1 - needed, needed])
         reason = f"{title}: {numbers}, a gain of {low:.1f} to {high:.1f} points"
     chosen_by_fold = tuple(candidate.name for candidate in by_fold)
-    return Choice(chosen, Verdict(use, reason, decided_on), chosen_by_fold)
+    return Choice(chosen, Verdict(use, reason, decided_on, compared), chosen_by_fold)
 
 
 def numbers_of(candidate: Candidate, labels: Integers, num_classes: int) -> dict[str, Any]:

@@ -28,11 +28,13 @@ class Verdict:
         use: "old" means: no change recommended.
         reason: one sentence for a person.
         decided_on: "validation data" or "cross-fitting on the training features".
+        compared: the classifier that the old one was compared with, whether or not it is used.
     """
 
     use: ClassifierName
     reason: str
     decided_on: str
+    compared: ClassifierName
 
     def __str__(self) -> str:
         if self.use == "old":
@@ -81,8 +83,9 @@ def decide(
     if means[best] > means["old"] and share >= 1 - LEVEL:
         low, high = np.quantile(differences, [LEVEL, 1 - LEVEL])
         reason = f"{numbers}, a gain of {100 * low:.1f} to {100 * high:.1f} points"
-        return Verdict(best, reason, decided_on)
-    return Verdict("old", f"the gain is not certain enough ({best}: {numbers})", decided_on)
+        return Verdict(best, reason, decided_on, best)
+    reason = f"the gain is not certain enough ({best}: {numbers})"
+    return Verdict("old", reason, decided_on, best)
 
 
 def _drawn_differences(

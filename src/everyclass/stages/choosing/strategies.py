@@ -24,7 +24,7 @@ from everyclass.stages.choosing.candidates import (
 from everyclass.stages.choosing.choice import choose
 from everyclass.stages.choosing.deciding import ClassifierName, Verdict, decide
 from everyclass.stages.choosing.ensembling import Ensemble, ensemble_log_probabilities
-from everyclass.stages.choosing.old_head import BY_HEART, OldHead, old_head_on_folds
+from everyclass.stages.choosing.old_answers import BY_HEART, OldAnswers, old_answers_on_folds
 from everyclass.stages.retraining.crossfitting import MOST_VIEWS, CrossFit
 from everyclass.stages.retraining.retraining import Retraining, cross_fit_objective, retrain
 from everyclass.stages.retraining.validating import validate
@@ -35,6 +35,7 @@ __all__ = [
     "Found",
     "as_in_the_paper",
     "best_of",
+    "check_head",
     "check_strategy",
     "with_a_head",
 ]
@@ -67,9 +68,10 @@ class Found:
         verdict: whether to use it.
         new: the new head; half of the ensemble, if that was chosen.
         t_old, t_new: temperatures.
-        candidates: those that were compared, "none" first; the new head's is ``best``.
+        candidates: those that were compared, "none" first.
+        best: the one that the verdict is about, whether or not it is recommended.
         labels: (m,) of the images that decided.
-        retraining: as it was, with the penalty that was chosen.
+        retraining: of the best candidate, with the penalty that was chosen; None of an offset.
         penalties: their scores, where one was chosen for GML.
         by_fold: what the other folds chose, where several could be chosen.
         plain: cross entropy cross-fitted on the training features, without validation data.
@@ -82,7 +84,7 @@ class Found:
     candidates: list[Candidate]
     best: Candidate
     labels: npt.NDArray[np.int64]
-    retraining: Retraining
+    retraining: Retraining | None
     penalties: dict[float, float]
     by_fold: tuple[str, ...] = ()
     plain: CrossFit | None = None
@@ -135,7 +137,7 @@ def as_in_the_paper(
         chosen = validate(train, val, settings, seed=seed, show=show)
         new, logits, labels = chosen.head, chosen.logits, val.labels
         own = head.logits(val.views[0])
-        old = OldHead(own, fit_temperature(own, labels))
+        old = OldAnswers(own, fit_temperature(own, labels))
         penalty, scores = chosen.penalty, chosen.scores
     else:
         fitted = cross_fit_objective(train, settings, seed=seed, show=show)
@@ -143,7 +145,7 @@ def as_in_the_paper(
         new = retrain(train, replace(settings, penalty=penalty), seed=seed, show=show)
         logits, labels = fitted.logits, fitted.labels
         kinds = stand_ins or _stand_ins(train, plain, seed, show)
-        old = old_head_on_folds(train, list(kinds.values()))
+        old = old_answers_on_folds(train, list(kinds.values()))
     t_new = fit_temperature(logits, labels)
     both = ensemble_log_probabilities(old.logits, logits, old.temperature, t_new)
     ensemble = Ensemble(head, new, old.temperature, t_new)
@@ -171,7 +173,7 @@ def as_in_the_paper(
         t_old=old.temperature,
         t_new=t_new,
         candidates=candidates,
-        best=candidates[2 if verdict.use == "ensemble" else 1],
+        best=candidates[2 if verdict.compared == "ensemble" else 1],
         labels=labels,
         retraining=replace(settings, penalty=penalty),
         penalties=scores,
@@ -204,25 +206,26 @@ def best_of(
         plain: cross entropy cross-fitted on the training features, if it is there already.
     """
     names = STRATEGIES[strategy]
-    whole, train = train, _few_views(train)
+    # A comparison fits dozens of heads.
+    whole, train = train, train.first_views(MOST_VIEWS)
     kinds: dict[str, CrossFit] = {}
     if val is not None:
         labels = val.labels
         fold_of = deal(labels, FOLDS, seed)
         trial = Trial(train, names, settings, labels, fold_of, seed, show)
         candidates = on_validation(trial, val)
-        own = candidates[0].held_out()
-        old = OldHead(own, fit_temperature(own, labels))
+        own = candidates[0].held_out_logits()
+        old = OldAnswers(own, fit_temperature(own, labels))
     else:
         kinds = _stand_ins(train, plain, seed, show)
         labels = kinds["balanced_softmax"].labels
         fold_of = deal(labels, FOLDS, seed)
-        old = old_head_on_folds(train, list(kinds.values()))
+        old = old_answers_on_folds(train, list(kinds.values()))
         if strategy == "auto" and old.by_heart:
             return as_in_the_paper(
                 whole,
                 None,
-                replace(settings, objective="gml"),
+                settings.for_objective("gml"),
                 seed=seed,
                 show=show,
                 stand_ins=kinds,
@@ -240,8 +243,15 @@ def best_of(
     best = choice.candidate
     made = best.build()
     new = made.new if isinstance(made, Ensemble) else made
-    t_new = made.t_new if isinstance(made, Ensemble) else fit_temperature(best.held_out(), labels)
-    objective: Any = best.name if best.name in RETRAINED else "gml"
+    t_new = (
+        made.t_new
+        if isinstance(made, Ensemble)
+        else fit_temperature(best.held_out_logits(), labels)
+    )
+    used = None  # an offset retrains nothing
+    if best.name == "ensemble" or best.name in RETRAINED:
+        objective: Any = "gml" if best.name == "ensemble" else best.name
+        used = replace(settings.for_objective(objective), penalty=best.setting["penalty"])
     return Found(
         verdict=_cautioned(choice.verdict, old),
         new=new,
@@ -250,19 +260,11 @@ def best_of(
         candidates=candidates,
         best=best,
         labels=labels,
-        retraining=replace(settings, objective=objective, penalty=best.setting.get("penalty")),
+        retraining=used,
         penalties={},
         by_fold=choice.by_fold,
         plain=kinds.get("cross_entropy"),
     )
-
-
-def _few_views(train: Features) -> Features:
-    """At most as many views as cross-fitting takes: a comparison fits dozens of heads."""
-    if train.num_views <= MOST_VIEWS:
-        return train
-    few = train.views[:MOST_VIEWS]
-    return Features(few, train.labels, train.head, train.class_names, train.ids)
 
 
 def _stand_ins(
@@ -275,17 +277,17 @@ def _stand_ins(
     }
 
 
-def _cautioned(verdict: Verdict, old: OldHead, more: str = "") -> Verdict:
+def _cautioned(verdict: Verdict, old: OldAnswers, more: str = "") -> Verdict:
     if not old.by_heart:
         return verdict
     return replace(verdict, reason=verdict.reason + BY_HEART + more + REMEDY)
 
 
-def check_strategy(strategy: str, settings: Retraining, old: Head | None) -> None:
-    """Refuse a strategy that is not there, or that the objective or the head does not go with.
+def check_strategy(strategy: str, settings: Retraining) -> None:
+    """Refuse a strategy that is not there, or that the objective does not go with.
 
     Raises:
-        InputError: one of the three.
+        InputError: one of the two.
     """
     if strategy not in STRATEGIES:
         near = difflib.get_close_matches(str(strategy), STRATEGIES, n=1)
@@ -298,6 +300,14 @@ def check_strategy(strategy: str, settings: Retraining, old: Head | None) -> Non
             f"The objective {settings.objective} goes with the strategy gml, which retrains with "
             f"one objective; the strategy {strategy} says itself what is tried: leave one out."
         )
+
+
+def check_head(strategy: str, old: Head | None) -> None:
+    """Refuse a strategy that the old head has no room for.
+
+    Raises:
+        InputError: both.
+    """
     if strategy in SCALING and old is not None and old.kind != "linear":
         raise InputError(
             f"The strategy {strategy} needs scales, which a {old.kind} head has no room for; "

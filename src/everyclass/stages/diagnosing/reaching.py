@@ -18,7 +18,7 @@ from everyclass.stages.retraining.crossfitting import CrossFit, held_out_rows
 from everyclass.stages.retraining.missing_classes import restricted
 from everyclass.stages.retraining.retraining import Retraining, cross_fit_objective
 
-__all__ = ["held_out_answers", "reach", "relabelled", "renumbered", "training_certainty"]
+__all__ = ["held_out_answers", "reach", "training_certainty"]
 
 _CHUNK_VALUES = 1 << 22
 
@@ -60,7 +60,7 @@ def reach(
     if plain is None:
         plain = cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show)
     certainty = training_certainty(plain)
-    return renumbered(answers, present, whole), relabelled(certainty, present)
+    return answers.renumbered(present, whole), certainty.renumbered(present)
 
 
 def held_out_answers(found: Found, train: Features, val: Features | None) -> HeldOutAnswers:
@@ -71,15 +71,18 @@ def held_out_answers(found: Found, train: Features, val: Features | None) -> Hel
         train, val: what it was given.
     """
     assert train.head is not None
-    images = train.views[0][held_out_rows(train)] if val is None else val.views[0]
     made: Head | Ensemble = found.new
     if found.best.name == "ensemble":
         made = Ensemble(train.head, found.new, found.t_old, found.t_new)
-    shown = _answers(made, train.views[0])
+    shown = _answers(made, train)
     right = np.bincount(train.labels[shown == train.labels], minlength=train.num_classes)
     return HeldOutAnswers(
         labels=found.labels,
-        own=_answers(train.head, images),
+        own=(
+            _answers(train.head, train, held_out_rows(train))
+            if val is None
+            else _answers(train.head, val)
+        ),
         old=found.candidates[0].predicted,
         new=found.best.predicted,
         what=found.verdict.decided_on,
@@ -103,28 +106,11 @@ def training_certainty(plain: CrossFit) -> Certainty:
     return replace(said, rows=plain.rows)
 
 
-def _answers(classifier: Head | Ensemble, features: npt.NDArray[Any]) -> Ints:
-    """(n,) predicted classes, without all logits in memory at once."""
-    step = max(1, _CHUNK_VALUES // len(features[0]))
-    pieces = [features[start : start + step] for start in range(0, len(features), step)]
+def _answers(
+    classifier: Head | Ensemble, features: Features, rows: npt.NDArray[np.intp] | None = None
+) -> Ints:
+    """(n,) predicted classes of images, without all features or logits in memory at once."""
+    rows = np.arange(len(features)) if rows is None else rows
+    step = max(1, _CHUNK_VALUES // max(features.num_classes, features.num_features))
+    pieces = (features.at(rows[start : start + step]) for start in range(0, len(rows), step))
     return np.concatenate([classifier.logits(piece).argmax(axis=1) for piece in pieces])
-
-
-def renumbered(answers: HeldOutAnswers, present: npt.NDArray[np.intp], c: int) -> HeldOutAnswers:
-    """The same where class i is called ``present[i]``, one of ``c``."""
-    right, images = np.zeros(c, dtype=np.int64), np.zeros(c, dtype=np.int64)
-    right[present], images[present] = answers.shown_right, answers.shown_images
-    return replace(
-        answers,
-        labels=present[answers.labels],
-        own=present[answers.own],
-        old=present[answers.old],
-        new=present[answers.new],
-        shown_right=right,
-        shown_images=images,
-    )
-
-
-def relabelled(said: Certainty, present: npt.NDArray[np.intp]) -> Certainty:
-    """The same where class i is called ``present[i]``."""
-    return replace(said, labels=present[said.labels], top=present[said.top])

@@ -9,13 +9,17 @@ import torch
 from torch import Tensor
 
 from everyclass.artifacts import quoted
-from everyclass.errors import InputError
+from everyclass.errors import InputError, InputTypeError
+from everyclass.stages.extraction.loaders import BATCH_SIZE
 
 __all__ = ["class_numbers"]
 
 
 def class_numbers(labels: Any, class_names: Sequence[str] | None) -> Tensor:
-    """Labels of a batch as (n,) numbers of classes.
+    """Labels of a batch as (n,) int64; whether there are such classes is not looked at.
+
+    Floats are refused even where they are whole: 0.0 and 1.0 are targets of a binary loss more
+    often than classes, and what one batch holds says nothing about the next.
 
     Args:
         labels: numbers (n,) or (n, 1), one-hot rows (n, C), or a list of strings.
@@ -23,7 +27,8 @@ def class_numbers(labels: Any, class_names: Sequence[str] | None) -> Tensor:
 
     Raises:
         InputError: strings without names or of an unknown class, several classes at once, mixed
-            labels.
+            labels, or not one label per sample.
+        InputTypeError: floats that are not one-hot rows.
     """
     if isinstance(labels, list | tuple) and labels and isinstance(labels[0], str):
         return _numbered(labels, class_names)
@@ -33,18 +38,35 @@ def class_numbers(labels: Any, class_names: Sequence[str] | None) -> Tensor:
         raise InputError(
             f"The labels are a {type(labels).__name__}, which is no tensor of classes: {error}."
         ) from error
-    if found.dtype == torch.bool and found.ndim == 1:
+    shape = tuple(found.shape)
+    if found.ndim == 2 and shape[1] == 1:
+        found = found.squeeze(1)
+    if found.ndim == 1:
+        if found.is_floating_point() or found.is_complex():
+            kind = str(found.dtype).removeprefix("torch.")
+            raise InputTypeError(
+                f"labels must be integers 0..C−1 and are {kind} of shape {shape}, as targets of a "
+                "regression or of a binary loss are; if these are classes, yield labels.long()."
+            )
         return found.long()
-    if found.ndim != 2:
-        return found
-    if found.shape[1] == 1 and not found.is_floating_point():
-        return found.squeeze(1)
+    if found.ndim == 0:
+        raise InputError(
+            "The labels of a batch are a single number; if the loader yields single samples, batch "
+            f"them: DataLoader(dataset, batch_size={BATCH_SIZE})."
+        )
+    if found.ndim > 2:
+        raise InputError(
+            f"The labels have shape {shape}, as one class per pixel has; one class per sample is "
+            "needed."
+        )
     ones = found.sum(dim=1)
     if not bool(((found == 0) | (found == 1)).all()):
-        raise InputError(
-            f"The labels are numbers of shape {tuple(found.shape)}, as mixup makes them; one "
-            "class per sample is needed: use a loader that does not mix."
+        why = (
+            "as mixup makes them; one class per sample is needed: use a loader that does not mix"
+            if found.is_floating_point()
+            else "as one class per token has; one class per sample is needed"
         )
+        raise InputError(f"The labels are numbers of shape {shape}, {why}.")
     if not bool((ones == 1).all()):
         row = int((ones != 1).nonzero()[0])
         raise InputError(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from everyclass.artifacts import Features
+from everyclass.artifacts import Features, as_labels
 from everyclass.data import BatchSource
 from everyclass.errors import InputError, InputTypeError, RunFailedError
 from everyclass.nn import Classifier, head_of_module, unwrapped
@@ -73,7 +73,7 @@ def extract(
     reader = BatchReader.of(model, label_key, class_names)
     last: LastLayer | None = None
     watch: Watch | None = None
-    features, labels = [], []
+    features, labels, seen = [], [], 0
     with _in_eval_mode(model):
         try:
             for batch in batches_of(loader):
@@ -84,7 +84,15 @@ def extract(
                     watch = Watch(last.layers, last.per_token, head)
                 logits = watch.run(network)
                 features.append(last.features(watch.caught, logits))
+                if len(target):  # here, and not when all batches have been run
+                    as_labels(
+                        target.numpy(),
+                        num_classes=last.head.num_classes,
+                        length=len(features[-1]),
+                        first_row=seen,
+                    )
                 labels.append(target)
+                seen += len(target)
         finally:
             if watch is not None:
                 watch.close()

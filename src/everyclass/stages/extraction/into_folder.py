@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from everyclass.artifacts import FeatureFolder, Features, Head, remove_features
 from everyclass.data import BadPictures, BatchSource
 from everyclass.errors import RunFailedError
-from everyclass.nn import Classifier, head_of_module
+from everyclass.nn import Classifier, head_of_module, unwrapped
 from everyclass.processes import (
     barrier,
     first_goes_first,
@@ -27,6 +27,7 @@ from everyclass.processes import (
 )
 from everyclass.progress import silent
 from everyclass.stages.extraction.extracting import batches_of_view, extract
+from everyclass.stages.extraction.loaders import known_class_names
 from everyclass.training import autocast
 
 __all__ = ["extract_into", "extract_views_into"]
@@ -85,8 +86,8 @@ def extract_views_into(
     size = batch_size or images.batch_size
     plan = {
         "network": _fingerprint(model),
-        "labels": hashlib.sha256(labels.numpy().tobytes()).hexdigest()[:16],
-        "ids": None if ids is None else hashlib.sha256(str(ids.tolist()).encode()).hexdigest()[:16],
+        "labels": _digest(labels.numpy().tobytes()),
+        "ids": None if ids is None else _digest(str(ids.tolist()).encode()),
         "precision": precision,
         "batch_size": size,
         "seed": seed,
@@ -141,6 +142,7 @@ def extract_into(
     dtype: Literal["float16", "float32"] = "float16",
     chunk_rows: int = 16_384,
     plan: Mapping[str, Any] | None = None,
+    label_key: str | None = None,
     show: Any = silent,
 ) -> Features:
     """As :func:`extract`, of a data set that can be indexed, into a folder of chunks.
@@ -151,8 +153,10 @@ def extract_into(
         place: the folder.
         model: any network that ends in a linear or cosine layer.
         dataset: gives (input, label) by number, the same every time.
-        head: the last layer's name, such as ``"fc"``, if it is not found.
-        class_names: C names in class order.
+        head, label_key: the last layer's name and that of the labels in items that are dicts, where
+            they are not found.
+        class_names: C names in class order; labels may then be strings. Default: what the data set
+            calls them.
         batch_size, workers: of the loader.
         dtype, chunk_rows: see :func:`extract_views_into`.
         plan: what tells this data set from another, such as its name, as plain values.
@@ -166,11 +170,14 @@ def extract_into(
     """
 
     def read(rows: range) -> Features:
-        part = Subset(dataset, list(rows))
-        return extract(model, DataLoader(part, batch_size, num_workers=workers), head=head)
+        loader = DataLoader(Subset(dataset, list(rows)), batch_size, num_workers=workers)
+        return extract(model, loader, head=head, label_key=label_key, class_names=class_names)
 
     size = len(dataset)  # type: ignore[arg-type]
     first = read(range(min(2, size)))
+    assert first.head is not None
+    if class_names is None:  # a Subset does not say what its data set knows
+        class_names = known_class_names(dataset, first.num_classes)
     with first_goes_first():
         folder = FeatureFolder(
             place,
@@ -178,7 +185,13 @@ def extract_into(
             num_features=first.num_features,
             dtype=dtype,
             chunk_rows=chunk_rows,
-            plan={"network": _fingerprint(model), "batch_size": batch_size, **(plan or {})},
+            plan={
+                "network": _fingerprint(unwrapped(model)),
+                "head": _digest(first.head.weight.tobytes()),
+                "class_names": None if class_names is None else list(class_names),
+                "batch_size": batch_size,
+                **(plan or {}),
+            },
         )
 
     def chunk(number: int, rows: range) -> _Chunk:
@@ -209,6 +222,10 @@ def _made(
         if is_first():
             folder.finish(head=head, class_names=class_names)
     return Features.load(folder.folder)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _fingerprint(model: nn.Module) -> str:

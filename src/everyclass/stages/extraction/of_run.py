@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from everyclass.artifacts import Features, Run
-from everyclass.data import BadPictures, DataConfig, EncodedSet, ImageSet, load_dataset
+from everyclass.data import (
+    BadPictures,
+    DataConfig,
+    Dataset,
+    EncodedSet,
+    ImageSet,
+    load_dataset,
+)
 from everyclass.errors import FileFormatError
+from everyclass.nn import Classifier
 from everyclass.progress import silent
 from everyclass.stages.extraction.extracting import extract_views
 from everyclass.stages.extraction.run_network import image_batches, load_network
 from everyclass.training import choose_device, inference_precision
 
-__all__ = ["VIEWS", "data_of", "extract_run"]
+__all__ = ["VIEWS", "data_of", "extract_run", "part_features"]
 
 VIEWS = 10
 
@@ -59,31 +67,56 @@ def extract_run(
         show: how progress is shown.
     """
     config = data_of(run)
-    precision = run.config["precision"]
     dataset = load_dataset(replace(config, val=val or config.val), root=data_root)
-    where = choose_device(device)
-    precision = inference_precision(precision, where)
-    model = load_network(run, dataset.num_classes).to(
-        device=where,
-        memory_format=torch.channels_last,  # type: ignore[call-overload]
-    )
+    model = load_network(run, dataset.num_classes)
+    common: dict[str, Any] = {
+        "precision": run.config["precision"],
+        "device": choose_device(device),
+        "seed": seed,
+        "bad": bad,
+        "show": show,
+    }
+    train = part_features(model, dataset, dataset.train, "training", num_views=num_views, **common)
+    test = part_features(model, dataset, dataset.test, "test", **common)
+    if dataset.val is None:
+        return train, None, test
+    return train, part_features(model, dataset, dataset.val, "held-out", **common), test
 
-    def features(part: ImageSet | EncodedSet, views: int, what: str) -> Features:
-        return extract_views(
-            model,
-            image_batches(dataset, part, where, bad=bad),
-            torch.from_numpy(part.labels),
-            num_views=views,
-            device=where,
-            precision=precision,
-            class_names=dataset.class_names,
-            seed=seed,
-            title=f"features of {what} images",
-            show=show,
-        )
 
-    return (
-        features(dataset.train, num_views, "training"),
-        None if dataset.val is None else features(dataset.val, 1, "held-out"),
-        features(dataset.test, 1, "test"),
+def part_features(
+    model: Classifier,
+    dataset: Dataset,
+    part: ImageSet | EncodedSet,
+    what: str,
+    *,
+    precision: Literal["fp32", "bf16"],
+    device: torch.device,
+    num_views: int = 1,
+    seed: int = 0,
+    bad: BadPictures | None = None,
+    show: Any = silent,
+) -> Features:
+    """Features of one part of a data set.
+
+    Args:
+        model: a run's network; it is moved to ``device``.
+        dataset: the whole.
+        part: the images.
+        what: what to call them in the progress.
+        precision: that the network was trained in.
+        device: to run it on.
+        num_views, seed, bad, show: see :func:`extract_run`.
+    """
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return extract_views(
+        model,
+        image_batches(dataset, part, device, bad=bad),
+        torch.from_numpy(part.labels),
+        num_views=num_views,
+        device=device,
+        precision=inference_precision(precision, device),
+        class_names=dataset.class_names,
+        seed=seed,
+        title=f"features of {what} images",
+        show=show,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ import torch
 from everyclass.artifacts import Run
 from everyclass.data import Dataset
 from everyclass.nn import Classifier, build_classifier
-from everyclass.stages.extraction.of_run import extract_run
+from everyclass.stages.extraction.of_run import part_features
 from everyclass.stages.extraction.run_network import load_network
 from everyclass.training import HeadRecipe, Learner, Recipe
 
@@ -64,11 +63,18 @@ def with_computed_head(
     begun: Run,
     dataset: Dataset,
     *,
-    device: str,
-    data_root: str | Path | None,
+    device: torch.device,
     show: Any,
 ) -> Classifier:
     """The finished network under the head that the recipe computes from its features."""
-    train, _, _ = extract_run(begun, num_views=1, device=device, data_root=data_root, show=show)
     network = load_network(begun, dataset.num_classes)
+    train = part_features(
+        network,
+        dataset,
+        dataset.train,
+        "training",
+        precision=begun.config["precision"],
+        device=device,
+        show=show,
+    )
     return Classifier(network.backbone, recipe.fit(train)).eval()

@@ -82,7 +82,8 @@ def pretrain(
         device: "auto", "cpu", "cuda", ….
         compile: compile the network with ``torch.compile``.
         workers: processes that decode pictures in files; default one per core.
-        out: the run's folder; default ``runs/<data>-<method>-s<seed>``.
+        out: the run's folder; default ``runs/<data>-<method>-s<seed>``, such as
+            ``runs/cifar100-lt-ir100-ce-s0``.
         start: folder of a finished run on the same data that a method in two stages begins with,
             or that a student learns from, instead of the one that it would train.
         data_root: folder to look for the data in.
@@ -106,7 +107,7 @@ def pretrain(
         raise InputError(
             f"{data.slug} has no test images to judge the network by; name some: test=…."
         )
-    folder = Path(out or Path("runs") / f"{data.slug}-{recipe.name}-s{seed}")
+    folder = Path(out or Path("runs") / f"{data.folder_name}-{recipe.name}-s{seed}")
     chosen = precision_for(precision, folder, where)
     rests_on = recipe.rests_on
     begun = None
@@ -156,7 +157,6 @@ def pretrain(
                 where,
                 bad=BadPictures(data.bad_images),
                 workers=workers,
-                data_root=data_root,
                 show=show if is_first() else silent,
             )
     return run
@@ -171,7 +171,6 @@ def _train(
     *,
     bad: BadPictures,
     workers: int | None,
-    data_root: str | Path | None,
     show: Any,
 ) -> None:
     """Train the network of a run that is not finished, judge it, and write what came out."""
@@ -186,9 +185,7 @@ def _train(
     clock = time.perf_counter()
     if isinstance(recipe, HeadRecipe):
         assert begun is not None
-        model = with_computed_head(
-            recipe, begun, dataset, device=str(where), data_root=data_root, show=show
-        )
+        model = with_computed_head(recipe, begun, dataset, device=where, show=show)
         if is_first():
             save_checkpoint(run.checkpoint, {"model": model.state_dict()})
     else:

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
 
 import numpy as np
 from torch import nn
 
-from everyclass.artifacts import ClassCounts, Features, some
+from everyclass.artifacts import Features
 from everyclass.errors import InputError
 from everyclass.progress import silent
 from everyclass.stages.choosing.choice import numbers_of
-from everyclass.stages.choosing.deciding import Verdict
 from everyclass.stages.choosing.ensembling import Ensemble
 from everyclass.stages.choosing.strategies import (
     as_in_the_paper,
     best_of,
+    check_head,
     check_strategy,
     with_a_head,
 )
 from everyclass.stages.diagnosing.reaching import (
     held_out_answers,
-    relabelled,
-    renumbered,
     training_certainty,
 )
-from everyclass.stages.extraction.for_rescue import features_for_rescue
+from everyclass.stages.extraction.given_or_extracted import given_or_extracted
 from everyclass.stages.rescuing.costs import cost_of
+from everyclass.stages.rescuing.doubts import with_doubts
 from everyclass.stages.rescuing.result import RescueResult
 from everyclass.stages.retraining.missing_classes import (
     MissingClasses,
@@ -38,7 +36,6 @@ from everyclass.stages.retraining.missing_classes import (
     with_old_rows,
 )
 from everyclass.stages.retraining.retraining import Retraining
-from everyclass.stages.retraining.validating import share_of_training_rows
 
 __all__ = ["rescue"]
 
@@ -110,15 +107,16 @@ def rescue(
         True
     """
     settings = retraining or Retraining()
+    check_strategy(strategy, settings)
     if missing_classes not in get_args(MissingClasses):
         raise InputError(f"missing_classes must be 'error' or 'keep-old'; got {missing_classes!r}.")
-    extracted = partial(features_for_rescue, model=model, head=head, label_key=label_key)
+    extracted = partial(given_or_extracted, model=model, head=head, label_key=label_key)
     found_train = extracted(train, None, "The training images", class_names=class_names)
     assert found_train is not None
     train = whole = found_train
     val = extracted(val, train, "The validation set")
     judged = extracted(test, train, "The test set")
-    check_strategy(strategy, settings, train.head)
+    check_head(strategy, train.head)
     present = np.flatnonzero(train.class_counts.counts > 0)
     if len(present) < train.num_classes:
         check_missing(train, missing_classes)
@@ -134,9 +132,11 @@ def rescue(
     else:
         found = best_of(train, val, settings, strategy, seed=seed, show=show, plain=plain)
     unjudged = present[np.setdiff1d(np.arange(len(present)), found.labels)].tolist()
-    verdict = _with_doubts(found.verdict, whole.class_counts, unjudged, train, val)
+    verdict = with_doubts(found.verdict, whole.class_counts, unjudged, train, val)
     training = None if found.plain is None else training_certainty(found.plain)
-    cost = cost_of(found.labels, found.candidates[0].held_out(), found.best.held_out())
+    cost = cost_of(
+        found.labels, found.candidates[0].held_out_logits(), found.best.held_out_logits()
+    )
     old, new = train.head, found.new
     if len(present) < whole.num_classes:
         assert whole.head is not None
@@ -151,7 +151,7 @@ def rescue(
         class_counts=whole.class_counts,
         settings={
             "strategy": strategy,
-            "retraining": found.retraining.to_dict(),
+            "retraining": found.retraining and found.retraining.to_dict(),
             "penalties_tried": {f"{p:.3g}": score for p, score in found.penalties.items()},
             "temperatures": {"old": found.t_old, "retrained": found.t_new},
             "decided_on": verdict.decided_on,
@@ -165,30 +165,9 @@ def rescue(
         by_fold=found.by_fold,
         candidates=[numbers_of(each, found.labels, classes) for each in found.candidates],
         cost=cost,
-        held_out=renumbered(held_out_answers(found, train, val), present, whole.num_classes),
-        training=training and relabelled(training, present),
+        held_out=held_out_answers(found, train, val).renumbered(present, whole.num_classes),
+        training=training and training.renumbered(present),
     )
     if judged is not None:
         result.evaluate(judged)
     return result
-
-
-def _with_doubts(
-    verdict: Verdict,
-    counts: ClassCounts,
-    unjudged: list[int],
-    train: Features,
-    val: Features | None,
-) -> Verdict:
-    """Say which classes no image that decided is of, and that validation rows are training rows."""
-    doubts = []
-    if unjudged:
-        count = "1 class has" if len(unjudged) == 1 else f"{len(unjudged):,} classes have"
-        named = some([counts.describe(c) for c in unjudged])
-        doubts.append(f"; {count} no image to decide on: {named}")
-    if val is not None and (share := share_of_training_rows(train, val)) > 0.5:
-        doubts.append(
-            f"; {share:.0%} of the validation rows are training rows, number by number, so expect "
-            "much lower numbers on new images"
-        )
-    return replace(verdict, reason=verdict.reason + "".join(doubts))

@@ -205,7 +205,7 @@ class RescueResult:
             images: of the test set, for thumbnails of errors: an array (n, h, w, 3) uint8, a
                 folder in which the ids are file names, or a function from rows to pictures.
         """
-        from everyclass.reporting import Judged, pictures_of, report_of, write_as
+        from everyclass.reporting import Judged, report_of, write_as
 
         judged: dict[str, Judged] = {}
         diagnosis = None
@@ -216,10 +216,11 @@ class RescueResult:
             judged,
             title=title,
             verdict=self.verdict.to_dict(),
+            show=self.verdict.compared if judged else None,
             class_counts=self.class_counts,
             settings={**self.settings, "made with": birth_certificate()},
             candidates=self.to_dict()["candidates"],
-            pictures=pictures_of(images, None if self.tested is None else self.tested.ids),
+            images=images,
             diagnosis=diagnosis,
         )
         return write_as(path, report)

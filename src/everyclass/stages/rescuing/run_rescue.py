@@ -10,6 +10,7 @@ from everyclass.artifacts import Run, prepare_folder, replaced_together
 from everyclass.data import BadPictures, load_dataset
 from everyclass.errors import InputError
 from everyclass.progress import silent
+from everyclass.stages.choosing.strategies import check_strategy
 from everyclass.stages.extraction.of_run import VIEWS, data_of, extract_run
 from everyclass.stages.rescuing.rescuing import rescue
 from everyclass.stages.rescuing.result import RescueResult
@@ -19,15 +20,18 @@ from everyclass.stages.retraining.retraining import Retraining
 __all__ = ["rescue_run", "retraining_of"]
 
 
-def retraining_of(run: Run, **settings: Any) -> Retraining:
+def retraining_of(run: Run, strategy: str = "gml", **settings: Any) -> Retraining:
     """How a run's head is retrained: as its method says where it says something, else by GML.
 
     Args:
         run: whose recipe may have settings, such as MiSLAS's smoothing beside GML.
+        strategy: of the rescue; any but "gml" says itself what is tried.
         settings: of :class:`Retraining`, instead of those.
     """
     recipe = run.config.get("recipe")
-    own = dict(recipe.get("retraining", {})) if isinstance(recipe, dict) else {}
+    own: dict[str, Any] = {}
+    if strategy == "gml" and isinstance(recipe, dict):
+        own = dict(recipe.get("retraining", {}))
     return Retraining(**{**own, **settings})
 
 
@@ -66,7 +70,8 @@ def rescue_run(
         raise InputError(
             f"The training in {run.folder} is not finished; go on with it by everyclass pretrain."
         )
-    retraining = retraining or retraining_of(run)
+    retraining = retraining or retraining_of(run, strategy)
+    check_strategy(strategy, retraining)
     folder = prepare_folder(out or run.folder / "rescue", overwrite=overwrite)
     bad = BadPictures(data_of(run).bad_images)
     train, held_out, test = extract_run(
@@ -92,7 +97,7 @@ def rescue_run(
     data = load_dataset(data_of(run), root=data_root)
     # Where images were left out, rows of features are no rows of the data set.
     images = partial(data.pictures, data.test) if len(data.test) == len(test) else None
-    with replaced_together(folder) as new:
+    with replaced_together(folder, stale=["bad-images.csv"]) as new:
         train.save(new / "train-features.npz")
         test.save(new / "test-features.npz")
         result.save(new, test, images=images)

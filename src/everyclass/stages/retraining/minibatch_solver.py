@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +38,9 @@ class MinibatchSettings:
         precision: of the factors of both products of a step, "fp32" or "bf16"; weights, their
             speed and the loss are float32. bf16 pays where the hardware multiplies it.
         seed: of the order of rows.
+
+    Raises:
+        InputError: a number out of range, or another precision.
     """
 
     epochs: int = 20
@@ -50,6 +54,14 @@ class MinibatchSettings:
     def __post_init__(self) -> None:
         if self.precision not in ("fp32", "bf16"):
             raise InputError(f"The precision must be fp32 or bf16; got {self.precision!r}.")
+        for name in ("epochs", "batch_size"):
+            number = getattr(self, name)
+            if not isinstance(number, Integral) or number < 1:
+                raise InputError(f"{name} must be a whole number from 1; got {number!r}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate must be a number above 0; got {self.learning_rate!r}.")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum must be from 0 to below 1; got {self.momentum!r}.")
 
 
 def fit_minibatches(

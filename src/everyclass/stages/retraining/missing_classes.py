@@ -50,15 +50,12 @@ def restricted(features: Features, classes: npt.NDArray[np.intp]) -> Features:
     index = np.full(features.num_classes, -1)
     index[classes] = np.arange(len(classes))
     rows = np.flatnonzero(index[features.labels] >= 0)
+    kept = features if len(rows) == len(features) else features.take(rows)
     head, names = features.head, features.class_names
-    return Features(
-        features.features[..., rows, :],
-        index[features.labels[rows]],
-        None
-        if head is None
-        else replace(head, weight=head.weight[classes], bias=head.bias[classes]),
-        None if names is None else tuple(names[c] for c in classes),
-        None if features.ids is None else features.ids[rows],
+    if head is not None:
+        head = replace(head, weight=head.weight[classes], bias=head.bias[classes])
+    return kept.with_classes(
+        index[kept.labels], head, None if names is None else tuple(names[c] for c in classes)
     )
 
 

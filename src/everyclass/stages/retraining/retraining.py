@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -61,7 +61,7 @@ class Retraining:
         reweight: whether "gml" uses eq. 3 (table 8 turns it off).
         resample: draw classes alike instead of images alike; mini-batches only (table 8).
         solver: "exact" minimises over all images at once (L-BFGS); "minibatch" is SGD as in the
-            paper; "running" is SGD with running class means.
+            paper; "running" is SGD with running class means, of "gml" alone.
         penalty: on the squared weights; None chooses it, on validation data where there are some,
             else by cross-fitting.
         minibatch: settings of the two SGD solvers.
@@ -102,6 +102,11 @@ class Retraining:
                 f"Re-weighting (eq. 3) is a part of GML; with the objective {self.objective} there "
                 "is none to leave out."
             )
+        if self.solver == "running" and self.objective != "gml":
+            raise InputError(
+                "The solver running follows the class means of GML, which the objective "
+                f"{self.objective} does not have; use exact, or minibatch."
+            )
         if self.resample and self.solver == "exact":
             raise InputError("Re-sampling needs mini-batches: use solver 'minibatch'.")
         if self.minibatch.precision != "fp32" and self.solver == "exact":
@@ -111,6 +116,13 @@ class Retraining:
             )
         if self.penalty is not None and not self.penalty >= 0:
             raise InputError(f"The penalty must be at least 0; got {self.penalty}.")
+
+    def for_objective(self, objective: ObjectiveName) -> Retraining:
+        """The same with another objective, without what is GML's alone."""
+        if objective == "gml":
+            return replace(self, objective=objective)
+        solver: Solver = "minibatch" if self.solver == "running" else self.solver
+        return replace(self, objective=objective, reweight=True, solver=solver)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for ``result.json``."""
@@ -260,7 +272,12 @@ def resumable(settings: Retraining, folder: Path, *, large: bool = False) -> Ite
         return
     hidden = folder / ".retraining.tmp-kept"
     hidden.mkdir(exist_ok=True)
-    yield replace(settings, checkpoints=hidden)
+    try:
+        yield replace(settings, checkpoints=hidden)
+    except BaseException:
+        with suppress(OSError):
+            hidden.rmdir()  # unless something is kept in it
+        raise
     barrier()
     if is_first():
         shutil.rmtree(hidden)
@@ -271,5 +288,6 @@ def _fingerprint(train: Features, settings: Retraining, penalty: float, seed: in
     sizes = [train.num_views, len(train), train.num_features, train.num_classes]
     asked = json.dumps([sizes, settings.to_dict(), penalty, seed], sort_keys=True)
     digest = hashlib.sha256(asked.encode() + train.labels.tobytes())
-    digest.update(train.at(np.linspace(0, len(train) - 1, 64).astype(np.int64)).tobytes())
+    glance = np.linspace(0, train.num_views * len(train) - 1, 64)
+    digest.update(train.at(glance.astype(np.int64)).tobytes())
     return digest.hexdigest()[:16]

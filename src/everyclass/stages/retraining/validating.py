@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.adjustment import ClassObjective, score
-from everyclass.artifacts import Features, Head, StoredFeatures
+from everyclass.adjustment import HARMONIC_MEAN, score
+from everyclass.artifacts import Features, Head
 from everyclass.progress import silent
 from everyclass.stages.retraining.retraining import Retraining, penalties_to_try, retrain
 
-__all__ = ["HARMONIC_MEAN", "Validated", "share_of_training_rows", "validate"]
-
-HARMONIC_MEAN = ClassObjective("harmonic_mean")
+__all__ = ["Validated", "validate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,20 +83,3 @@ def _halves(labels: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
         rows = generator.permutation(np.flatnonzero(labels == c))
         first[rows[int(generator.integers(2)) :: 2]] = True
     return first
-
-
-def share_of_training_rows(train: Features, val: Features, *, looked_at: int = 100) -> float:
-    """The share of validation rows that stand among the training rows, number by number.
-
-    Args:
-        train: training features; those in a folder are not looked through.
-        val: validation features.
-        looked_at: so many rows, spread evenly.
-    """
-    if isinstance(train, StoredFeatures) or isinstance(val, StoredFeatures):
-        return 0.0
-    rows, among = val.views[0], train.views[0]
-    some = np.unique(np.linspace(0, len(rows) - 1, looked_at).astype(int))
-    first = among[:, 0]
-    found = [bool((among[first == row[0]] == row).all(axis=1).any()) for row in rows[some]]
-    return float(np.mean(found))

@@ -11,10 +11,10 @@ from everyclass.artifacts import Features
 from everyclass.errors import InputTypeError
 from everyclass.stages.extraction.extracting import extract
 
-__all__ = ["features_for_rescue"]
+__all__ = ["given_or_extracted"]
 
 
-def features_for_rescue(
+def given_or_extracted(
     data: Features | Iterable[Any] | None,
     train: Features | None,
     what: str,

@@ -14,7 +14,7 @@ from everyclass.artifacts import Features
 from everyclass.metrics import harmonic_mean, per_class_recall
 from everyclass.stages.retraining.crossfitting import CrossFit
 
-__all__ = ["BY_HEART", "OldHead", "old_head_on_folds"]
+__all__ = ["BY_HEART", "OldAnswers", "old_answers_on_folds"]
 
 # On training images, of the old head and of a head fitted to the other folds. A network that knows
 # its images by heart is nearly always right; but so is whoever names the frequent class of 99 : 1,
@@ -25,7 +25,7 @@ BY_HEART = "; the network knows these images by heart, so expect lower numbers o
 
 
 @dataclass(frozen=True, eq=False)
-class OldHead:
+class OldAnswers:
     """The old head on images that it was not fitted to.
 
     Attributes:
@@ -39,7 +39,7 @@ class OldHead:
     by_heart: bool = False
 
 
-def old_head_on_folds(train: Features, kinds: Sequence[CrossFit]) -> OldHead:
+def old_answers_on_folds(train: Features, kinds: Sequence[CrossFit]) -> OldAnswers:
     """Let a refitted head of the old one's kind stand in for it on the held-out folds.
 
     The old head saw every training image, so its own confidence there means nothing. Its
@@ -57,10 +57,10 @@ def old_head_on_folds(train: Features, kinds: Sequence[CrossFit]) -> OldHead:
     stand_in = max(kinds, key=lambda fit: _likeness(own, fit.logits))
     by_heart = _knows(own, labels) and _knows(stand_in.logits, labels)
     if harmonic_mean(_recall(own, labels)) < harmonic_mean(_recall(stand_in.logits, labels)):
-        return OldHead(own, fit_temperature(own, labels), by_heart)
+        return OldAnswers(own, fit_temperature(own, labels), by_heart)
     t_stand_in = fit_temperature(stand_in.logits, labels)
     t_old = match_confidence(own, mean_confidence(stand_in.logits, t_stand_in))
-    return OldHead(stand_in.logits * np.float32(t_old / t_stand_in), t_old, by_heart)
+    return OldAnswers(stand_in.logits * np.float32(t_old / t_stand_in), t_old, by_heart)
 
 
 def _knows(logits: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> bool:

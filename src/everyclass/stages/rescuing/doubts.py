@@ -1,0 +1,50 @@
+"""What a verdict cannot know, said in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from everyclass.artifacts import ClassCounts, Features, StoredFeatures, some
+from everyclass.stages.choosing.deciding import Verdict
+
+__all__ = ["with_doubts"]
+
+
+def with_doubts(
+    verdict: Verdict,
+    counts: ClassCounts,
+    unjudged: list[int],
+    train: Features,
+    val: Features | None,
+) -> Verdict:
+    """Say which classes no image that decided is of, and that validation rows are training rows."""
+    doubts = []
+    if unjudged:
+        count = "1 class has" if len(unjudged) == 1 else f"{len(unjudged):,} classes have"
+        named = some([counts.describe(c) for c in unjudged])
+        doubts.append(f"; {count} no image to decide on: {named}")
+    if val is not None and (share := _share_of_training_rows(train, val)) > 0.5:
+        doubts.append(
+            f"; {share:.0%} of the validation rows are training rows, number by number, so expect "
+            "much lower numbers on new images"
+        )
+    return replace(verdict, reason=verdict.reason + "".join(doubts))
+
+
+def _share_of_training_rows(train: Features, val: Features, *, looked_at: int = 100) -> float:
+    """The share of validation rows that stand among the training rows, number by number.
+
+    Args:
+        train: training features; those in a folder are not looked through.
+        val: validation features.
+        looked_at: so many rows, spread evenly.
+    """
+    if isinstance(train, StoredFeatures) or isinstance(val, StoredFeatures):
+        return 0.0
+    rows, among = val.views[0], train.views[0]
+    some = np.unique(np.linspace(0, len(rows) - 1, looked_at).astype(int))
+    first = among[:, 0]
+    found = [bool((among[first == row[0]] == row).all(axis=1).any()) for row in rows[some]]
+    return float(np.mean(found))

@@ -1,0 +1,79 @@
+"""Rescuing features, into a folder of results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from everyclass.artifacts import Features, StoredFeatures, prepare_folder
+from everyclass.processes import first_goes_first, is_first
+from everyclass.progress import silent
+from everyclass.stages.choosing.strategies import check_strategy
+from everyclass.stages.rescuing.rescuing import rescue
+from everyclass.stages.rescuing.result import RescueResult
+from everyclass.stages.retraining.missing_classes import MissingClasses
+from everyclass.stages.retraining.retraining import Retraining, resumable
+
+__all__ = ["rescue_features"]
+
+
+def rescue_features(
+    train: Features,
+    out: str | Path,
+    *,
+    val: Features | None = None,
+    test: Features | None = None,
+    strategy: str = "gml",
+    retraining: Retraining | None = None,
+    missing_classes: MissingClasses = "error",
+    overwrite: bool = False,
+    seed: int = 0,
+    show: Any = silent,
+) -> RescueResult:
+    """Rescue, judge on the test set, and write everything into a folder.
+
+    Where retraining takes long, by SGD or on features in a folder of chunks, what is finished of it
+    is kept in ``out`` until all is done, so that the same call goes on where one was stopped.
+    Several processes share the work, and the first one writes.
+
+    Args:
+        train, val, test, strategy, retraining, missing_classes: see :func:`everyclass.rescue`.
+        out: the folder.
+        overwrite: replace the results of an earlier rescue.
+        seed, show: see :func:`everyclass.rescue`.
+
+    Raises:
+        OutputExistsError: the folder holds an earlier rescue and ``overwrite`` is false.
+        InputError: what :func:`everyclass.rescue` refuses; nothing is written then.
+    """
+    retraining = retraining or Retraining()
+    check_strategy(strategy, retraining)
+    with first_goes_first():
+        is_new = not Path(out).exists()
+        folder = prepare_folder(out, overwrite=overwrite or not is_first())
+    large = isinstance(train, StoredFeatures)
+    with _gone_if_empty(folder, is_new), resumable(retraining, folder, large=large) as kept:
+        result = rescue(
+            train,
+            val=val,
+            strategy=strategy,
+            retraining=kept,
+            missing_classes=missing_classes,
+            seed=seed,
+            show=show if is_first() else silent,
+        )
+        if is_first():
+            result.save(folder, test)
+    return result
+
+
+@contextmanager
+def _gone_if_empty(folder: Path, is_new: bool) -> Iterator[None]:
+    """Take a new folder away again if nothing comes into it, as where a rescue is refused."""
+    try:
+        yield
+    finally:
+        if is_new and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()

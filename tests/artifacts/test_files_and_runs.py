@@ -220,7 +220,7 @@ def test_an_output_folder_that_holds_something(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text("earlier")
     with pytest.raises(OutputExistsError, match=r"is not empty; take another\."):
         prepare_folder(tmp_path, overwrite=False, way_out="take another")
-    with pytest.raises(FileExistsError, match="pass --overwrite"):
+    with pytest.raises(FileExistsError, match="pass overwrite"):
         prepare_folder(tmp_path, overwrite=False)
     with pytest.raises(OutputExistsError, match="is a file, not a folder"):
         prepare_folder(tmp_path / "result.json", overwrite=True)
@@ -405,7 +405,7 @@ def test_another_configuration_is_refused_with_the_differences(
     with pytest.raises(InputError) as caught:
         Run.start(tmp_path / "run", {**CONFIG, **changed})
     assert differences in str(caught.value)
-    assert "name another folder with --out" in str(caught.value)
+    assert "name another folder with out (--out)" in str(caught.value)
     named = str(caught.value).split("(")[1]
     assert named.count(" asked") == len(changed)
     assert (tmp_path / "run" / "config.json").read_bytes() == before
@@ -413,7 +413,7 @@ def test_another_configuration_is_refused_with_the_differences(
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(OutputExistsError, match="not empty and not a run; name another with --out"):
+    with pytest.raises(OutputExistsError, match="not empty and not a run; name another with out"):
         Run.start(tmp_path, CONFIG)
     with pytest.raises(MissingFileError, match=r"is not a run: it has no config\.json"):
         Run.open(tmp_path)

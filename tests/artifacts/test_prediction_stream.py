@@ -191,14 +191,14 @@ def test_missing_values_are_empty_cells_only(tmp_path: Path) -> None:
 def test_of_two_kinds_of_scores_one_is_chosen(tmp_path: Path) -> None:
     both = {**numbered("logit_", LOGITS), **numbered("prob_", PROBS)}
     path = table(tmp_path / "p.csv", both)
-    with pytest.raises(FileFormatError, match=r"columns of logits and probs; choose with --scores"):
+    with pytest.raises(FileFormatError, match=r"columns of logits and probs; choose with scores"):
         Predictions.load(path)
     np.testing.assert_array_equal(Predictions.load(path, scores="probs").probs, PROBS)
     for name, make in (
         ("p.parquet", lambda f: table(f, numbered("logit_", LOGITS))),
         ("p.npz", lambda f: npz(f, logits=LOGITS)),
     ):
-        with pytest.raises(FileFormatError, match=r"logits.* and --scores says probs"):
+        with pytest.raises(FileFormatError, match=r"logits, and scores .* says probs"):
             Predictions.load(make(tmp_path / name), scores="probs")
 
 
@@ -501,13 +501,13 @@ NPY = {"scores": "logits"}
         (
             lambda f: npy(f, LOGITS),
             {},
-            r"shape \(1000, 4\); say with --scores logits or --scores",
+            r"shape \(1000, 4\); say with scores",
         ),
-        (lambda f: npy(f, LOGITS), NPY, "no array 'labels'; it has logits: .* with --labels"),
+        (lambda f: npy(f, LOGITS), NPY, "no array 'labels'; it has logits: .* with labels"),
         (
             lambda f: npy(f, PREDICTED),
             {**NPY, "labels": 1},
-            "a predicted class; leave --scores",
+            "a predicted class; leave scores",
         ),
         (lambda f: npy(f, LOGITS[:9]), {**NPY, "labels": 1}, "labels has 1000 entries where 9 are"),
         (lambda f: npy(f, LOGITS[None]), {**NPY, "labels": 1}, "labels has 1000 entries where 1 a"),
@@ -544,7 +544,7 @@ def test_labels_in_two_places_or_in_none(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("0\n1\n")
     labels = tmp_path / "labels.npy"
     path = npz(tmp_path / "p.npz", logits=LOGITS)
-    with pytest.raises(FileFormatError, match="has labels of its own; leave --labels out"):
+    with pytest.raises(FileFormatError, match="has labels of its own; leave labels"):
         read_all(path, labels=labels)
     np.savez(path, logits=LOGITS)
     with pytest.raises(FileFormatError, match=r"labels\.txt is no \.npy file"):
@@ -553,7 +553,7 @@ def test_labels_in_two_places_or_in_none(tmp_path: Path) -> None:
         read_all(path, labels=tmp_path / "nothing.npy")
     read_all(path, labels=labels)
     path = table(tmp_path / "p.csv", {"labels": LABELS, "predicted": PREDICTED})
-    with pytest.raises(InputError, match=r"holds its labels in a column; .* --labels-column"):
+    with pytest.raises(InputError, match=r"holds its labels in a column; .* labels_column"):
         read_all(path, labels=labels)
 
 

@@ -17,7 +17,7 @@ from everyclass.bench import run as bench_run
 from everyclass.bench.results import Result, result_path
 from everyclass.bench.run import run_table
 from everyclass.errors import FileFormatError, InputError
-from everyclass.stages import retraining
+from everyclass.stages.retraining import retraining
 from everyclass.training import Schedule
 
 QUICK = {"objective": "gml", "penalty": 1e-2}
@@ -128,6 +128,14 @@ def test_what_is_stored_under_a_rows_name_and_does_not_fit_ends_the_run(tmp_path
 def test_seeds_are_numbers_from_0_each_once(seeds: tuple[int, ...], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Seeds are numbers from 0, each once"):
         made_in(tmp_path, seeds=seeds)
+
+
+def test_processes_of_torchrun_would_all_do_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="share them out by shard"):
+        made_in(tmp_path)
 
 
 def interrupted(*_: Any, **__: Any) -> None:

@@ -220,7 +220,7 @@ BAD: dict[str, tuple[Make, tuple[str, ...]]] = {
     ),
     "no scores": (
         lambda f: (write(f / "p.csv", named(LOGITS)),),
-        ("--predicted-column", "--scores logits or --scores probs"),
+        ("--predicted-column", "logits or probs, with scores (--scores)"),
     ),
     "a score column is missing": (
         lambda f: (write(f / "p.csv", {"labels": LABELS, "logit_0": LABELS, "logit_2": LABELS}),),
@@ -270,7 +270,7 @@ BAD: dict[str, tuple[Make, tuple[str, ...]]] = {
     ),
     "unknown scores": (
         lambda f: (predicted_file(f), "--scores", "percent"),
-        ("--scores must be logits or probs; got 'percent'",),
+        ("scores (--scores) must be logits or probs; got 'percent'",),
     ),
 }
 

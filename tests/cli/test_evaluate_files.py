@@ -313,7 +313,7 @@ HOSTILE: dict[str, tuple[Make, tuple[str, ...]]] = {
     ),
     "an npy without --scores": (
         lambda: ("logits.npy", "--labels", "labels.npy"),
-        ("logits.npy holds an array of shape (16, 3); say with --scores logits or --scores probs",),
+        ("logits.npy holds an array of shape (16, 3); say with scores (--scores) whether",),
     ),
     "an npy without labels": (
         lambda: ("logits.npy", "--scores", "logits"),
@@ -321,7 +321,7 @@ HOSTILE: dict[str, tuple[Make, tuple[str, ...]]] = {
     ),
     "labels for two files": (
         lambda: ("predicted.npy", "logits.npy", "--labels", "labels.npy"),
-        ("--labels goes with one file of predictions; got 2",),
+        ("labels (--labels) goes with one file of predictions; got 2",),
     ),
     "parts of different things": (
         lambda: ("p.npz", "words.csv"),

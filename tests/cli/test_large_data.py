@@ -124,6 +124,42 @@ def test_features_in_a_folder_are_replaced_only_when_asked(
     assert Features.load(folder).num_views == 2
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("size", "plan.images.cut.size: 32 there, 48 asked"),
+        ("policy", "plan.images.bad_images: skip there, fail asked"),
+        ("pictures", "plan.images.pictures"),
+    ],
+)
+def test_features_of_other_pictures_are_not_gone_on_with(
+    other: str, said: str, tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(("cat", "dog")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "pictures" / name / "1.jpg").write_bytes(a_picture(label, rng))
+    extract = ["extract", "--data", f"folder:{tmp_path}/pictures,size=32", "--backbone", "resnet32"]
+    extract += ["--weights", "none", "--workers", 0, "--out", tmp_path / "x", "--quiet"]
+    extract += ["--bad-images", "skip"]
+    assert everyclass(*extract).code == 0
+    assert everyclass(*extract).code == 0
+    if other == "size":
+        extract[2] = extract[2].replace("32", "48")
+    elif other == "policy":
+        extract[-1] = "fail"
+    else:
+        (tmp_path / "pictures" / "cat" / "1.jpg").write_bytes(a_picture(1, rng))
+    everyclass(*extract).refused("begun with another plan", said, "--overwrite")
+
+
+def test_a_network_of_another_size_of_pictures_is_refused_at_once(
+    tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    run = ("pretrain", "ce", "--data", data_of(tree), "--backbone", "mlp", "--out", tmp_path / "r")
+    everyclass(*run, "--quiet").refused("mlp does not take pictures of 32 × 32 pixels", "size=")
+
+
 def test_pretrain_extract_rescue_evaluate_report(
     tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
 ) -> None:

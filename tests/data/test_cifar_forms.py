@@ -146,7 +146,7 @@ def test_a_part_gives_every_ratio_that_lies_in_it_and_says_so_beyond(
         f"The exp split of ratio 5 needs {kept[worst]} images of class {worst} "
         f"('name-{worst}') and the file at hand holds {held[worst]}: it is a part of "
         f"{small.facts.name}. Get the whole set with: everyclass data get {small.facts.name}, and "
-        "name its folder with --data-root, or use a larger ratio."
+        "name its folder with data_root (--data-root), or use a larger ratio."
     ) in str(caught.value)
     with pytest.raises(InputError, match="The step split of ratio 10 needs 40 images"):
         load_cifar_lt(small.facts, imbalance_ratio=10.0, profile="step", root=tmp_path)
@@ -194,7 +194,7 @@ def test_the_rest_is_what_the_ratio_ten_split_has_more(
 def test_where_no_rest_is_left(small: Any, tmp_path: Path) -> None:
     small.write_npz(tmp_path)
     for ratio in (10.0, 2.0):
-        with pytest.raises(InputError, match="leaves nothing of the ratio-10 split for --val rest"):
+        with pytest.raises(InputError, match="leaves nothing of the ratio-10 split for val='rest'"):
             load_cifar_lt(small.facts, imbalance_ratio=ratio, val="rest", root=tmp_path)
 
 

@@ -28,6 +28,7 @@ from everyclass.data import (
     find_bad_pictures,
     get_augmentation,
     load_dataset,
+    open_every_part,
     parse_spec,
 )
 from everyclass.errors import FileFormatError, InputError, MissingFileError, RunFailedError
@@ -156,6 +157,23 @@ def test_validation_images_in_folders(called: str, tmp_path: Path) -> None:
     data = load_dataset(DataConfig(f"folder:{tmp_path},size=16", val="rest"))
     assert data.val is not None
     assert (len(data.train), len(data.val), len(data.test)) == (5, 2, 4)
+
+
+def test_a_look_at_everything_takes_validation_images_that_are_not_named(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train": [3, 2], "val": [1, 1], "test": [2, 2]})
+    parts = [each.part for each in count_parts(open_every_part(f"folder:{tmp_path},size=16"))]
+    assert parts == ["train", "val", "test"]
+    write_tree(tmp_path / "train", {"sub": [1, 1]})
+    without = open_every_part(f"folder:{tmp_path / 'train' / 'sub'},size=16")
+    assert [each.part for each in count_parts(without)] == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("inat2018,val=v.txt", "val"), ("places-lt,image=i", "image")]
+)
+def test_published_sets_take_no_keys_of_other_forms(name: str, key: str) -> None:
+    with pytest.raises(InputError, match=f"takes no {key}="):
+        DataConfig(name)
 
 
 def test_of_several_names_the_first_counts(tmp_path: Path) -> None:
@@ -425,7 +443,7 @@ def test_specifications_that_say_nothing(name: str, message: str) -> None:
 
 @pytest.mark.parametrize("name", ["cifar100-lt", "cifar10-lt", "digits-lt", "imagenet-lt"])
 def test_validation_images_are_the_rest_or_none(name: str) -> None:
-    with pytest.raises(InputError, match="--val must be 'none' or 'rest'; got 'some'"):
+    with pytest.raises(InputError, match=r"val \(--val\) must be 'none' or 'rest'; got 'some'"):
         DataConfig(name, val="some")
 
 
@@ -443,7 +461,7 @@ def test_counts_that_are_known_beforehand(ratio: float) -> None:
 
 
 def test_what_is_long_tailed_by_nature_is_not_made_so(tree: Path) -> None:
-    with pytest.raises(InputError, match="taken as it is; leave out --imbalance-ratio"):
+    with pytest.raises(InputError, match="taken as it is; leave out imbalance_ratio"):
         DataConfig(f"list:{tree / 'train.txt'}", imbalance_ratio=10)
     with pytest.raises(InputError, match=r"--bad-images must be 'fail'.* or 'skip'"):
         DataConfig("imagenet-lt", bad_images="ignore")

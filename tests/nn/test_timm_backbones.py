@@ -60,7 +60,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(FileFormatError, match="no file of weights"):
         build_timm_backbone(SMALL, str(tmp_path / "w.pth"))
-    with pytest.raises(InputError, match="There are no weights for resnet32"):
+    with pytest.raises(InputError, match="resnet32 has no published weights"):
         build_classifier("resnet32", 3, seed=0, weights="pretrained")
     with pytest.raises(InputError, match="Did you mean 'resnet50'"):
         build_timm_backbone("resnett50")

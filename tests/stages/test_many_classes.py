@@ -225,7 +225,7 @@ def test_features_that_are_not_finite_are_refused(tmp_path, how):
 
 def test_cross_fitting_beyond_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("everyclass.stages.retraining.crossfitting.free_memory", lambda: 1000)
-    with pytest.raises(InputError, match="held-out features with --val"):
+    with pytest.raises(InputError, match="held-out features, val"):
         retrain(a_set(), Retraining())
 
 
@@ -310,6 +310,12 @@ def test_a_stopped_retraining_goes_on_bit_for_bit(tmp_path, solver):
     np.testing.assert_array_equal(again.weight, undisturbed.weight)
     other = retrain(train, replace(kept, penalty=0.5))
     assert not np.array_equal(other.weight, undisturbed.weight)
+    changed = train.features.copy()
+    changed[-2] += 1  # one image's view among all
+    retrain(Features(changed, train.labels), replace(kept, minibatch=MinibatchSettings(1, 32)))
+    assert len(list(tmp_path.glob("*-head.safetensors"))) == 3
+    retrain(train, replace(kept, minibatch=MinibatchSettings(1, 32)))
+    assert len(list(tmp_path.glob("*-head.safetensors"))) == 4
 
 
 # --- several processes ----------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_an_earlier_rescue_is_only_replaced_when_asked(run: Run) -> None:
     options: dict[str, Any] = {"num_views": 1, "val": "rest"}
     rescue_run(run, retraining=QUICK, **options)
     before = content(run.folder / "rescue")
-    with pytest.raises(OutputExistsError, match="not empty; name another one or pass --overwrite"):
+    with pytest.raises(OutputExistsError, match="not empty; name another one or pass overwrite"):
         rescue_run(run, retraining=QUICK, **options)
     assert content(run.folder / "rescue") == before
     rescue_run(run, retraining=Retraining(penalty=0.1), overwrite=True, **options)
@@ -158,6 +158,15 @@ def test_an_interrupted_rescue_leaves_the_earlier_one(
     with pytest.raises(KeyboardInterrupt):
         rescue_run(run, overwrite=True, **options)
     assert content(run.folder / "rescue") == before
+
+
+def test_more_views_than_memory_holds_are_refused_before_the_network_runs(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = "everyclass.stages.extraction.extracting.free_memory"
+    monkeypatch.setattr(place, lambda: 1000)
+    with pytest.raises(InputError, match=r"10 views of .* images are .* extract into a folder"):
+        extract_run(run)
 
 
 def test_an_unfinished_training_is_refused(run: Run) -> None:

@@ -252,7 +252,7 @@ def test_a_copy_runs(name: str, tmp_path: Path) -> None:
 def test_a_copy_replaces_nothing(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("precious")
-    with pytest.raises(OutputExistsError, match="pass --overwrite"):
+    with pytest.raises(OutputExistsError, match="pass overwrite"):
         copy_method("ce", path)
     assert path.read_text() == "precious"
     copy_method("ce", path, overwrite=True)

@@ -43,7 +43,12 @@ from everyclass.artifacts.class_diagnosis import (
 from everyclass.artifacts.comparison import Comparison
 from everyclass.artifacts.diagnosis import CAUSES, Diagnosis
 from everyclass.artifacts.evaluation import Evaluation
-from everyclass.artifacts.feature_folder import FeatureFolder, is_feature_folder, remove_features
+from everyclass.artifacts.feature_folder import (
+    FeatureFolder,
+    is_feature_folder,
+    remove_features,
+    rows_per_chunk,
+)
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head, HeadKind
 from everyclass.artifacts.prediction_stream import PredictionStream
@@ -109,6 +114,7 @@ __all__ = [
     "remove_features",
     "remove_file",
     "replaced_together",
+    "rows_per_chunk",
     "save_safetensors",
     "some",
     "stored_names",

@@ -140,7 +140,10 @@ def _reason(error: OSError) -> str:
 
 
 def prepare_folder(
-    path: str | Path, *, overwrite: bool, way_out: str = "name another one or pass --overwrite"
+    path: str | Path,
+    *,
+    overwrite: bool,
+    way_out: str = "name another one or pass overwrite (--overwrite)",
 ) -> Path:
     """Return ``path`` as a writable folder, refusing one that already holds something.
 
@@ -190,7 +193,9 @@ def check_free(paths: Iterable[Path], *, keep: Iterable[Path], overwrite: bool) 
             raise InputError(f"{path} {seen[place]}; name another file to write.")
         seen[place] = "would be written twice"
         if path.exists() and not overwrite:
-            raise OutputExistsError(f"{path} is there already; pass --overwrite to replace it.")
+            raise OutputExistsError(
+                f"{path} is there already; pass overwrite (--overwrite) to replace it."
+            )
 
 
 def holds_something(folder: Path) -> bool:

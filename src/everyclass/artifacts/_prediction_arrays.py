@@ -44,11 +44,12 @@ class ArraySource:
         elif scores is not None and scores not in arrays and {"logits", "probs"} & set(arrays):
             (held,) = {"logits", "probs"} & set(arrays)
             raise FileFormatError(
-                f"{path} has the array {held!r} and --scores says {scores}; leave --scores out."
+                f"{path} has the array {held!r} and scores says {scores}; leave scores "
+                "(--scores) out."
             )
         if labels is not None:
             if "labels" in arrays:
-                raise FileFormatError(f"{path} has labels of its own; leave --labels out.")
+                raise FileFormatError(f"{path} has labels of its own; leave labels (--labels) out.")
             if labels.suffix.lower() != ".npy":
                 raise FileFormatError(f"{labels} is no .npy file; save labels with numpy.save.")
             arrays["labels"] = open_npy(labels, "labels file")
@@ -65,10 +66,10 @@ class ArraySource:
         if "labels" not in arrays:
             raise FileFormatError(
                 f"{self.path} has no array 'labels'; it has {held}: add the true classes, or name "
-                "an .npy file of them with --labels."
+                "an .npy file of them with labels (--labels)."
             )
         if not set(_OUTPUTS) & set(arrays):
-            said = "; say what 'scores' holds with --scores logits or --scores probs"
+            said = "; say what 'scores' holds, logits or probs, with scores (--scores)"
             raise FileFormatError(
                 f"{self.path} has none of the arrays {', '.join(_OUTPUTS)}; it has {held}"
                 f"{said if 'scores' in arrays else ''}."
@@ -130,12 +131,13 @@ def _kind_of_npy(path: Path, scores: Literal["logits", "probs"] | None) -> str:
     if len(array.shape) == 1:
         if scores is not None:
             raise FileFormatError(
-                f"{path} has one value a row, which is a predicted class; leave --scores out."
+                f"{path} has one value a row, which is a predicted class; leave scores "
+                "(--scores) out."
             )
         return "predicted"
     if scores is None:
         raise FileFormatError(
-            f"{path} holds an array of shape {array.shape}; say with --scores logits or --scores "
-            "probs what it is."
+            f"{path} holds an array of shape {array.shape}; say with scores (--scores) "
+            "whether it is logits or probs."
         )
     return scores

@@ -65,7 +65,7 @@ def open_source(
     path = existing_file(path, "predictions file")
     ending = path.suffix.lower()
     if scores not in (None, "logits", "probs"):
-        raise InputError(f"--scores must be logits or probs; got {quoted(scores)}.")
+        raise InputError(f"scores (--scores) must be logits or probs; got {quoted(scores)}.")
     if ending not in _ARRAYS + _TABLES:
         raise FileFormatError(
             f"{path} ends in {quoted(ending)}; predictions are read from "
@@ -75,7 +75,7 @@ def open_source(
         if labels is not None:
             raise InputError(
                 f"{path} is a table, which holds its labels in a column; name the column with "
-                "--labels-column instead of a file with --labels."
+                "labels_column (--labels-column) instead of a file with labels (--labels)."
             )
         return TableSource(path, scores, labels_column, predicted_column, class_names)
     source = ArraySource(path, scores, None if labels is None else Path(labels))

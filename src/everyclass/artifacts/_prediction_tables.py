@@ -54,7 +54,8 @@ class TableSource:
         if labels_column not in columns:
             raise FileFormatError(
                 f"{path} has no column {quoted(labels_column)}; it has {some(columns)}. "
-                "Name the column of true classes with --labels-column."
+                "Name the column of true classes with labels_column "
+                "(--labels-column)."
             )
         self._kind, self._columns = score_columns(table, scores)
         if self._kind is None and scores is not None:
@@ -64,8 +65,9 @@ class TableSource:
         elif self._kind is None and predicted_column not in columns:
             raise FileFormatError(
                 f"{path} has neither a column {quoted(predicted_column)} nor score columns; it has "
-                f"{some(columns)}. Name the column of predicted classes with --predicted-column, "
-                "or say what the class columns hold with --scores logits or --scores probs."
+                f"{some(columns)}. Name the column of predicted classes with "
+                "predicted_column (--predicted-column), "
+                "or say what the class columns hold, logits or probs, with scores (--scores)."
             )
         self._classes = [labels_column] + ([predicted_column] if self._kind is None else [])
         self._ids = [name for name in ("ids",) if name in columns and name not in self._classes]

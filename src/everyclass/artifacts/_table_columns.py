@@ -41,7 +41,11 @@ def score_columns(
         held = " and ".join(found)
         raise FileFormatError(
             f"{table.path} has columns of {held}"
-            + (f", and --scores says {scores}." if scores else "; choose with --scores.")
+            + (
+                f", and scores (--scores) says {scores}."
+                if scores
+                else "; choose with scores (--scores)."
+            )
         )
     ((kind, columns),) = found.items()
     return kind, columns

@@ -46,12 +46,20 @@ __all__ = [
     "chunk_file",
     "is_feature_folder",
     "remove_features",
+    "rows_per_chunk",
 ]
 
 FORMAT = 1
 MANIFEST = "features.json"
 PLAN = "plan.json"
 CHUNK_ROWS = 16_384
+
+
+def rows_per_chunk(num_images: int) -> int:
+    """A 32nd of the images, from 256 to 16,384: it must not follow the number of processes."""
+    return min(CHUNK_ROWS, max(256, -(-num_images // 32)))
+
+
 _PARTS = ("", "-labels", "-ids")
 _HEAD = "head.safetensors"
 _LEFT_OUT = "bad-images.csv"
@@ -162,7 +170,8 @@ class FeatureFolder:
         if different:
             raise InputError(
                 f"{self.folder} was begun with another plan ({'; '.join(different)}); "
-                "name another folder, ask for the same, or remove what is there (--overwrite)."
+                "name another folder, ask for the same, or remove what is there "
+                "(overwrite, --overwrite)."
             )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,11 @@ class Features:
     def views(self) -> npt.NDArray[np.floating[Any]]:
         """The features as (views, n, d)."""
         return self.features[None] if self.features.ndim == 2 else self.features
+
+    @property
+    def content(self) -> str:
+        """SHA-256 (hex) of all views."""
+        return hashlib.sha256(np.ascontiguousarray(self.features).data).hexdigest()
 
     @property
     def nbytes(self) -> int:

@@ -84,11 +84,13 @@ class Run:
             if different:
                 raise InputError(
                     f"{folder} holds a run with another configuration ({'; '.join(different)}); "
-                    "name another folder with --out, or ask for the same."
+                    "name another folder with out (--out), or ask for the same."
                 )
             return run
         if folder.is_dir() and holds_something(folder):
-            raise OutputExistsError(f"{folder} is not empty and not a run; name another with --out")
+            raise OutputExistsError(
+                f"{folder} is not empty and not a run; name another with out (--out)"
+            )
         prepare_folder(folder, overwrite=False)
         write_json(folder / "config.json", asked)
         return cls(folder, asked)
@@ -117,7 +119,7 @@ class Run:
             except BlockingIOError as error:
                 raise InputError(
                     f"Another process is working in {self.folder}; wait until it has ended (or end "
-                    "it), or name another folder with --out."
+                    "it), or name another folder with out (--out)."
                 ) from error
             except OSError as error:
                 if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ class StoredFeatures(Features):
     dtype: np.dtype[Any]
     starts: npt.NDArray[np.int64]
     _stored_views: int
+    _sums: list[dict[str, str]]
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
@@ -127,6 +130,11 @@ class StoredFeatures(Features):
         return self.shape[2]
 
     @property
+    def content(self) -> str:
+        """SHA-256 (hex) of the chunks' own, as the manifest has them."""
+        return hashlib.sha256(json.dumps(self._sums, sort_keys=True).encode()).hexdigest()
+
+    @property
     def nbytes(self) -> int:
         """What all features take in memory."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
@@ -207,7 +215,7 @@ class StoredFeatures(Features):
         Raises:
             FileFormatError: a file is not what was written; it is named.
         """
-        for sums in self._sums:  # type: ignore[attr-defined]
+        for sums in self._sums:
             for name, expected in sums.items():
                 if Path(name).name != name or sha256_of(self.folder / name) != expected:
                     raise FileFormatError(

@@ -78,6 +78,12 @@ def run_table(
         InputError: a method that is no row of the table, or has no recipe; a shard that is none;
             seeds that are negative or twice the same; a stored result that does not fit its row.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            "Each of the processes that torchrun started would make the same results; share them "
+            "out by shard=i/n (--shard) or jobs (--jobs), or train a large network by torchrun -m "
+            "everyclass pretrain first."
+        )
     if min(seeds, default=0) < 0 or len(set(seeds)) != len(seeds):
         raise InputError(f"Seeds are numbers from 0, each once; got {list(seeds)}.")
     index, shards = shard

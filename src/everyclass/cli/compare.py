@@ -53,8 +53,6 @@ def compare(
     from everyclass.artifacts import Predictions, write_json
     from everyclass.errors import InputError
 
-    if scores not in (None, "logits", "probs"):
-        raise InputError(f"--scores must be logits or probs; got {scores!r}.")
     paths = files if baseline is None or baseline in files else [baseline, *files]
     if len({str(path) for path in paths}) < len(paths):
         raise InputError("The same file was given twice; name each classifier's file once.")

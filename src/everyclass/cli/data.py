@@ -58,13 +58,13 @@ def check(
     from everyclass.errors import DataNotFoundError, RunFailedError
 
     options = sets.parse_spec(data).options
-    published = sets.PUBLISHED.get(sets.DataConfig(data).kind)
-    config = sets.DataConfig(data, val="rest" if "val" in options else "none")
+    config = sets.DataConfig(data)
+    published = sets.PUBLISHED.get(config.kind)
     found = None
     if published is not None and not decode:
         counts = sets.count_published(published, sets.search_roots(data_root), options)
     else:
-        dataset = sets.load_dataset(config, root=data_root)
+        dataset = sets.open_every_part(data, root=data_root)
         counts = sets.count_parts(dataset)
         if decode:
             found = sets.find_bad_pictures(dataset, workers=workers, show=shown(quiet))

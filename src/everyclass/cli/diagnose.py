@@ -73,8 +73,6 @@ def diagnose(
     )
     from everyclass.errors import InputError
 
-    if scores not in (None, "logits", "probs"):
-        raise InputError(f"--scores must be logits or probs; got {scores!r}.")
     said = None
     if predictions is not None:
         names = None if class_names is None else load_class_names(class_names)

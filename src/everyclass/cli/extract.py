@@ -115,4 +115,5 @@ def extract(
         f"{out}: {len(features):,} images, {features.num_views} view(s), "
         f"{features.num_features:,} features, {features.num_classes:,} classes"
     )
-    typer.echo(f"Next: everyclass rescue {out} --test TEST.npz --out rescued/")
+    if part == "train":
+        typer.echo(f"Next: everyclass rescue {out} --test TEST.npz --out rescued/")

@@ -10,7 +10,13 @@ from everyclass.data.augmentation import (
     get_augmentation,
 )
 from everyclass.data.batch_source import BatchSource, MemorySource
-from everyclass.data.checking import PartCounts, count_parts, count_published, find_bad_pictures
+from everyclass.data.checking import (
+    PartCounts,
+    count_parts,
+    count_published,
+    find_bad_pictures,
+    open_every_part,
+)
 from everyclass.data.download import get_dataset
 from everyclass.data.image_set import Dataset, ImageSet
 from everyclass.data.opening import open_pictures
@@ -67,6 +73,7 @@ __all__ = [
     "get_dataset",
     "load_dataset",
     "long_tailed_counts",
+    "open_every_part",
     "open_pictures",
     "parse_spec",
     "read_published",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +26,9 @@ class BatchSource(Protocol):
 
     def __len__(self) -> int:
         """How many images there are."""
+
+    def identity(self) -> dict[str, Any]:
+        """What the batches follow from, as plain values, to tell other images from the same."""
 
     def plain(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """The images as they are: of each batch its rows (b,) and (b, 3, h, w) float32."""
@@ -57,6 +60,10 @@ class MemorySource:
 
     def __len__(self) -> int:
         return len(self._views[0])
+
+    def identity(self) -> dict[str, Any]:
+        """See :meth:`BatchSource.identity`."""
+        return {"views": [view.identity() for view in self._views]}
 
     def plain(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """See :meth:`BatchSource.plain`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,17 @@ from everyclass.artifacts import ClassCounts
 from everyclass.data.image_set import Dataset, ImageSet
 from everyclass.data.pictures import BadPictures, Cut, DecodedSource, EncodedSet
 from everyclass.data.published import PublishedSet, find_published, read_published
+from everyclass.data.registry import DataConfig, load_dataset
+from everyclass.errors import InputError
 from everyclass.progress import silent
 
-__all__ = ["PartCounts", "count_parts", "count_published", "find_bad_pictures"]
+__all__ = [
+    "PartCounts",
+    "count_parts",
+    "count_published",
+    "find_bad_pictures",
+    "open_every_part",
+]
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,15 @@ class PartCounts:
     classes: int
     largest: int
     smallest: int
+
+
+def open_every_part(data: str, root: Path | None = None) -> Dataset:
+    """A data set with its validation images, where it brings some along."""
+    config = DataConfig(data)
+    if not config.in_memory:
+        with suppress(InputError):
+            return load_dataset(replace(config, val="rest"), root=root)
+    return load_dataset(config, root=root)
 
 
 def count_parts(dataset: Dataset) -> list[PartCounts]:

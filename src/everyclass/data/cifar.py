@@ -125,7 +125,7 @@ def load_cifar_lt(
         if len(rest) == 0:
             raise InputError(
                 f"The split of ratio {imbalance_ratio:g} ({profile}) leaves nothing of the "
-                "ratio-10 split for --val rest; use a larger ratio or --val none."
+                "ratio-10 split for val='rest' (--val rest); use a larger ratio, or val='none'."
             )
         held_out = source.train.take(rest)
     return Dataset(
@@ -155,7 +155,7 @@ def _rows_of(
             f"({source.class_names[worst]!r}) and the file at hand holds "
             f"{counts[worst] - missing[worst]}: it is a part of {facts.name}. "
             f"Get the whole set with: everyclass data get {facts.name}, and name its folder with "
-            "--data-root, or use a larger ratio."
+            "data_root (--data-root), or use a larger ratio."
         )
     return wanted[np.lexsort((source.order[wanted], labels[wanted]))]
 
@@ -193,7 +193,8 @@ def _read(facts: CIFARFacts, roots: Sequence[Path]) -> _Source:
     )
     raise DataNotFoundError(
         f"{facts.name} was not found. Get it with\n  everyclass data get {facts.name}\n"
-        f"or name the folder that has it (--data-root DIR, or EVERYCLASS_DATA). Tried:\n{tried}"
+        "or name the folder that has it: data_root (--data-root), or EVERYCLASS_DATA. "
+        f"Tried:\n{tried}"
     )
 
 

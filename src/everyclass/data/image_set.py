@@ -76,6 +76,14 @@ class Dataset:
         """C, the number of classes."""
         return len(self.class_names)
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images that a network sees."""
+        if self.cut is not None:
+            return self.cut.size, self.cut.size
+        assert isinstance(self.train, ImageSet)
+        return self.train.images.shape[1], self.train.images.shape[2]
+
     def pictures(
         self, part: ImageSet | EncodedSet, rows: Sequence[int]
     ) -> list[npt.NDArray[np.uint8]]:

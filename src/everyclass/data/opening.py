@@ -69,7 +69,9 @@ def open_pictures(
     names = _checked_names(spec, sets, names)
     _no_picture_twice(sets)
     if val == "rest" and "val" not in sets:
-        raise InputError(f"{spec.slug} has no validation images for --val rest; name some: val=….")
+        raise InputError(
+            f"{spec.slug} has no validation images for val='rest' (--val rest); name some: val=…."
+        )
     facts = PUBLISHED.get(spec.kind)
     train = sets["train"]
     return Dataset(

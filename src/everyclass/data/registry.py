@@ -65,7 +65,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         check_policy(self.bad_images)
         if self.val not in ("none", "rest"):
-            raise InputError(f"--val must be 'none' or 'rest'; got {self.val!r}.")
+            raise InputError(f"val (--val) must be 'none' or 'rest'; got {self.val!r}.")
         if self.in_memory:
             if self.imbalance_ratio is None:
                 object.__setattr__(self, "imbalance_ratio", USUAL_RATIO)
@@ -77,9 +77,17 @@ class DataConfig:
                 f"{', '.join(sorted((*DATASETS, *PUBLISHED)))}, and pictures in files as "
                 f"{', '.join(f'{kind}:…' for kind in KINDS)}."
             )
+        if spec.kind in PUBLISHED:
+            known = {"root", "size", *PUBLISHED[spec.kind].lists}
+            for key in set(spec.options) - known:
+                raise InputError(
+                    f"{spec.kind} takes no {key}=, as its lists say everything; it takes "
+                    f"{', '.join(sorted(known))}."
+                )
         if self.imbalance_ratio is not None or self.profile != "exp":
             raise InputError(
-                f"{spec.slug} is taken as it is; leave out --imbalance-ratio and --profile."
+                f"{spec.slug} is taken as it is; leave out imbalance_ratio and profile "
+                "(--imbalance-ratio, --profile)."
             )
 
     @property

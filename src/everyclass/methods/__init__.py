@@ -91,7 +91,9 @@ def copy_method(name: str, path: str | Path, *, overwrite: bool = False) -> None
             f"A recipe is a Python file; name one that ends in .py, not {path.name!r}."
         )
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} is there already; pass --overwrite to replace it.")
+        raise OutputExistsError(
+            f"{path} is there already; pass overwrite (--overwrite) to replace it."
+        )
     source = inspect.getsource(module)
     if name.endswith(_MODERN):
         source += (

@@ -67,7 +67,7 @@ def state_of_files(
         0.25
     """
     if labels is not None and len(paths) != 1:
-        raise InputError(f"--labels goes with one file of predictions; got {len(paths)}.")
+        raise InputError(f"labels (--labels) goes with one file of predictions; got {len(paths)}.")
     state = EvaluationState(class_names=class_names)
     for path in paths:
         if holds_state(path):

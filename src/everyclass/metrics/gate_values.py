@@ -100,7 +100,8 @@ def drop_of(now: Evaluation, before: Evaluation, drop: Drop) -> tuple[float, str
     if of.name in ("geometric_mean", "harmonic_mean") and before.zero_floor != now.zero_floor:
         raise InputError(
             f"{drop.baseline} counts a recall of zero as {before.zero_floor:g} and this evaluation "
-            f"as {now.zero_floor:g}; {of.name} can only be compared with the same --zero-floor."
+            f"as {now.zero_floor:g}; {of.name} can only be compared with the same zero_floor "
+            "(--zero-floor)."
         )
     is_now, _ = value_of(now, of)
     if of.key is not None and of.name != "worst":

@@ -2,7 +2,7 @@
 
 from everyclass.nn.batch_norm_relu import BatchNormReLU
 from everyclass.nn.class_means import ClassMeans
-from everyclass.nn.classifier import BACKBONES, HEADS, Classifier, build_classifier
+from everyclass.nn.classifier import BACKBONES, HEADS, Classifier, build_classifier, check_takes
 from everyclass.nn.convolution import Convolution
 from everyclass.nn.ensemble_head import EnsembleHead, EnsembleOfMeans, log_mean_of_softmaxes
 from everyclass.nn.experts import ExpertBackbone, ExpertHead, RoutedExpertHead
@@ -48,6 +48,7 @@ __all__ = [
     "TimmBackbone",
     "build_classifier",
     "build_timm_backbone",
+    "check_takes",
     "could_be_last",
     "has_logits",
     "head_of_module",

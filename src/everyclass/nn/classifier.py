@@ -16,7 +16,7 @@ from everyclass.nn.mlp import mlp, mlp_experts
 from everyclass.nn.resnet_cifar import resnet32, resnet32_experts, resnet32_wide
 from everyclass.nn.timm_backbone import build_timm_backbone, timm_experts
 
-__all__ = ["BACKBONES", "HEADS", "Classifier", "build_classifier"]
+__all__ = ["BACKBONES", "HEADS", "Classifier", "build_classifier", "check_takes"]
 
 
 def _linear(num_features: int, num_classes: int) -> nn.Linear:
@@ -113,6 +113,31 @@ class Classifier(nn.Module):
             return self.head(features.float())
 
 
+def check_takes(model: nn.Module, height: int, width: int, name: str) -> None:
+    """Refuse a network that cannot take pictures of this size, before anything is done with it.
+
+    Args:
+        model: in whichever mode, on the CPU.
+        height, width: of the pictures.
+        name: what to call the network.
+
+    Raises:
+        InputError: what it says to one of zeros.
+    """
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, 3, height, width))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(
+            f"{name} does not take pictures of {height} × {width} pixels ({reason}); name another "
+            "size, by size=… behind the data, or another backbone."
+        ) from error
+    finally:
+        model.train(training)
+
+
 def build_classifier(
     backbone: str, num_classes: int, *, seed: int, head: str = "linear", weights: str = "none"
 ) -> Classifier:
@@ -147,7 +172,9 @@ def _trunk(backbone: str, weights: str) -> nn.Module:
     if backbone not in BACKBONES and not experts:
         return build_timm_backbone(backbone, weights)
     if weights != "none":
-        raise InputError(f"There are no weights for {backbone}; leave out --weights.")
+        raise InputError(
+            f"{backbone} has no published weights; say weights='none' (--weights none)."
+        )
     if backbone in BACKBONES:
         return BACKBONES[backbone]()
     assert experts is not None

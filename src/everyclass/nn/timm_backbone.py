@@ -95,7 +95,7 @@ def build_timm_backbone(name: str, weights: str = "none") -> TimmBackbone:
             raise
         raise MissingFileError(
             f"The weights of {name} cannot be downloaded ({_first(error)}); name a file of them "
-            "with --weights FILE."
+            "with weights=FILE (--weights FILE)."
         ) from error
     if weights not in ("none", "pretrained"):
         _fill(network, Path(weights), name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,6 +57,7 @@ class BatchAugmentation:
             )
         self._pixels = images.to(device).contiguous()
         self._transforms = tuple(transforms)
+        self._normal = {"mean": [float(m) for m in mean], "std": [float(s) for s in std]}
         self._device = device
         # Repeated over a line, so that one long vector operation does it instead of many short.
         width = images.shape[2]
@@ -72,6 +75,12 @@ class BatchAugmentation:
         other = copy.copy(self)
         other._transforms = tuple(transforms)
         return other
+
+    def identity(self) -> dict[str, Any]:
+        """What the views follow from, as plain values, to tell other images from the same."""
+        pixels = hashlib.sha256(self._pixels.cpu().numpy().tobytes()).hexdigest()
+        transforms = [type(transform).__name__ for transform in self._transforms]
+        return {"pixels": pixels[:16], "transforms": transforms, **self._normal}
 
     def plain(self, rows: Tensor) -> Tensor:
         """The images at ``rows``, normalised only: (b, 3, h, w) float32, channels last."""

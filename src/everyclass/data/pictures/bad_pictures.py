@@ -25,8 +25,8 @@ def check_policy(policy: str) -> None:
     """
     if policy not in get_args(Policy):
         raise InputError(
-            f"--bad-images must be 'fail' (the first bad picture ends it) or 'skip' (it is left "
-            f"out, and listed); got {policy!r}."
+            "bad_images (--bad-images) must be 'fail' (the first bad picture ends it) or 'skip' "
+            f"(it is left out, and listed); got {policy!r}."
         )
 
 
@@ -59,7 +59,7 @@ class BadPictures:
             kind = MissingFileError if reason == MISSING else FileFormatError
             raise kind(
                 f"{place} cannot be used: {reason}. Put it right, or leave such pictures out with "
-                "--bad-images skip; everyclass data check --decode lists them all."
+                "bad_images='skip' (--bad-images skip); everyclass data check --decode lists all."
             )
         self.found.setdefault(place, reason)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,18 @@ class DecodedSource:
     def __len__(self) -> int:
         return len(self._pictures)
 
+    def identity(self) -> dict[str, Any]:
+        """See :meth:`everyclass.data.BatchSource.identity`; of the pictures it takes the sizes."""
+        return {
+            "pictures": self._pictures.sizes_digest[:16],
+            "cut": asdict(self._cut),
+            "crops": [None if crop is None else list(crop) for crop in self._crops],
+            "transforms": [[type(transform).__name__ for transform in view] for view in self._rest],
+            "mean": [float(m) for m in self._normal["mean"]],
+            "std": [float(s) for s in self._normal["std"]],
+            "bad_images": self.bad.policy,
+        }
+
     def pixels(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """The plain views, not normalised: rows (b,) and (b, h, w, 3) uint8 on the CPU.
 
@@ -145,7 +158,7 @@ def _alive(loader: DataLoader[Any]) -> Iterator[Any]:
             raise
         raise RunFailedError(
             "A process that decodes pictures was killed, perhaps for lack of memory; run the same "
-            "again with fewer --workers."
+            "again with fewer workers (--workers)."
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +31,9 @@ class Encoded(Protocol):
 
     def name(self, row: int) -> str:
         """What the picture is called wherever its folder is; part of a set's fingerprint."""
+
+    def sizes(self, rows: npt.NDArray[np.int64]) -> Iterable[int]:
+        """Bytes of these pictures' files, or of those that hold all; −1 of one that is missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,3 +76,9 @@ class EncodedSet:
         for row, label in enumerate(self.labels.tolist()):
             digest.update(f"{self.name(row)} {label}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
+
+    @property
+    def sizes_digest(self) -> str:
+        """SHA-256 (hex) of the sizes of the files: other pictures of the same names differ."""
+        sizes = np.fromiter(self.source.sizes(self.index), dtype=np.int64)
+        return hashlib.sha256(sizes.tobytes()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,10 @@ class Files:
     def read(self, row: int) -> bytes:
         """The content of the file."""
         path = self.place(row)
-        about = os.stat(path)  # before it is opened: a pipe would wait for ever
+        try:
+            about = os.stat(path)  # before it is opened: a pipe would wait for ever
+        except ValueError as error:  # a NUL in the path
+            raise OSError(f"no path of a file ({error})") from error
         if not stat.S_ISREG(about.st_mode):
             raise OSError("no regular file")
         if about.st_size > MOST_BYTES:
@@ -57,6 +60,18 @@ class Files:
     def name(self, row: int) -> str:
         """The path as its list has it."""
         return str(self.paths[row].as_py())
+
+    def sizes(self, rows: npt.NDArray[np.int64]) -> Iterator[int]:
+        """Bytes of these files; −1 of one that is missing."""
+        return (size_of(self.place(row)) for row in rows.tolist())
+
+
+def size_of(path: str | Path) -> int:
+    """Bytes of a file, −1 where it is missing."""
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):
+        return -1
 
 
 @dataclass(frozen=True, eq=False)

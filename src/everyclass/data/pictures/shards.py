@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.data.pictures.files import ENDINGS
+from everyclass.data.pictures.files import ENDINGS, size_of
 from everyclass.errors import FileFormatError, MissingFileError
 
 __all__ = ["Shards", "find_shards", "read_shards"]
@@ -56,6 +56,10 @@ class Shards:
     def name(self, row: int) -> str:
         """The member's name."""
         return str(self.keys[row].as_py())  # type: ignore[index]
+
+    def sizes(self, rows: npt.NDArray[np.int64]) -> Iterator[int]:
+        """Bytes of the tar files."""
+        return (size_of(path) for path in self.paths)
 
 
 def find_shards(pattern: str, root: Path | None = None) -> tuple[Path, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import as_labels
+from everyclass.data.pictures.files import size_of
 from everyclass.errors import FileFormatError, InputError, InputTypeError, MissingFileError
 
 __all__ = ["Parquet", "SavedDataset", "find_parquet", "read_parquet", "read_saved"]
@@ -66,6 +67,10 @@ class Parquet:
         """The row's number in all files together."""
         return f"row {row}"
 
+    def sizes(self, rows: npt.NDArray[np.int64]) -> Iterator[int]:
+        """Bytes of the parquet files."""
+        return (size_of(path) for path in self.paths)
+
     def _group(self, number: int) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -112,6 +117,10 @@ class SavedDataset:
     def name(self, row: int) -> str:
         """The row's number."""
         return f"row {row}"
+
+    def sizes(self, rows: npt.NDArray[np.int64]) -> Iterator[int]:
+        """Bytes of the set's files."""
+        return (size_of(file["filename"]) for file in self.dataset.cache_files)
 
 
 def find_parquet(folder: Path, part: str) -> tuple[Path, ...]:

@@ -58,7 +58,7 @@ def read_published(
             raise DataNotFoundError(
                 f"{published.title}'s {part} list was not found ({published.totals[part]:,} lines "
                 f"'path label'). Put {name} into one of these places, or name it with "
-                f"--data {published.name},{part}=FILE:\n{tried}"
+                f"{published.name},{part}=FILE (--data):\n{tried}"
             )
         found[part] = read_list(path)
         check_list(published, part, found[part], str(path))
@@ -84,5 +84,5 @@ def find_pictures(published: PublishedSet, roots: Sequence[Path], first: str) ->
     raise DataNotFoundError(
         f"The pictures of {published.title} were not found: {published.pictures}. They belong "
         "where this one would be, or into a folder that is named by "
-        f"--data {published.name},root=FOLDER:\n{tried}"
+        f"{published.name},root=FOLDER (--data):\n{tried}"
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from everyclass.artifacts import Features, as_labels
+from everyclass.artifacts import Features, as_labels, free_memory
 from everyclass.data import BatchSource
 from everyclass.errors import InputError, InputTypeError, RunFailedError
 from everyclass.nn import Classifier, head_of_module, unwrapped
@@ -159,8 +159,8 @@ def extract_views(
     """
     model.eval()
     generator = torch.Generator().manual_seed(seed)
-    views: list[npt.NDArray[np.float32]] = []
     rows = torch.arange(len(labels))
+    stacked = _room(num_views, len(labels), int(model.backbone.num_features))  # type: ignore[arg-type]
     size = batch_size or images.batch_size
     with show(title, num_views * len(labels), "images") as task:
         for view in range(num_views):
@@ -173,15 +173,31 @@ def extract_views(
             if view and len(torch.cat(read)) != len(rows):
                 raise RunFailedError("Pictures went missing while their features were extracted.")
             rows = torch.cat(read)
-            views.append(torch.cat(parts).numpy())
-    stacked = views[0] if num_views == 1 else np.stack(views)
+            torch.cat(parts, out=torch.from_numpy(stacked[view, : len(rows)]))
+    stacked = stacked[:, : len(rows)]
     return Features(
-        stacked,
+        stacked[0] if num_views == 1 else stacked,
         labels[rows].numpy(),
         head_of_module(model.head),
         tuple(class_names),
         None if ids is None else ids[rows.numpy()],
     )
+
+
+def _room(views: int, images: int, width: int) -> npt.NDArray[np.float32]:
+    """(v, n, d) for features.
+
+    Raises:
+        InputError: there is less free memory than that.
+    """
+    needed = 4 * views * images * width
+    if needed > (free := free_memory()):
+        raise InputError(
+            f"{views} views of {images:,} images are {needed / 2**30:.1f} GiB of features and "
+            f"{free / 2**30:.1f} GiB of memory are free; take fewer views (--views), or extract "
+            "into a folder of chunks (everyclass extract --out FOLDER/) and rescue that."
+        )
+    return np.empty((views, images, width), dtype=np.float32)
 
 
 def batches_of_view(

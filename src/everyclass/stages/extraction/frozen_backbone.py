@@ -13,7 +13,7 @@ from torch import nn
 from everyclass.artifacts import Features, Run
 from everyclass.data import BadPictures, Cut, DataConfig, Dataset, EncodedSet, load_dataset
 from everyclass.errors import InputError
-from everyclass.nn import Classifier, TimmBackbone, build_classifier
+from everyclass.nn import Classifier, TimmBackbone, build_classifier, check_takes
 from everyclass.progress import silent
 from everyclass.stages.extraction.extracting import extract_views
 from everyclass.stages.extraction.into_folder import extract_views_into
@@ -77,9 +77,10 @@ def extract_part(
     dataset = load_dataset(replace(data, val="rest" if part == "val" else data.val), root=data_root)
     images = {"train": dataset.train, "val": dataset.val, "test": dataset.test}.get(part)
     if images is None or not len(images):
-        raise InputError(f"{data.slug} has no part {part!r}; --part is train, val or test.")
+        raise InputError(f"{data.slug} has no part {part!r}; part (--part) is train, val or test.")
     where = choose_device(device)
     model, dataset = _network(backbone, weights, dataset, data)
+    check_takes(model.backbone, *dataset.image_size, backbone)
     model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     bad = BadPictures(data.bad_images) if bad is None else bad
     source = image_batches(dataset, images, where, bad=bad, workers=workers)

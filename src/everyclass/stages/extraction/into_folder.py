@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from everyclass.artifacts import FeatureFolder, Features, Head, remove_features
+from everyclass.artifacts import FeatureFolder, Features, Head, remove_features, rows_per_chunk
 from everyclass.data import BadPictures, BatchSource
 from everyclass.errors import RunFailedError
 from everyclass.nn import Classifier, head_of_module, unwrapped
@@ -51,7 +51,7 @@ def extract_views_into(
     ids: npt.NDArray[Any] | None = None,
     bad: BadPictures | None = None,
     dtype: Literal["float16", "float32"] = "float16",
-    chunk_rows: int = 16_384,
+    chunk_rows: int | None = None,
     overwrite: bool = False,
     show: Any = silent,
 ) -> Features:
@@ -62,14 +62,16 @@ def extract_views_into(
     as you like, ends with the same bytes.
 
     Args:
-        place: the folder; one that was begun with the same network and arguments is gone on with.
+        place: the folder; one that was begun with the same network, images and arguments is gone on
+            with. Files of the same names are told apart by their sizes.
         model, images, labels: see :func:`extract_views`.
         num_views, device, precision, class_names, seed: see :func:`extract_views`.
         batch_size, ids: see :func:`extract_views`.
         bad: the images' list of pictures that cannot be read; where it leaves them out, so does the
             folder, and at the end the list holds what any process found.
         dtype: that features are kept in.
-        chunk_rows: images per chunk.
+        chunk_rows: images per chunk; default a 32nd of them, from 256 to 16,384, so that several
+            processes have something to do.
         overwrite: remove the features that the folder holds, instead of going on with them.
         show: how progress is shown.
 
@@ -77,7 +79,7 @@ def extract_views_into(
         The features, which stay in the folder.
 
     Raises:
-        InputError: the folder was begun with another network or other arguments.
+        InputError: the folder was begun with another network, other images or other arguments.
         OutputExistsError: it holds something else.
         MissingFileError, FileFormatError: a picture is missing or damaged and the policy is "fail".
         RunFailedError: one went missing on the way.
@@ -88,6 +90,7 @@ def extract_views_into(
         "network": _fingerprint(model),
         "labels": _digest(labels.numpy().tobytes()),
         "ids": None if ids is None else _digest(str(ids.tolist()).encode()),
+        "images": images.identity(),
         "precision": precision,
         "batch_size": size,
         "seed": seed,
@@ -101,7 +104,7 @@ def extract_views_into(
             num_features=int(model.backbone.num_features),  # type: ignore[arg-type]
             num_views=num_views,
             dtype=dtype,
-            chunk_rows=chunk_rows,
+            chunk_rows=chunk_rows or rows_per_chunk(len(labels)),
             plan=plan,
         )
 
@@ -140,7 +143,7 @@ def extract_into(
     batch_size: int = 64,
     workers: int = 0,
     dtype: Literal["float16", "float32"] = "float16",
-    chunk_rows: int = 16_384,
+    chunk_rows: int | None = None,
     plan: Mapping[str, Any] | None = None,
     label_key: str | None = None,
     show: Any = silent,
@@ -184,7 +187,7 @@ def extract_into(
             num_images=size,
             num_features=first.num_features,
             dtype=dtype,
-            chunk_rows=chunk_rows,
+            chunk_rows=chunk_rows or rows_per_chunk(size),
             plan={
                 "network": _fingerprint(unwrapped(model)),
                 "head": _digest(first.head.weight.tobytes()),

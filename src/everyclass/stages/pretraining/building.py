@@ -8,7 +8,7 @@ import torch
 
 from everyclass.artifacts import Run
 from everyclass.data import Dataset
-from everyclass.nn import Classifier, build_classifier
+from everyclass.nn import Classifier, build_classifier, check_takes
 from everyclass.stages.extraction.of_run import part_features
 from everyclass.stages.extraction.run_network import load_network
 from everyclass.training import HeadRecipe, Learner, Recipe
@@ -35,6 +35,7 @@ def learner_of(
         head=recipe.head,
         weights="none" if begun and recipe.start is not None else recipe.weights,
     )
+    check_takes(model.backbone, *dataset.image_size, backbone)
     given: dict[str, Any] = {} if recipe.mixing is None else {"mixing": recipe.mixing}
     if recipe.start is None and "" not in recipe.trained and not recipe.shift_batch_norm:
         model.keep_still(recipe.trained)

@@ -62,7 +62,7 @@ def finished_run(start: str | Path, recipe: Recipe | HeadRecipe, data: DataConfi
         InputError: the method needs none; the run is not finished, or on other data.
     """
     if recipe.rests_on is None:
-        raise InputError(f"{recipe.name} trains from scratch; leave out --start.")
+        raise InputError(f"{recipe.name} trains from scratch; leave out start (--start).")
     run = Run.open(start)
     if run.result is None:
         raise InputError(f"The training in {run.folder} is not finished and cannot be begun with.")

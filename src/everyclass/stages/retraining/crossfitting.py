@@ -112,7 +112,7 @@ def cross_fit(
     if len(held_out) == 0:
         raise InputError(
             "Every class has one training image only, so none can be held out; give held-out "
-            "features with --val."
+            "features, val (--val)."
         )
     labels = train.labels[held_out]
     starts: dict[int, tuple[Tensor, Tensor]] = {}
@@ -153,7 +153,7 @@ def _check_room(train: Features) -> None:
         raise InputError(
             f"Cross-fitting on {len(train):,} images of {train.num_classes:,} classes takes about "
             f"{needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are free; give the old "
-            "head, and held-out features with --val: then training features are read row by row."
+            "head, and held-out features, val (--val): then training features are read row by row."
         )
 
 

@@ -30,7 +30,7 @@ def check_missing(train: Features, policy: MissingClasses) -> None:
     if policy == "error":
         raise InputError(
             f"{found} no training image: {names}{more}. Add images, or keep what the old head has "
-            "for them: --missing-classes keep-old (in Python missing_classes='keep-old')."
+            "for them: missing_classes='keep-old' (--missing-classes keep-old)."
         )
     if train.head is None:
         raise InputError(

@@ -93,7 +93,7 @@ def share_of(name: str, args: argparse.Namespace) -> dict[str, Any]:
     preparing = time.perf_counter() - start
     objective = gml(classes, images)
     settings = MinibatchSettings(1, BATCH, running=True, precision=args.precision)
-    shares = []
+    shares, spent, peaks = [], preparing, []
     peak = peak_of(width, classes, args.precision)
     for _ in range(args.epochs if name == "imagenet-lt" else 1):
         start = time.perf_counter()
@@ -102,6 +102,8 @@ def share_of(name: str, args: argparse.Namespace) -> dict[str, Any]:
         after = peak_of(width, classes, args.precision)
         work = 4 * (rows // BATCH * BATCH) * width * classes
         shares.append(work / seconds / ((peak + after) / 2))
+        spent += seconds
+        peaks.append((peak + after) / 2)
         peak = after
     return {
         "shape": name,
@@ -115,6 +117,7 @@ def share_of(name: str, args: argparse.Namespace) -> dict[str, Any]:
         "peak_gflops": peak / 1e9,
         "share_of_peak": shares,
         "median_share": float(np.median(shares)),
+        "share_with_preparing": work * len(shares) / spent / float(np.mean(peaks)),
     }
 
 

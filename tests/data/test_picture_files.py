@@ -463,7 +463,7 @@ def test_counts_that_are_known_beforehand(ratio: float) -> None:
 def test_what_is_long_tailed_by_nature_is_not_made_so(tree: Path) -> None:
     with pytest.raises(InputError, match="taken as it is; leave out imbalance_ratio"):
         DataConfig(f"list:{tree / 'train.txt'}", imbalance_ratio=10)
-    with pytest.raises(InputError, match=r"--bad-images must be 'fail'.* or 'skip'"):
+    with pytest.raises(InputError, match=r"bad_images .* must be 'fail'.* or 'skip'"):
         DataConfig("imagenet-lt", bad_images="ignore")
     assert parse_spec("imagenet-lt,root=/x").slug == "imagenet-lt"
 

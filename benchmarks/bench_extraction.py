@@ -4,9 +4,9 @@
 
 Pictures are JPEGs of 500 × 375, as ImageNet's usually are. Whichever of decoding and the network
 is slower bounds extraction; the share of that bound is what is measured, for a case in which the
-network is far slower (224 pixels) and one in which both are near each other (32 pixels). On a CPU each needs a core
-of its own: one worker decodes and the network has one thread, so two cores in all. The three kinds
-take turns, so that a drift of the machine's speed meets all of them.
+network is far slower (224 pixels) and one in which both are near each other (32 pixels). On a CPU
+each needs a core of its own: one worker decodes and the network has one thread, so two cores in
+all. The three kinds take turns, so that a drift of the machine's speed meets all of them.
 """
 
 from __future__ import annotations

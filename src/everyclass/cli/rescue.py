@@ -60,7 +60,7 @@ def rescue(
         ),
     ] = None,
     gml_weight: Annotated[
-        float | None, typer.Option(help="Of GML in gml_and_smoothing. [default: 1]")
+        float | None, typer.Option(help="Of GML in gml_and_smoothing. [default: 10]")
     ] = None,
     reweight: Annotated[
         bool, typer.Option(help="Re-weight by class counts (eq. 3); gml only.")

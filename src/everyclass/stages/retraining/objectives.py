@@ -70,7 +70,7 @@ class Objective:
     name: ObjectiveName
     counts: Tensor
     reweight: bool = True
-    gml_weight: float = 1.0
+    gml_weight: float = 10.0
     smoothing: tuple[float, float] = (0.4, 0.1)
 
     @property

@@ -69,7 +69,7 @@ class Retraining:
     """
 
     objective: ObjectiveName = "gml"
-    gml_weight: float = 1.0
+    gml_weight: float = 10.0
     smoothing: tuple[float, float] = (0.4, 0.1)
     reweight: bool = True
     resample: bool = False

@@ -198,7 +198,7 @@ def test_of_two_kinds_of_scores_one_is_chosen(tmp_path: Path) -> None:
         ("p.parquet", lambda f: table(f, numbered("logit_", LOGITS))),
         ("p.npz", lambda f: npz(f, logits=LOGITS)),
     ):
-        with pytest.raises(FileFormatError, match=r"logits, and scores .* says probs"):
+        with pytest.raises(FileFormatError, match=r"logits.* and scores .*says probs"):
             Predictions.load(make(tmp_path / name), scores="probs")
 
 

@@ -119,7 +119,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
         ("correction must be 'holm', 'bh' or 'none'; got 'sidak'",),
     ),
     "confidence in percent": ({}, ("--confidence", "95"), ("between 0 and 1, such as 0.95",)),
-    "unknown scores": ({}, ("--scores", "x"), ("--scores must be logits or probs",)),
+    "unknown scores": ({}, ("--scores", "x"), ("scores (--scores) must be logits or probs",)),
 }
 
 

@@ -226,8 +226,8 @@ def test_missing_classes_are_refused_by_name() -> None:
         rescue(with_a_hole())
     assert str(caught.value) == (
         "2 classes have no training image: 'class-c' (class 2), 'class-f' (class 5). Add images, "
-        "or keep what the old head has for them: --missing-classes keep-old (in Python "
-        "missing_classes='keep-old')."
+        "or keep what the old head has for them: missing_classes='keep-old' "
+        "(--missing-classes keep-old)."
     )
 
 

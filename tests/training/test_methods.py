@@ -202,7 +202,7 @@ def test_a_second_stage_begins_with_what_is_there(starts: dict[str, Run], tmp_pa
 
 def test_a_start_that_does_not_fit_is_refused(starts: dict[str, Run], tmp_path: Path) -> None:
     crt, start = get_method("crt"), starts["ce"].folder
-    with pytest.raises(InputError, match="ce trains from scratch; leave out --start"):
+    with pytest.raises(InputError, match="ce trains from scratch; leave out start"):
         pretrain(get_method("ce"), DIGITS, out=tmp_path / "a", start=start)
     with pytest.raises(InputError, match="a second stage needs the same data"):
         pretrain(crt, DataConfig("digits-lt", 10), out=tmp_path / "b", start=start)

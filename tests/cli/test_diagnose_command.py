@@ -71,7 +71,9 @@ def test_features_and_a_head_are_enough(everyclass: Command, files: Path) -> Non
 
 def test_bad_input_is_refused(everyclass: Command, files: Path, said: Path) -> None:
     everyclass("diagnose").refused("needs predictions, or test features")
-    everyclass("diagnose", said, "--scores", "odds").refused("scores (--scores) must be logits or probs")
+    everyclass("diagnose", said, "--scores", "odds").refused(
+        "scores (--scores) must be logits or probs"
+    )
     everyclass("diagnose", said, "--head", files / "head.npz").refused("--head goes with --train")
     everyclass("diagnose", said, "--val", files / "val.npz").refused("give both")
     everyclass("diagnose", files / "none.npz").refused("There is no", "none.npz")

@@ -69,6 +69,10 @@ def test_other_lists_that_do_not_fit(tmp_path: Path) -> None:
     refused(path, moved, *place, "2 classes have other numbers.*class 0, 101 for 100")
     refused(path, [*lines[:-1], "x.jpg 365\n"], *place, "names class 365 in picture 36499")
     refused(path, [lines[1], *lines[1:]], *place, r"test/0000/1\.jpg twice")
+    swapped = [lines[0].replace(" 0", " 364"), *lines[1:-1], lines[-1].replace(" 364", " 0")]
+    refused(path, swapped, *place, r"0000/ holds .* class 364, and picture 1, test/0000/1\.jpg")
+    elsewhere = [lines[0].replace("test", "val"), *lines[1:]]
+    refused(path, elsewhere, *place, "pictures are in 366 folders")
 
 
 def test_inaturalist_is_known_by_its_totals(tmp_path: Path) -> None:

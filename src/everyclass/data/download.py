@@ -17,6 +17,7 @@ from typing import Any
 
 from everyclass.artifacts import cache_folder
 from everyclass.data.cifar import CIFAR10, CIFAR100, CIFARFacts
+from everyclass.data.published import PUBLISHED
 from everyclass.errors import (
     EveryclassError,
     FileFormatError,
@@ -60,6 +61,11 @@ def get_dataset(
         OutputExistsError: the folder is there and is not complete.
         RunFailedError: it could not be fetched.
     """
+    if name in PUBLISHED:
+        raise InputError(
+            f"{PUBLISHED[name].title} cannot be fetched by a command: {PUBLISHED[name].pictures}. "
+            f"everyclass data check {name} says which lists are there and where they belong."
+        )
     if name not in DOWNLOADS:
         raise InputError(
             f"There is no data set {name!r} to download; there are {', '.join(DOWNLOADS)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -72,10 +73,12 @@ class DataConfig:
             return
         spec = parse_spec(self.name)
         if spec.kind not in (*PUBLISHED, *KINDS):
+            named = sorted((*DATASETS, *PUBLISHED))
+            near = difflib.get_close_matches(spec.kind.replace("_", "-"), named, n=1)
             raise InputError(
-                f"There is no data set {self.name!r}; there are "
-                f"{', '.join(sorted((*DATASETS, *PUBLISHED)))}, and pictures in files as "
-                f"{', '.join(f'{kind}:…' for kind in KINDS)}."
+                f"There is no data set {self.name!r}; there are {', '.join(named)}, and pictures "
+                f"in files as {', '.join(f'{kind}:…' for kind in KINDS)}."
+                f"{f' Did you mean {near[0]}?' if near else ''}"
             )
         if spec.kind in PUBLISHED:
             known = {"root", "size", *PUBLISHED[spec.kind].lists}

@@ -131,7 +131,7 @@ def check_list(published: PublishedSet, part: str, listed: Listed, where: str) -
 
     Raises:
         FileFormatError: too few or too many pictures, in all or of a class; a class number out of
-            range, or a path twice.
+            range, a path twice, or a picture among those of another class.
     """
     n, total, C = len(listed.paths), published.totals[part], published.num_classes
     title = f"{published.title}'s {part} list"
@@ -165,6 +165,24 @@ def check_list(published: PublishedSet, part: str, listed: Listed, where: str) -
     if len(set(listed.paths)) != n:
         twice, _ = Counter(listed.paths).most_common(1)[0]
         raise FileFormatError(f"{where} is not {title}: it has {twice} twice.")
+    _check_folders(listed, C, f"{where} is not {title}")
+
+
+def _check_folders(listed: Listed, num_classes: int, fault: str) -> None:
+    """In the published lists the pictures of a class, and no others, are in a folder of its own."""
+    class_of: dict[str, int] = {}
+    for row, (path, label) in enumerate(zip(listed.paths, listed.labels.tolist(), strict=True)):
+        folder = path.rpartition("/")[0]
+        if class_of.setdefault(folder, label) != label:
+            raise FileFormatError(
+                f"{fault}: {folder}/ holds pictures of class {class_of[folder]}, and picture "
+                f"{row}, {path}, is said to be of class {label}."
+            )
+    if len(class_of) != num_classes:
+        raise FileFormatError(
+            f"{fault}: its pictures are in {len(class_of):,} folders and there are {num_classes:,} "
+            "classes, each with its own."
+        )
 
 
 def _worst(

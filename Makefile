@@ -30,7 +30,8 @@ INTEGRATIONS := .venv-integrations
 
 test-integrations: $(INTEGRATIONS)/.installed ## Against timm, transformers, lightning and the like.
 	KERAS_BACKEND=torch OMP_NUM_THREADS=1 $(INTEGRATIONS)/bin/python -m pytest -n auto \
-		--dist loadfile tests/integrations tests/nn/test_timm_backbones.py src/everyclass/integrations
+		--dist loadfile tests/integrations tests/nn/test_timm_backbones.py \
+		tests/data/test_picture_files.py src/everyclass/integrations
 	$(INTEGRATIONS)/bin/python -m pytest tests/manual/test_pages.py -m slow
 
 $(INTEGRATIONS)/.installed: pyproject.toml constraints-integrations.txt

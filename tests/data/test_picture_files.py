@@ -164,6 +164,8 @@ def test_a_look_at_everything_takes_validation_images_that_are_not_named(tmp_pat
     parts = [each.part for each in count_parts(open_every_part(f"folder:{tmp_path},size=16"))]
     assert parts == ["train", "val", "test"]
     write_tree(tmp_path / "train", {"sub": [1, 1]})
+    with pytest.raises(MissingFileError):  # what is wrong with a part is not passed over
+        open_every_part(f"folder:{tmp_path},size=16,val={tmp_path / 'nothing'}")
     without = open_every_part(f"folder:{tmp_path / 'train' / 'sub'},size=16")
     assert [each.part for each in count_parts(without)] == ["train"]
 

@@ -118,7 +118,7 @@ class Features:
         return self.features[None] if self.features.ndim == 2 else self.features
 
     @property
-    def content(self) -> str:
+    def digest(self) -> str:
         """SHA-256 (hex) of all views."""
         return hashlib.sha256(np.ascontiguousarray(self.features).data).hexdigest()
 

@@ -130,7 +130,7 @@ class StoredFeatures(Features):
         return self.shape[2]
 
     @property
-    def content(self) -> str:
+    def digest(self) -> str:
         """SHA-256 (hex) of the chunks' own, as the manifest has them."""
         return hashlib.sha256(json.dumps(self._sums, sort_keys=True).encode()).hexdigest()
 

@@ -48,7 +48,10 @@ class PartCounts:
 
 
 def open_every_part(data: str, root: Path | None = None) -> Dataset:
-    """A data set with its validation images, where it brings some along."""
+    """A data set with its validation images, where it brings some along.
+
+    Whatever is wrong with a part is refused in either case: all are opened and checked.
+    """
     config = DataConfig(data)
     if not config.in_memory:
         with suppress(InputError):

@@ -287,5 +287,5 @@ def _fingerprint(train: Features, settings: Retraining, penalty: float, seed: in
     sizes = [train.num_views, len(train), train.num_features, train.num_classes]
     asked = json.dumps([sizes, settings.to_dict(), penalty, seed], sort_keys=True)
     digest = hashlib.sha256(asked.encode() + train.labels.tobytes())
-    digest.update(train.content.encode())
+    digest.update(train.digest.encode())
     return digest.hexdigest()[:16]

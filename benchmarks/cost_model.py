@@ -2,15 +2,22 @@
 
     python benchmarks/cost_model.py
     python benchmarks/cost_model.py --gpu-tflops 60 --cpu-gflops 100 --dollars-per-gpu-hour 2
+    python benchmarks/cost_model.py --measured benchmarks/results/rescue_seconds.json
 
 Counted, not measured: the shapes give operations and bytes; the speeds are assumptions to replace
-by your own. bench_scale.py measures what share of a machine's peak retraining reaches.
+by your own. bench_scale.py measures what share of a machine's peak retraining reaches; its part
+`memory` measures whole rescues, whose seconds --measured puts beside those counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BATCH = 2048  # of bench_scale.py
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,9 @@ def main() -> None:
     parser.add_argument("--dollars-per-cpu-hour", type=float, default=0.1)
     parser.add_argument("--views", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=30, help="of retraining")
+    parser.add_argument("--measured", type=Path, help="points of bench_scale.py memory --out")
     args = parser.parse_args()
-    print(table(args))
+    print(compared(json.loads(args.measured.read_text())) if args.measured else table(args))
 
 
 def table(args: argparse.Namespace) -> str:
@@ -76,6 +84,31 @@ def logits_bytes(data: Data, views: int) -> int:
 def retraining_work(data: Data, views: int) -> int:
     """One pass: half for the logits, half for the gradient."""
     return 4 * views * data.images * data.width * data.classes
+
+
+def rescue_work(images: int, validation: int, width: int, classes: int, steps: int) -> int:
+    """One pass of retraining; then old and new head answer for every training and held-out image,
+    the held-out ones three times: to choose by, to calibrate and to judge.
+    """
+    answers = 4 * (images + 3 * validation) * width * classes
+    return 4 * steps * BATCH * width * classes + answers
+
+
+def compared(measured: dict[str, Any]) -> str:
+    """Counted and measured, of whole rescues with one pass of retraining."""
+    lines = [
+        "| rows × classes | seconds, counted | seconds, measured | ratio | peak memory |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for point in measured["points"]:
+        sizes = [point[name] for name in ("images", "validation", "width", "classes", "steps")]
+        counted = rescue_work(*sizes) / point["peak_gflops"] / 1e9
+        seconds = point["rescue_seconds"]
+        lines.append(
+            f"| {point['images']:,} × {point['classes']:,} | {counted:.0f} | {seconds:.0f} "
+            f"| {seconds / counted:.2f} | {point['peak_gib']:.1f} GiB |"
+        )
+    return "\n".join(lines)
 
 
 def extraction_work(data: Data, views: int) -> float:

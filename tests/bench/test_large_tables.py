@@ -92,3 +92,12 @@ def test_data_sets_are_counted_from_the_lists_at_hand(
     text = capsys.readouterr().out
     assert "62,500 (62,500)" in text
     assert "imagenet-lt: ImageNet_LT_train.txt" in text
+    short = tmp_path / facts.lists["test"]
+    short.write_text("\n".join(short.read_text().splitlines()[1:]))
+    with pytest.raises(SystemExit) as done:
+        show()
+    assert done.value.code == 1
+    said = capsys.readouterr()
+    assert "36,499 of 36,500 pictures, 1 are missing" in said.out
+    assert "imagenet-lt: ImageNet_LT_train.txt" in said.out  # the others are counted all the same
+    assert "1 of 4 data sets is not as published" in said.err

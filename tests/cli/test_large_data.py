@@ -102,6 +102,26 @@ def test_pictures_that_are_all_bad_are_counted_and_listed(
     assert len((tmp_path / "bad.csv").read_text().splitlines()) == 3
 
 
+def test_pictures_that_are_there_twice_are_named(
+    tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    lines = ["a.jpg 0", "b.jpg 1", "./a.jpg 0", "c.jpg 1"]
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    check = ("data", "check", f"list:{tmp_path}/train.txt")
+    twice = everyclass(*check)
+    assert twice.code == 0
+    assert f"1 of them more than once, such as {tmp_path}/a.jpg" in twice.out
+    (tmp_path / "train.txt").write_text("\n".join([*lines, "c.jpg 0"]))
+    torn = everyclass(*check, "--json")
+    assert torn.code == 2
+    assert (
+        f"1 of the train images are there under more than one class, such as {tmp_path}/c.jpg"
+        in (torn.err)
+    )
+    repeats = json.loads(torn.out)["repeats"]["train"]
+    assert (repeats["pictures"], repeats["two_classes"]) == (2, 1)
+
+
 def test_features_in_a_folder_are_replaced_only_when_asked(
     tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
 ) -> None:

@@ -415,6 +415,28 @@ def test_paths_with_spaces_and_commas(tmp_path: Path) -> None:
 def test_what_is_judged_must_not_be_trained_on(tree: Path) -> None:
     both = f"list:{tree / 'train.txt'},test={tree / 'train.txt'}"
     refused(both, InputError, "10 pictures are in the training images and in the test images")
+    otherwise_spelt = tree / "again.txt"
+    otherwise_spelt.write_text(
+        "".join(f"./{line}\n" for line in (tree / "train.txt").read_text().splitlines())
+    )
+    both = f"list:{tree / 'train.txt'},val={otherwise_spelt}"
+    refused(both, InputError, "10 pictures are in the training images and in the val images")
+    both = f"list:{tree / 'train.txt'},val={tree / 'test.txt'},test={tree / 'test.txt'}"
+    refused(both, InputError, "in the validation images and in the test images.*leave one of them")
+
+
+def test_class_numbers_of_a_table_that_once_had_an_empty_cell(tree: Path, tmp_path: Path) -> None:
+    lines = (tree / "train.txt").read_text().split()
+    paths, labels = lines[::2], [int(label) for label in lines[1::2]]
+    floats = pa.table({"path": paths, "label": [float(label) for label in labels]})
+    pq.write_table(floats, tmp_path / "t.parquet")
+    rows = [f"{path},{label}.0" for path, label in zip(paths, labels, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows]))
+    for name in ("t.parquet", "t.csv"):
+        opened = load_dataset(DataConfig(f"table:{tmp_path / name},root={tree}"))
+        assert opened.train.labels.tolist() == labels
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows, "x.jpg,1.5"]))
+    refused(f"table:{tmp_path / 't.csv'},root={tree}", FileFormatError, "holds fractions")
 
 
 def test_classes_that_training_does_not_know(tree: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from everyclass.bench.tables import Table
-from everyclass.errors import DataNotFoundError
+from everyclass.errors import DataNotFoundError, FileFormatError
 
 __all__ = ["STATISTICS", "statistics_rows", "statistics_text"]
 
@@ -22,21 +22,27 @@ def statistics_rows(table: Table, data_root: Path | None = None) -> list[dict[st
 
     Returns:
         One dict per row with ``method``, each of ``STATISTICS`` (None where the files are not at
-        hand), ``missing`` (the parts that are not, as a sentence) and ``paper``.
-
-    Raises:
-        FileFormatError: a file at hand is not what it should be.
+        hand), ``missing`` (the parts that are not, as a sentence), ``refused`` (what is wrong with
+        a file at hand, None of which is counted then) and ``paper``.
     """
     return [
         {
             "method": row.method,
             **dict.fromkeys(STATISTICS),
             "missing": "",
-            **_counted(row.result, data_root),
+            "refused": "",
+            **_counted_or_refused(row.result, data_root),
             "paper": {name: row.paper.get(name) for name in STATISTICS},
         }
         for row in table.rows
     ]
+
+
+def _counted_or_refused(name: str, data_root: Path | None) -> dict[str, Any]:
+    try:
+        return _counted(name, data_root)
+    except FileFormatError as error:
+        return {"refused": str(error)}
 
 
 def _counted(name: str, data_root: Path | None) -> dict[str, Any]:
@@ -88,6 +94,10 @@ def statistics_text(table: Table, rows: list[dict[str, Any]]) -> str:
     if missing:
         lines += ["", "Not at hand, and so not counted:", *(f"  {text}" for text in missing)]
         lines += ["Where lists belong: everyclass data check imagenet-lt"]
+    refused = [row["refused"] for row in rows if row["refused"]]
+    if refused:
+        lines += ["", "Not what was published, and so not counted:"]
+        lines += [f"  {text}" for text in refused]
     return "\n".join(lines)
 
 

@@ -43,7 +43,7 @@ def show(
     Example: everyclass bench show table8
     """
     from everyclass import bench
-    from everyclass.errors import InputError
+    from everyclass.errors import InputError, RunFailedError
 
     chosen = bench.load_table(table)
     if chosen.statistics:
@@ -54,6 +54,10 @@ def show(
             print_json({"rows": counted})
         else:
             typer.echo(bench.statistics_text(chosen, counted))
+        refused = sum(bool(row["refused"]) for row in counted)
+        if refused:
+            be = "is" if refused == 1 else "are"
+            raise RunFailedError(f"{refused} of {len(counted)} data sets {be} not as published.")
         return
     if format_ not in ("text", "markdown", "latex", "json"):
         raise InputError(f"--format must be text, markdown, latex or json; got {format_!r}.")

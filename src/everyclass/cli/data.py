@@ -48,37 +48,52 @@ def check(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check lists against what is published about them, count classes, find bad pictures.
+    """Check lists against what is published about them, count classes, find what does not fit.
+
+    Pictures that are there twice, under two classes or in two parts, and those that cannot be read.
 
     Example: everyclass data check list:train.txt,test=test.txt,root=images --decode
     """
     from dataclasses import asdict
 
     from everyclass import data as sets
-    from everyclass.errors import DataNotFoundError, RunFailedError
+    from everyclass.errors import DataNotFoundError, FileFormatError, RunFailedError
 
     options = sets.parse_spec(data).options
     config = sets.DataConfig(data)
     published = sets.PUBLISHED.get(config.kind)
     found = None
+    repeats: list[sets.Repeats] = []
     if published is not None and not decode:
         counts = sets.count_published(published, sets.search_roots(data_root), options)
     else:
         dataset = sets.open_every_part(data, root=data_root)
-        counts = sets.count_parts(dataset)
+        counts, repeats = sets.count_parts(dataset), sets.find_repeats(dataset)
         if decode:
             found = sets.find_bad_pictures(dataset, workers=workers, show=shown(quiet))
             found.save(bad)
     bad_ones = None if found is None else found.found
     if json:
         parts = {each.part: asdict(each) for each in counts}
-        print_json({"data": config.slug, "parts": parts, "bad_images": bad_ones})
+        print_json(
+            {
+                "data": config.slug,
+                "parts": parts,
+                "repeats": {each.part: asdict(each) for each in repeats},
+                "bad_images": bad_ones,
+            }
+        )
     else:
         for each in counts:
             typer.echo(
                 f"{each.part:<6} {each.images:>9,} images, {each.classes:,} classes, "
                 f"largest {each.largest:,}, smallest {each.smallest:,}"
                 f"{', as published' if published else ''}"
+            )
+        for again in repeats:
+            typer.echo(
+                f"{again.part:<6} {again.pictures:>9,} of them more than once, such as "
+                f"{again.example}"
             )
     if published is not None:
         missing = [part for part in published.lists if part not in {c.part for c in counts}]
@@ -89,6 +104,12 @@ def check(
                 f"{', '.join(f'{published.totals[part]:,}' for part in missing)} of them. They "
                 f"belong into {sets.search_roots(data_root)[0] / 'lists'}."
             )
+    torn = next((each for each in repeats if each.two_classes), None)
+    if torn is not None:
+        raise FileFormatError(
+            f"{torn.two_classes:,} of the {torn.part} images are there under more than one class, "
+            f"such as {torn.example}; leave one line of each."
+        )
     if found:
         raise RunFailedError(
             f"{len(found):,} pictures cannot be used, the first of them "

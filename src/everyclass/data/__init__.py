@@ -12,9 +12,11 @@ from everyclass.data.augmentation import (
 from everyclass.data.batch_source import BatchSource, MemorySource
 from everyclass.data.checking import (
     PartCounts,
+    Repeats,
     count_parts,
     count_published,
     find_bad_pictures,
+    find_repeats,
     open_every_part,
 )
 from everyclass.data.download import get_dataset
@@ -60,6 +62,7 @@ __all__ = [
     "PartCounts",
     "Profile",
     "ProgressivelyBalanced",
+    "Repeats",
     "RowSampler",
     "Split",
     "SquareRoot",
@@ -69,6 +72,7 @@ __all__ = [
     "count_published",
     "find_bad_pictures",
     "find_published",
+    "find_repeats",
     "get_augmentation",
     "get_dataset",
     "load_dataset",

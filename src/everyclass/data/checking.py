@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,9 +23,11 @@ from everyclass.progress import silent
 
 __all__ = [
     "PartCounts",
+    "Repeats",
     "count_parts",
     "count_published",
     "find_bad_pictures",
+    "find_repeats",
     "open_every_part",
 ]
 
@@ -90,6 +93,48 @@ def _counted(part: str, labels: npt.NDArray[np.int64]) -> PartCounts:
     counts = ClassCounts.from_labels(labels).counts
     some = counts[counts > 0]
     return PartCounts(part, len(labels), len(some), int(some.max()), int(some.min()))
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Pictures that a part names more than once.
+
+    Attributes:
+        part: "train", "val" or "test".
+        pictures: how many.
+        two_classes: how many of them under more than one class.
+        example: where one is, under more than one class if there is such a one.
+    """
+
+    part: str
+    pictures: int
+    two_classes: int
+    example: str
+
+
+def find_repeats(dataset: Dataset) -> list[Repeats]:
+    """Look for pictures in files that a part names more than once; none is opened.
+
+    Args:
+        dataset: what to look at; images in memory have no names.
+
+    Returns:
+        One for each part that has such pictures.
+    """
+    found = []
+    for part, images in _parts(dataset):
+        if not isinstance(images, EncodedSet):
+            continue
+        times = Counter(images.places)
+        classes: dict[str, set[int]] = {place: set() for place, n in times.items() if n > 1}
+        for place, label in zip(images.places, images.labels.tolist(), strict=True):
+            if place in classes:
+                classes[place].add(label)
+        if classes:
+            example = max(classes, key=lambda place: len(classes[place]))
+            several = sum(len(labels) > 1 for labels in classes.values())
+            found.append(Repeats(part, len(classes), several, example))
+    return found
 
 
 def find_bad_pictures(

@@ -226,12 +226,17 @@ def _checked_names(
 
 
 def _no_picture_twice(sets: Mapping[str, EncodedSet]) -> None:
-    """Refuse a picture that is trained on and judged by."""
-    places = {part: set(map(images.place, range(len(images)))) for part, images in sets.items()}
-    for part in ("val", "test"):
-        both = places["train"] & places.get(part, set())
+    """Refuse a picture that is judged by, and trained on or chosen by."""
+    places = {part: set(images.places) for part, images in sets.items()}
+    for one, other, why in (
+        ("train", "val", "what is judged must not be trained on"),
+        ("train", "test", "what is judged must not be trained on"),
+        ("val", "test", "what chooses must not be what judges in the end; leave one of them out"),
+    ):
+        both = places.get(one, set()) & places.get(other, set())
         if both:
+            what = "training" if one == "train" else "validation"
             raise InputError(
-                f"{len(both):,} pictures are in the training images and in the {part} images, such "
-                f"as {min(both)}; what is judged must not be trained on."
+                f"{len(both):,} pictures are in the {what} images and in the {other} images, such "
+                f"as {min(both)}; {why}."
             )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,6 +69,11 @@ class EncodedSet:
     def name(self, row: int) -> str:
         """What the picture at ``row`` is called, wherever its folder is."""
         return self.source.name(int(self.index[row]))
+
+    @property
+    def places(self) -> Iterator[str]:
+        """Where each picture is, in order, however its list spells the path."""
+        return (os.path.normpath(self.place(row)) for row in range(len(self)))
 
     @property
     def fingerprint(self) -> str:

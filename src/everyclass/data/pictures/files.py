@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ __all__ = ["ENDINGS", "Files", "Listed", "list_folder", "read_list", "read_table
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 MOST_BYTES = 1 << 29
+
+# A class number, as a table that had an empty cell once has it too: 3.0.
+_WHOLE = re.compile(r"[0-9]+(\.0*)?")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +141,7 @@ def read_table(path: str | Path, image_column: str, label_column: str) -> Listed
     Args:
         path: the table.
         image_column: of the paths.
-        label_column: of class numbers from 0, or of class names.
+        label_column: of class numbers from 0 (``3.0`` is 3), or of class names.
 
     Raises:
         MissingFileError: nothing is there.
@@ -146,9 +151,9 @@ def read_table(path: str | Path, image_column: str, label_column: str) -> Listed
     paths = [str(p) for p in table.column(image_column, "image=COLUMN").tolist()]
     values = table.column(label_column, "label=COLUMN")
     texts = [str(v) for v in values.tolist()]
-    if all(text.isascii() and text.isdecimal() for text in texts):
-        return Listed(paths, _whole([int(text) for text in texts], Path(path)))
-    if values.dtype.kind in "fc":
+    if all(map(_WHOLE.fullmatch, texts)):
+        return Listed(paths, _whole([int(text.partition(".")[0]) for text in texts], Path(path)))
+    if values.dtype.kind in "fc" or all(map(_NUMBER.fullmatch, texts)):
         raise FileFormatError(
             f"{path}: column {label_column!r} holds fractions; it must hold class numbers or names."
         )

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compare_strategies import into_page, makers
+from compare_strategies import makers
 from everyclass.adjustment import (
     ClassObjective,
     HeldOut,
@@ -34,6 +34,7 @@ from everyclass.adjustment import (
 from everyclass.artifacts import read_json, write_json
 from everyclass.stages import Retraining
 from everyclass.stages.retraining.retraining import penalties_to_try, retrain
+from pages import into_page
 from problems import Problem
 
 GOAL = ClassObjective("harmonic_mean")

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from compare_strategies import into_page, makers
+from compare_strategies import makers
 from everyclass.artifacts import Features, read_json, write_json
 from everyclass.metrics import evaluate
 from everyclass.stages import MinibatchSettings, Retraining, retrain
+from pages import into_page
 from problems import Problem
 
 PRECISIONS = ("fp32", "bf16")

@@ -31,7 +31,6 @@ from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
 
 from backbones import NAMES, Parts, given_validation, load_parts
-from compare_strategies import into_page
 from everyclass.adjustment import ClassObjective, score
 from everyclass.artifacts import Head, Predictions, read_json, read_npz, write_json, write_npz
 from everyclass.metrics import compare, evaluate, log_probabilities
@@ -39,6 +38,7 @@ from everyclass.progress import silent
 from everyclass.stages import RescueResult, rescue
 from everyclass.stages.retraining.exact_solver import fit_exact
 from everyclass.stages.retraining.standardised import standardise
+from pages import into_page
 
 PENALTIES = tuple(10.0 ** (-k / 2) for k in range(1, 12))
 START = 4  # 0.003: in the middle; what is tried next goes where it gets better

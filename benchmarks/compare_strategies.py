@@ -27,6 +27,7 @@ from everyclass.artifacts import read_json, read_npz, write_json, write_npz
 from everyclass.metrics import harmonic_mean, per_class_recall
 from everyclass.progress import silent
 from everyclass.stages import STRATEGIES, RescueResult, rescue
+from pages import into_page
 from problems import (
     Problem,
     balanced_text,
@@ -235,14 +236,6 @@ def on_held_out(data: Row, said: dict[str, npt.NDArray[Any]]) -> dict[str, float
         for name in ("auto", *WITHOUT)
         if f"on_validation.{name}" in said
     }
-
-
-def into_page(path: Path, script: str, text: str) -> None:
-    """Put a table between a script's marks in a page."""
-    begin, end = f"<!-- {script} -->\n", f"\n<!-- end of {script} -->"
-    before, rest = path.read_text(encoding="utf-8").split(begin)
-    _, after = rest.split(end)
-    path.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
 
 
 def main() -> None:

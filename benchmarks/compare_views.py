@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from compare_retraining import VIEWS, cached_features, first_views, judged
-from compare_strategies import into_page
 from everyclass.artifacts import Run, read_json, write_json
 from everyclass.stages import Retraining, retrain
+from pages import into_page
 
 COUNTS = (1, 2, 5, VIEWS)
 SHARES = (0.125, 0.0625, 0.03)  # of 1 / C

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compare_strategies import into_page
 from everyclass.adjustment import adjust, deal
 from everyclass.artifacts import write_json
 from everyclass.stages.choosing.candidates import Candidate
 from everyclass.stages.choosing.choice import choose
+from pages import into_page
 
 CLASSES = 8
 NAME = "refusals.py"

@@ -16,6 +16,7 @@ from everyclass import ClassCounts
 from everyclass.bench import (
     Result,
     figure_text,
+    filling_commands,
     load_results,
     load_table,
     save_figure,
@@ -178,6 +179,36 @@ def test_without_results_every_row_is_there_and_empty(name: str, tmp_path: Path)
         else:
             assert "–" in table_text(table, rows)
     assert not (tmp_path / "missing").exists()
+
+
+def test_lines_are_as_long_as_there_is_room(tmp_path: Path) -> None:
+    store(tmp_path, "table3", "ce", 0)
+    table = load_table("table3")
+    rows = table_rows(table, tmp_path)
+    whole = table_text(table, rows)
+    assert max(map(len, whole.splitlines())) > 100
+    for width, tables in ((400, 1), (100, 2), (79, 4), (20, 4)):
+        text = table_text(table, rows, width=width)
+        assert text.count("CE + GML ") == tables
+        assert max(map(len, text.splitlines())) <= max(width, 79)
+        assert {*text.replace("─", "").split()} == {*whole.replace("─", "").split()}  # nothing lost
+
+
+def test_own_rows_without_results_are_counted_and_shown_when_asked(tmp_path: Path) -> None:
+    store(tmp_path, "table3", "lade-gml", 0)
+    table = load_table("table3")
+    rows = table_rows(table, tmp_path)
+    short, whole = table_text(table, rows), table_text(table, rows, empty=True)
+    assert "LADE + GML " in short
+    assert "PaCo " in short  # one of the paper's
+    assert "BSCE + GML " not in short
+    assert "BSCE + GML " in whole
+    left_out = sum(row.extra for row in table.rows) - 1
+    assert f"{left_out} more rows of ours have no results yet (--all)" in short
+    assert "--all" not in whole
+    some, every = filling_commands(table, rows), filling_commands(table, rows, empty=True)
+    assert "everyclass bench run table3 --methods paco,paco-gml,paco-gml-ensemble" in some
+    assert "everyclass bench run table3 --methods ride-6" in set(every) - set(some)
 
 
 def test_text_says_what_was_replaced(tmp_path: Path) -> None:

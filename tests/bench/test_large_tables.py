@@ -35,7 +35,7 @@ def test_the_papers_rows_stand_beside_empty_ones_of_ours(
     assert all(None not in row["paper"].values() for row in of_paper)
     line = next(line for line in table_text(table, rows).splitlines() if line.startswith(" CE "))
     assert tuple(word for word in line.split()[2:] if word != "–") == first
-    commands = filling_commands(table, rows)
+    commands = filling_commands(table, rows, empty=True)
     assert commands[0] == f"everyclass data check {data}"
     assert f"everyclass bench run {name} --methods ce,ce-gml,ce-gml-ensemble" in commands
     named = {result for c in commands[1:] for result in c.split()[-1].split(",")}

@@ -11,23 +11,29 @@ __all__ = ["filling_commands"]
 MADE_HERE = ("cifar10-lt", "cifar100-lt", "digits-lt")
 
 
-def filling_commands(table: Table, rows: list[dict[str, Any]]) -> list[str]:
+def filling_commands(table: Table, rows: list[dict[str, Any]], *, empty: bool = False) -> list[str]:
     """One command for each network that is missing, with all the rows that rest on it.
 
     Args:
         table: which one.
         rows: of :func:`everyclass.bench.table_rows`.
+        empty: whether networks count on which no row of the paper rests.
 
     Returns:
         Lines for a shell; none where no row is empty.
     """
     lacking: dict[tuple[str, str], list[str]] = {}
+    in_paper: set[tuple[str, str]] = set()
     for row, shown in zip(table.rows, rows, strict=True):
         if not shown["n"] and row.pretraining is not None:
-            lacking.setdefault((row.pretraining, row.precision), []).append(row.result)
+            network = (row.pretraining, row.precision)
+            lacking.setdefault(network, []).append(row.result)
+            if not row.extra:
+                in_paper.add(network)
     commands = [
         f"everyclass bench run {table.name} --methods {','.join(results)}"
-        for results in lacking.values()
+        for network, results in lacking.items()
+        if empty or network in in_paper
     ]
     if commands and table.data["name"] not in MADE_HERE:
         return [f"everyclass data check {table.data['name']}", *commands]

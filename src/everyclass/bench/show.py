@@ -74,7 +74,14 @@ def _mean_limits(evaluations: list[Evaluation], name: str) -> list[float] | None
     return np.mean(limits, axis=0).tolist() if limits else None
 
 
-def table_text(table: Table, rows: list[dict[str, Any]], style: TableStyle = "text") -> str:
+def table_text(
+    table: Table,
+    rows: list[dict[str, Any]],
+    style: TableStyle = "text",
+    *,
+    empty: bool = False,
+    width: int | None = None,
+) -> str:
     """Rows as a table in percent: ours, the paper's, the difference.
 
     Beside ours stands the standard deviation over the runs, or in brackets the interval of the only
@@ -84,37 +91,52 @@ def table_text(table: Table, rows: list[dict[str, Any]], style: TableStyle = "te
         table: which one.
         rows: of :func:`table_rows`.
         style: "text" for a terminal, "markdown", or "latex" (a ``tabular``).
+        empty: whether rows that the paper does not have are shown without results too.
+        width: characters of a line of text; what needs more is put below each other. None: no end.
     """
-    heads = ["", "n", *(f"{title}{what}" for title in _TITLES for what in ("", " paper", " Δ"))]
-    body = [_cells(row) for row in rows]
+    shown = [row for row in rows if empty or row["n"] or not row["extra"]] or rows
+    body = [_cells(row) for row in shown]
     notes = []
-    if any(row["zeros_replaced"] for row in rows):
+    if any(row["zeros_replaced"] for row in shown):
         notes = ["* a recall of zero counts as 0.001 in these means"]
-    if any(row["n"] == 1 for row in rows):
+    if any(row["n"] == 1 for row in shown):
         notes.append("[ ] 95 % interval of the only run, from its test images")
+    if len(shown) < len(rows):
+        notes.append(f"{len(rows) - len(shown)} more rows of ours have no results yet (--all)")
+    heads = ["", "n", *(f"{title}{what}" for title in _TITLES for what in ("", " paper", " Δ"))]
     if style == "markdown":
         lines = [f"**{table.title}**", "", _piped(heads), _piped(["---"] + ["--:"] * 13)]
-        return "\n".join([*lines, *map(_piped, body), *[f"\n{note}" for note in notes]])
+        return "\n".join([*lines, *map(_piped, body), *(f"\n{_starred(note)}" for note in notes)])
     if style == "latex":
         lines = [f"% {table.title}", r"\begin{tabular}{l" + "r" * 13 + "}", r"\toprule"]
         lines += [_ampersands(heads), r"\midrule", *map(_ampersands, body), r"\bottomrule"]
         return "\n".join([*lines, r"\end{tabular}", *(f"% {note}" for note in notes)])
-    grid = Grid(
-        title=table.title,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    for index, head in enumerate(heads):  # "accuracy paper" is under "accuracy": "paper" will do
+    lines = [table.title, *_side_by_side(heads, body, width)]
+    return "\n".join([*lines, *(["", *notes] if notes else [])])
+
+
+def _side_by_side(heads: list[str], body: list[list[str]], width: int | None) -> list[str]:
+    """The four numbers, as many of them beside each other as a line has room for."""
+    lines: list[str] = []
+    for beside in (4, 2, 1):
+        lines = []
+        for start in range(2, len(heads), 3 * beside):
+            lines += ["", *_grid(heads, body, [0, 1, *range(start, start + 3 * beside)])]
+        if width is None or max(map(len, lines)) <= width:
+            break
+    return lines
+
+
+def _grid(heads: list[str], body: list[list[str]], columns: list[int]) -> list[str]:
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for index in columns:  # "accuracy paper" is under "accuracy": "paper" will do
         justify: Literal["left", "right"] = "right" if index else "left"
-        grid.add_column(head.rpartition(" ")[2], justify=justify, no_wrap=True)
+        grid.add_column(heads[index].rpartition(" ")[2], justify=justify, no_wrap=True)
     for cells in body:
-        grid.add_row(*cells)
+        grid.add_row(*(cells[index] for index in columns))
     stream = io.StringIO()
     Console(file=stream, width=500, color_system=None).print(grid)
-    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
-    return "\n".join([*lines, *notes])
+    return [line.rstrip() for line in stream.getvalue().splitlines() if line.strip()]
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -138,7 +160,12 @@ def _range(limits: list[float] | None) -> str:
 
 
 def _piped(cells: list[str]) -> str:
-    return f"| {' | '.join(cell.replace('*', chr(92) + '*') for cell in cells)} |"
+    return f"| {' | '.join(map(_starred, cells))} |"
+
+
+def _starred(text: str) -> str:
+    """Stars are emphasis in Markdown, and a list at the beginning of a line."""
+    return text.replace("*", r"\*")
 
 
 def _ampersands(cells: list[str]) -> str:

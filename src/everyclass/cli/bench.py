@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +35,9 @@ def show(
     format_: Annotated[
         str, typer.Option("--format", help="text, markdown, latex or json.")
     ] = "text",
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also those of our own rows that have no results.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="For figures: an .svg, .png or .html file to write.")
     ] = None,
@@ -77,8 +82,9 @@ def show(
     elif chosen.figure:
         typer.echo(bench.figure_text(chosen, rows, results))
     else:
-        typer.echo(bench.table_text(chosen, rows, format_))  # type: ignore[arg-type]
-        commands = bench.filling_commands(chosen, rows)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        typer.echo(bench.table_text(chosen, rows, format_, empty=all_, width=width))  # type: ignore[arg-type]
+        commands = bench.filling_commands(chosen, rows, empty=all_)
         if commands and format_ == "text":
             typer.echo("\nRows without results are made by")
             typer.echo("\n".join(f"  {command}" for command in commands))

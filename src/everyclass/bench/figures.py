@@ -53,14 +53,14 @@ def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.TopLevelM
     """Draw the figure: two classifiers over each other, each under the other, or the frontier.
 
     Raises:
-        InputError: a row of a pair, or every row, has no result.
+        InputError: the rows of a pair have no seed in common, or no row has a result.
     """
     if table.figure == "frontier":
         return frontier_chart(table, table_rows(table, results))
     stored = _stored(table, results)
     if table.figure == "pair":
-        stored = {row.method: stored[row.method] for row in table.rows[:2] if row.method in stored}
-    if len(stored) < (2 if table.figure == "pair" else 1):
+        stored = _same_seed({row.method: stored.get(row.method, []) for row in table.rows[:2]})
+    if not stored:
         raise InputError(
             f"{table.name} has no results to draw; make them: everyclass bench run {table.name}"
         )
@@ -76,7 +76,22 @@ def figure_chart(table: Table, results: Path = DEFAULT_RESULTS) -> alt.TopLevelM
         return recalls_chart(recalls, counts)
     (old, before), (new, after) = first.items()
     rows = recall_rows(before.evaluation, after.evaluation, counts)
-    return recall_chart(rows, old=old, new=new, width=900)
+    chart: alt.TopLevelMixin = recall_chart(rows, old=old, new=new, width=900).properties(
+        title=f"{table.title}, seed {before.certificate['seed']}"
+    )
+    return chart
+
+
+def _same_seed(stored: dict[str, list[Result]]) -> dict[str, list[Result]]:
+    """The run of each row under the first seed that all have; none if there is no such seed."""
+    seeds = [{int(run.certificate["seed"]) for run in runs} for runs in stored.values()]
+    common = set.intersection(*seeds)
+    if not common:
+        return {}
+    return {
+        method: [run for run in runs if int(run.certificate["seed"]) == min(common)]
+        for method, runs in stored.items()
+    }
 
 
 def save_figure(table: Table, path: str | Path, results: Path = DEFAULT_RESULTS) -> None:
@@ -99,5 +114,4 @@ def save_figure(table: Table, path: str | Path, results: Path = DEFAULT_RESULTS)
 
 def _stored(table: Table, results: Path) -> dict[str, list[Result]]:
     """The results of each row that has any."""
-    loaded = {row.method: load_results(results, table, row) for row in table.rows}
-    return {method: runs for method, runs in loaded.items() if runs}
+    return {method: runs for method, runs in load_results(results, table).items() if runs}

@@ -85,9 +85,13 @@ class Result:
             result = cls(arrays["labels"], arrays["predicted"], counts, certificate)
             if result.evaluation.num_classes != counts.num_classes:
                 raise FileFormatError("labels and class counts do not fit")
+            run = certificate.get("run")
+            trained_on = run.get("class_counts") if isinstance(run, dict) else None
+            if trained_on not in (None, counts.counts.tolist()):
+                raise FileFormatError("its class counts are not those of its certificate")
         except KeyError as error:
             raise FileFormatError(f"{path} is not a stored result: it has no {error}.") from error
-        except (EveryclassError, ValueError) as error:
+        except (EveryclassError, ValueError, RecursionError) as error:
             reason = str(error).rstrip(".")
             raise FileFormatError(f"{path} is not a stored result: {reason}.") from error
         return result
@@ -96,7 +100,8 @@ class Result:
 def data_name(data: Mapping[str, Any]) -> str:
     """What folders of a data set are called: ``cifar100-lt-ir100``, ``imagenet-lt``."""
     ratio = data.get("imbalance_ratio")
-    return str(data["name"]) if ratio is None else f"{data['name']}-ir{ratio:g}"
+    made = str(data["name"]) if ratio is None else f"{data['name']}-ir{ratio:g}"
+    return f"{made}-step" if data.get("profile") == "step" else made
 
 
 def result_path(folder: Path, data: Mapping[str, Any], result: str, seed: int) -> Path:
@@ -104,20 +109,46 @@ def result_path(folder: Path, data: Mapping[str, Any], result: str, seed: int) -
     return folder / data_name(data) / f"{result}-s{seed}.npz"
 
 
-def load_results(folder: Path, table: Table, row: Row) -> list[Result]:
-    """Every stored run of a row, by seed; a file that does not fit is refused by name.
+def load_results(folder: Path, table: Table) -> dict[str, list[Result]]:
+    """Every stored run of each row, by seed; a file that does not fit is refused by name.
+
+    Args:
+        folder: with stored results; it may be missing.
+        table: which one.
+
+    Returns:
+        By row name; empty lists where nothing is stored.
 
     Raises:
-        InputError: a result on another data set or split, of another row or seed, or made otherwise
-            than the row and its recipe say.
+        FileFormatError: a file is no stored result.
+        InputError: a result on another data set or split, of another row or seed, made otherwise
+            than the row and its recipe say, or judged on other test images than the others.
     """
-    place = result_path(folder, table.data, row.result, 0).parent
-    found = []
-    for path in sorted(place.glob(f"{row.result}-s*.npz")):
-        if not path.stem.removeprefix(f"{row.result}-s").isdecimal():
-            continue
-        found.append(_loaded(path, table, row))
-    return sorted(found, key=lambda result: int(result.certificate["seed"]))
+    found: dict[str, list[Result]] = {}
+    first: tuple[Path, Result] | None = None
+    for row in table.rows:
+        place = result_path(folder, table.data, row.result, 0).parent
+        runs = []
+        for path in place.glob(f"{row.result}-s*.npz"):
+            if not path.stem.removeprefix(f"{row.result}-s").isdecimal():
+                continue
+            result = _loaded(path, table, row)
+            first = first or (path, result)
+            if not _judged_alike(first[1], result):
+                raise InputError(
+                    f"{path} has other test images or training counts than {first[0]}; one of them "
+                    f"is not of this table. Move it away, and make it again: everyclass bench run "
+                    f"{table.name}"
+                )
+            runs.append(result)
+        found[row.method] = sorted(runs, key=lambda result: int(result.certificate["seed"]))
+    return found
+
+
+def _judged_alike(one: Result, other: Result) -> bool:
+    return np.array_equal(one.labels, other.labels) and np.array_equal(
+        one.class_counts.counts, other.class_counts.counts
+    )
 
 
 def is_made(folder: Path, table: Table, row: Row, seed: int) -> bool:

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from everyclass.artifacts import Evaluation
-from everyclass.bench.results import DEFAULT_RESULTS, load_results
+from everyclass.bench.results import DEFAULT_RESULTS, Result, load_results
 from everyclass.bench.tables import NUMBERS, Row, Table
 
-__all__ = ["TableStyle", "percent", "table_rows", "table_text"]
+__all__ = ["TableStyle", "percent", "shown_rows", "table_rows", "table_text"]
 
 TableStyle = Literal["text", "markdown", "latex"]
 
@@ -38,11 +38,23 @@ def table_rows(table: Table, results: Path = DEFAULT_RESULTS) -> list[dict[str, 
     Raises:
         InputError: a stored result does not fit its row.
     """
-    return [_row(row, table, results) for row in table.rows]
+    stored = load_results(results, table)
+    return [_row(row, table, stored[row.method]) for row in table.rows]
 
 
-def _row(row: Row, table: Table, results: Path) -> dict[str, Any]:
-    evaluations = [result.evaluation for result in load_results(results, table, row)]
+def shown_rows(rows: list[dict[str, Any]], *, empty: bool = False) -> list[dict[str, Any]]:
+    """The rows that have a result or one of the paper's numbers; of a table without either, all.
+
+    Args:
+        rows: of :func:`table_rows`.
+        empty: whether the others are shown too.
+    """
+    known = [row for row in rows if row["n"] or set(row["paper"].values()) != {None}]
+    return rows if empty or not known else known
+
+
+def _row(row: Row, table: Table, runs: list[Result]) -> dict[str, Any]:
+    evaluations = [result.evaluation for result in runs]
     values = {name: [getattr(e, name) for e in evaluations] for name in NUMBERS}
     means = {name: float(np.mean(v)) if v else None for name, v in values.items()}
     spreads = {
@@ -91,10 +103,10 @@ def table_text(
         table: which one.
         rows: of :func:`table_rows`.
         style: "text" for a terminal, "markdown", or "latex" (a ``tabular``).
-        empty: whether rows that the paper does not have are shown without results too.
+        empty: whether rows without results and without the paper's numbers are shown too.
         width: characters of a line of text; what needs more is put below each other. None: no end.
     """
-    shown = [row for row in rows if empty or row["n"] or not row["extra"]] or rows
+    shown = shown_rows(rows, empty=empty)
     body = [_cells(row) for row in shown]
     notes = []
     if any(row["zeros_replaced"] for row in shown):

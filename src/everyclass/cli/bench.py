@@ -96,7 +96,7 @@ def show(
 def run(
     table: Table,
     methods: Annotated[
-        str | None, typer.Option(help="Rows, such as ce,ce-gml; default all that have a recipe.")
+        str | None, typer.Option(help="Rows by their results, such as ce,ce-gml; default all that have a recipe.")
     ] = None,
     seeds: Annotated[
         str, typer.Option(help="Which, from 0, with commas: 3 is seed 3, 0,1,2 are three.")

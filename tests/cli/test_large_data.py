@@ -114,12 +114,52 @@ def test_pictures_that_are_there_twice_are_named(
     (tmp_path / "train.txt").write_text("\n".join([*lines, "c.jpg 0"]))
     torn = everyclass(*check, "--json")
     assert torn.code == 2
-    assert (
-        f"1 of the train images are there under more than one class, such as {tmp_path}/c.jpg"
-        in (torn.err)
-    )
+    said = f"1 train image is there under more than one class, such as {tmp_path}/c.jpg"
+    assert said in torn.err
+    assert json.loads(torn.out)["problems"] == [f"{said}; leave one line of each."]
     repeats = json.loads(torn.out)["repeats"]["train"]
     assert (repeats["pictures"], repeats["two_classes"]) == (2, 1)
+
+
+def test_everything_that_is_wrong_is_said_at_once(
+    tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    (tmp_path / "train.txt").write_text("a.jpg 0\nb.jpg 2\n./a.jpg 2\n")
+    (tmp_path / "test.txt").write_text("\x1b[31mc.jpg 0\n./\x1b[31mc.jpg 2\n")
+    check = (
+        "data", "check", f"list:{tmp_path}/train.txt,test={tmp_path}/test.txt", "--decode", "--bad",
+        tmp_path / "bad.csv", "--workers", 0, "--quiet",
+    )  # fmt: skip
+    done = everyclass(*check)
+    assert done.code == 2
+    assert "3 images, 2 classes, largest 2, smallest 1, 1 class without any" in done.out
+    assert "1 of them more than once, such as " in done.out
+    train, test, bad = done.err.splitlines()
+    assert "1 train image is there under more than one class" in train
+    assert "1 test image is there under more than one class" in test
+    assert "5 pictures cannot be used" in bad
+    assert "\x1b" not in done.out + done.err
+    assert "\\x1b[31mc.jpg" in done.out
+    assert "\\x1b[31mc.jpg" in test
+    assert len((tmp_path / "bad.csv").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize("file", ["train.txt", "a.jpg", "notes.md"])
+def test_the_list_of_bad_pictures_replaces_nothing_else(
+    file: str, tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(a_picture(0, np.random.default_rng(0)))
+    (tmp_path / "train.txt").write_text("a.jpg 0\n")
+    (tmp_path / "notes.md").write_text("mine")
+    before = (tmp_path / file).read_bytes()
+    for more in ("", "no.jpg 0\n"):
+        if file != "train.txt":
+            (tmp_path / "train.txt").write_text(f"a.jpg 0\n{more}")
+        everyclass(
+            "data", "check", f"list:{tmp_path}/train.txt", "--decode", "--bad", tmp_path / file
+        ).refused(file, "name another file")
+        assert (tmp_path / file).read_bytes() == before
+    assert everyclass("data", "check", f"list:{tmp_path}/train.txt").code == 0
 
 
 def test_features_in_a_folder_are_replaced_only_when_asked(

@@ -31,7 +31,13 @@ from everyclass.data import (
     open_every_part,
     parse_spec,
 )
-from everyclass.errors import FileFormatError, InputError, MissingFileError, RunFailedError
+from everyclass.errors import (
+    FileFormatError,
+    InputError,
+    MissingFileError,
+    OutputExistsError,
+    RunFailedError,
+)
 
 COUNTS = {"train": [5, 3, 2], "test": [2, 2, 2]}
 
@@ -312,6 +318,20 @@ def test_a_list_of_bad_pictures_of_an_earlier_pass_is_removed(tmp_path: Path) ->
     assert Path(os.devnull).exists()
 
 
+@pytest.mark.parametrize("content", [b"a.jpg 0\n", b"path,reason,label\n", b"", b"\xff\xfe"])
+def test_no_other_file_becomes_a_list_of_bad_pictures(content: bytes, tmp_path: Path) -> None:
+    none, one = BadPictures("skip"), BadPictures("skip")
+    one.add("a.jpg", "no such file")
+    place = tmp_path / "mine.txt"
+    place.write_bytes(content)
+    for bad in (none, one):
+        with pytest.raises(OutputExistsError, match=r"mine\.txt is there and is no list of bad"):
+            bad.save(place)
+    assert place.read_bytes() == content
+    with pytest.raises(OutputExistsError):
+        one.save(tmp_path)
+
+
 def test_failing_names_the_first_and_the_way_out(damaged: Path) -> None:
     data = load_dataset(DataConfig(f"list:{damaged / 'train.txt'},size=16"))
     assert isinstance(data.train, EncodedSet)
@@ -392,7 +412,10 @@ def refused(name: str, error: type[Exception], message: str) -> None:
     [
         ("a.jpg\n", r"line 1 is 'a\.jpg'"),
         ("a.jpg 0\nb.jpg one\n", "line 2"),
-        ("a.jpg -1\n", "line 1"),
+        ("a.jpg -1\n", "line 1 has the label '-1'; it must be a class number"),
+        ("a.jpg 0\nb.jpg 12345678901234567890\n", "line 2 has the label '12345678901234567890'"),
+        ("a.jpg 30000000\n", r"label\[0\] is 30000000, outside 0\.\.9999999"),
+        (f"a.jpg {'9' * 5000}\n", "line 1 has the label '99999"),
         ("\n\n", "is empty"),
         (b"\xff\xfe\x00", "not a readable list"),
     ],
@@ -425,30 +448,6 @@ def test_what_is_judged_must_not_be_trained_on(tree: Path) -> None:
     refused(both, InputError, "in the validation images and in the test images.*leave one of them")
 
 
-def test_class_numbers_of_a_table_that_once_had_an_empty_cell(tree: Path, tmp_path: Path) -> None:
-    lines = (tree / "train.txt").read_text().split()
-    paths, labels = lines[::2], [int(label) for label in lines[1::2]]
-    floats = pa.table({"path": paths, "label": [float(label) for label in labels]})
-    pq.write_table(floats, tmp_path / "t.parquet")
-    rows = [f"{path},{label}.0" for path, label in zip(paths, labels, strict=True)]
-    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows]))
-    for name in ("t.parquet", "t.csv"):
-        opened = load_dataset(DataConfig(f"table:{tmp_path / name},root={tree}"))
-        assert opened.train.labels.tolist() == labels
-    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows, "x.jpg,1.5"]))
-    refused(f"table:{tmp_path / 't.csv'},root={tree}", FileFormatError, "holds fractions")
-
-
-def test_classes_that_training_does_not_know(tree: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("path,label\nx.jpg,cat\ny.jpg,dog\n")
-    (tmp_path / "b.csv").write_text("path,label\nz.jpg,cow\n")
-    refused(
-        f"table:{tmp_path / 'a.csv'},test={tmp_path / 'b.csv'}",
-        FileFormatError,
-        "the class 'cow', which no training image has",
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -456,6 +455,13 @@ def test_classes_that_training_does_not_know(tree: Path, tmp_path: Path) -> None
         ("lists:a.txt", "begins with 'lists'"),
         ("list:a.txt,tets=b", "no key 'tets'.*Did you mean 'test'"),
         ("list:a.txt,size=big", "size=big"),
+        (f"list:a.txt,size={'9' * 5000}", "size=9999999999999999999… must be a number of pixels"),
+        ("list:a.txt,image=i", "list: takes no image=; it takes val, test, root, size, names"),
+        ("list:a.txt,train=b.txt", "takes no train=.* stand behind the colon"),
+        ("folder:a,root=b", "folder: takes no root=; it takes val, test, size, names"),
+        ("hf:a,root=b", "hf: takes no root=.* image, label"),
+        ("shards:a,label=b", "shards: takes no label="),
+        ("cifar100-lt,root=/x", r"cifar100-lt takes no keys such as root=.*\(--data-root\)"),
         ("list:a.txt,root=a,root=b", "give root= once"),
         ("imagenet", "no data set 'imagenet'; there are cifar10-lt"),
     ],
@@ -503,9 +509,20 @@ def test_shards_that_are_none(tmp_path: Path) -> None:
 
     refused(shard(("a.jpg", b"x")), FileFormatError, "'a' has a picture and no label")
     refused(shard(("a.cls", b"1")), FileFormatError, "'a' has a label and no picture")
-    refused(shard(("a.jpg", b"x"), ("a.cls", b"dog")), FileFormatError, "holds b'dog'")
+    refused(shard(("a.jpg", b"x"), ("a.cls", b"dog")), FileFormatError, "a.cls has the label 'dog'")
+    refused(shard(("a.jpg", b"x"), ("a.cls", b"9" * 30)), FileFormatError, "at most 8 digits")
+    refused(shard(("a.jpg", b"x"), ("a.cls", b"30000000")), FileFormatError, "outside 0..9999999")
+    twice = shard(("a.jpg", b"x"), ("a.cls", b"1"), ("a.cls", b"2"))
+    refused(twice, FileFormatError, "'a' has two labels")
+    refused(
+        shard(("caf\udce9.jpg", b"x"), ("caf\udce9.cls", b"1")), FileFormatError, "name is no UTF-8"
+    )
     refused(shard(), FileFormatError, "no pictures inside")
     refused(f"shards:{tmp_path}/t-{{0..2}}.tar", MissingFileError, "3 of 3 shards are not there")
+    refused(f"shards:{tmp_path}/t-{{5..3}}.tar", InputError, "range is empty, as 5 is beyond 3")
+    refused(f"shards:{tmp_path}/t-{{0..{'9' * 5000}}}.tar", MissingFileError, "no shards")
+    refused(f"shards:{tmp_path}/t**.tar", MissingFileError, "no shards")
+    refused(f"shards:{'x' * 5000}", MissingFileError, "no shards")
     whole = shard(("a.cls", b"1"), ("a.jpg", bytes(5000)))
     content = (tmp_path / "s.tar").read_bytes()
     (tmp_path / "s.tar").write_bytes(content[:3000])
@@ -520,6 +537,7 @@ def test_shards_that_are_none(tmp_path: Path) -> None:
 
 def test_tables_without_pictures(tmp_path: Path) -> None:
     (tmp_path / "hf").mkdir()
+    refused(f"hf:{tmp_path / 'hf'}", MissingFileError, "nothing that save_to_disk wrote")
     pq.write_table(pa.table({"x": [1], "label": [0]}), tmp_path / "hf" / "train-0.parquet")
     refused(f"hf:{tmp_path / 'hf'}", FileFormatError, "no column image or img.*it has x, label")
     (tmp_path / "hf" / "train-0.parquet").write_bytes(b"PAR1")

@@ -186,13 +186,13 @@ def check_free(paths: Iterable[Path], *, keep: Iterable[Path], overwrite: bool) 
         InputError: two of the files are one, or one would replace what is read.
         OutputExistsError: one is there already.
     """
-    seen = {Path(path).resolve(): "is read and would be replaced" for path in keep}
+    seen = {os.path.realpath(path): "is read and would be replaced" for path in keep}
     for path in paths:
-        place = path.resolve()
+        place = os.path.realpath(path)
         if place in seen:
             raise InputError(f"{path} {seen[place]}; name another file to write.")
         seen[place] = "would be written twice"
-        if path.exists() and not overwrite:
+        if not overwrite and os.path.exists(path):
             raise OutputExistsError(
                 f"{path} is there already; pass overwrite (--overwrite) to replace it."
             )

@@ -55,10 +55,10 @@ def _counted(name: str, data_root: Path | None) -> dict[str, Any]:
             parts = sets.count_parts(sets.load_dataset(sets.DataConfig(name), root=data_root))
         except DataNotFoundError:
             return {"missing": f"{name}: everyclass data get {name.removesuffix('-lt')}"}
-        missing: list[str] = []
+        missing: dict[str, str] = {}
     else:
         parts = sets.count_published(published, sets.search_roots(data_root))
-        missing = [file for part, file in published.lists.items() if part not in _names(parts)]
+        missing = sets.missing_lists(published, parts)
     found: dict[str, Any] = {each.part: each.images for each in parts}
     if parts:
         found["classes"] = max(each.classes for each in parts)
@@ -66,11 +66,7 @@ def _counted(name: str, data_root: Path | None) -> dict[str, Any]:
     if train is not None:
         found |= {"largest": train.largest, "smallest": train.smallest}
         found["imbalance_ratio"] = train.largest / train.smallest
-    return {**found, "missing": f"{name}: {', '.join(missing)}" if missing else ""}
-
-
-def _names(parts: list[Any]) -> set[str]:
-    return {each.part for each in parts}
+    return {**found, "missing": f"{name}: {', '.join(missing.values())}" if missing else ""}
 
 
 def statistics_text(table: Table, rows: list[dict[str, Any]]) -> str:

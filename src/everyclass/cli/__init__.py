@@ -55,6 +55,6 @@ def _printable(message: str) -> str:
     """A message in which a file's name or content cannot steer the terminal."""
     if message.isprintable():
         return message
-    from everyclass.artifacts import escaped
+    from everyclass.cli.options import harmless
 
-    return "\n".join(escaped(line, isolates=True) for line in message.split("\n"))
+    return harmless(message)

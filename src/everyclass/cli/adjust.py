@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import Json, Quiet, Seed, print_json, shown
+from everyclass.cli.options import Json, Quiet, Seed, check_spared, print_json, say, shown
 
 __all__ = ["adjust"]
 
@@ -71,18 +71,21 @@ def adjust(
     Example: everyclass adjust val.npz test.npz --counts counts.csv --out adjusted.npz
     """
     from everyclass import adjustment as room
-    from everyclass.artifacts import ClassCounts, Head, Predictions, check_free
+    from everyclass.artifacts import ClassCounts, Head, Predictions
     from everyclass.errors import InputError
 
     if out.suffix != ".npz":
         raise InputError(f"--out {out} has to end in .npz, which is what is written.")
     place = adjustment or out.with_name(f"{out.stem}.adjustment.json")
-    check_free([out, place], keep=[validation, predictions], overwrite=overwrite)
+    estimated = prior == "estimated"
+    given = None if estimated else prior
+    check_spared(
+        validation, predictions, counts, head, given, files=[out, place], overwrite=overwrite
+    )
     known = Predictions.load(validation)
     said = Predictions.load(predictions)
     names = known.class_names or said.class_names
-    estimated = prior == "estimated"
-    shares = prior if prior is None or estimated else ClassCounts.load(prior, names=names)
+    shares = prior if given is None else ClassCounts.load(given, names=names)
     found = room.adjust(
         known,
         class_counts=None if counts is None else ClassCounts.load(counts, names=names),
@@ -103,7 +106,7 @@ def adjust(
     if json:
         print_json({"out": str(out), "adjustment": str(place), **found.notes})
         return
-    typer.echo(room.describe(found))
-    typer.echo(f"Adjusted predictions: {out}")
-    typer.echo(f"Adjustment: {place}")
-    typer.echo(f"Next: everyclass evaluate {out}")
+    say(room.describe(found))
+    say(f"Adjusted predictions: {out}")
+    say(f"Adjustment: {place}")
+    say(f"Next: everyclass evaluate {out}")

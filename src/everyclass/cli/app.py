@@ -25,6 +25,7 @@ from everyclass.cli import (
     split,
     zoo,
 )
+from everyclass.cli.options import say
 
 __all__ = ["app"]
 
@@ -36,7 +37,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("Interrupted; what was finished is kept.", err=True)
+            say("Interrupted; what was finished is kept.", err=True)
             raise typer.Exit(130) from None
 
 
@@ -76,7 +77,7 @@ def _version(show: bool) -> None:
     if show:
         from importlib.metadata import version
 
-        typer.echo(f"everyclass {version('everyclass')}")
+        say(f"everyclass {version('everyclass')}")
         raise typer.Exit()
 
 

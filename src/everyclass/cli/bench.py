@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import RESULTS, DataRoot, Device, Quiet, print_json, shown
+from everyclass.cli.options import RESULTS, DataRoot, Device, Quiet, print_json, say, shown
 
 __all__ = ["app"]
 
@@ -25,7 +25,7 @@ def list_tables() -> None:
     from everyclass.bench import load_table, table_names
 
     for name in table_names():
-        typer.echo(f"{name:<13} {load_table(name).title}")
+        say(f"{name:<13} {load_table(name).title}")
 
 
 @app.command("show")
@@ -58,7 +58,7 @@ def show(
         if format_ == "json":
             print_json({"rows": counted})
         else:
-            typer.echo(bench.statistics_text(chosen, counted))
+            say(bench.statistics_text(chosen, counted))
         refused = sum(bool(row["refused"]) for row in counted)
         if refused:
             be = "is" if refused == 1 else "are"
@@ -76,27 +76,30 @@ def show(
     rows = bench.table_rows(chosen, results)
     if out is not None:
         bench.save_figure(chosen, out, results)
-        typer.echo(f"Figure: {out}", err=True)
+        say(f"Figure: {out}", err=True)
     if format_ == "json":
         print_json({"rows": rows})
     elif chosen.figure:
-        typer.echo(bench.figure_text(chosen, rows, results))
+        say(bench.figure_text(chosen, rows, results))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        typer.echo(bench.table_text(chosen, rows, format_, empty=all_, width=width))  # type: ignore[arg-type]
+        say(bench.table_text(chosen, rows, format_, empty=all_, width=width))  # type: ignore[arg-type]
         commands = bench.filling_commands(chosen, rows, empty=all_)
         if commands and format_ == "text":
-            typer.echo("\nRows without results are made by")
-            typer.echo("\n".join(f"  {command}" for command in commands))
+            say("\nRows without results are made by")
+            say("\n".join(f"  {command}" for command in commands))
     if not results.is_dir():
-        typer.echo(nowhere, err=True)
+        say(nowhere, err=True)
 
 
 @app.command("run")
 def run(
     table: Table,
     methods: Annotated[
-        str | None, typer.Option(help="Rows by their results, such as ce,ce-gml; default all that have a recipe.")
+        str | None,
+        typer.Option(
+            help="Rows by their results, such as ce,ce-gml; default all that have a recipe."
+        ),
     ] = None,
     seeds: Annotated[
         str, typer.Option(help="Which, from 0, with commas: 3 is seed 3, 0,1,2 are three.")
@@ -132,7 +135,7 @@ def run(
         raise InputError(f"{table} is about data sets, which nothing has to be run for; show it.")
     for row in chosen.rows:
         if row.pretraining is None and methods is None:
-            typer.echo(f"{row.method}: no recipe yet", err=True)
+            say(f"{row.method}: no recipe yet", err=True)
     written = run_table(
         chosen,
         methods=None if methods is None else [name.strip() for name in methods.split(",")],
@@ -146,6 +149,6 @@ def run(
         show=shown(quiet),
     )
     for path in written:
-        typer.echo(str(path))
+        say(str(path))
     if not written:
-        typer.echo("Everything was there already.")
+        say("Everything was there already.")

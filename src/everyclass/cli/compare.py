@@ -14,7 +14,9 @@ from everyclass.cli.options import (
     PredictedColumn,
     ScoresAre,
     Seed,
+    check_spared,
     print_json,
+    say,
 )
 
 __all__ = ["compare"]
@@ -56,6 +58,7 @@ def compare(
     paths = files if baseline is None or baseline in files else [baseline, *files]
     if len({str(path) for path in paths}) < len(paths):
         raise InputError("The same file was given twice; name each classifier's file once.")
+    check_spared(*paths, files=[out])
     predictions = {
         str(path): Predictions.load(
             path,
@@ -81,4 +84,4 @@ def compare(
         print_json(values)
     else:
         tables = [comparison.table(most=None if every else 20) for comparison in found]
-        typer.echo("\n\n".join(tables))
+        say("\n\n".join(tables))

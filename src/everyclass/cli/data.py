@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import DataRoot, Json, Quiet, Workers, print_json, shown
+from everyclass.cli.options import DataRoot, Json, Quiet, Workers, print_json, say, shown
 
 __all__ = ["app"]
 
@@ -33,7 +33,7 @@ def get(
     from everyclass.data import get_dataset
 
     folder = get_dataset(name, root=data_root, url=url, show=shown(quiet))
-    typer.echo(f"{name} is in {folder}")
+    say(f"{name} is in {folder}")
 
 
 @app.command("check")
@@ -56,62 +56,39 @@ def check(
     """
     from dataclasses import asdict
 
-    from everyclass import data as sets
-    from everyclass.errors import DataNotFoundError, FileFormatError, RunFailedError
+    from everyclass.data import PUBLISHED, check_data, parse_spec
 
-    options = sets.parse_spec(data).options
-    config = sets.DataConfig(data)
-    published = sets.PUBLISHED.get(config.kind)
-    found = None
-    repeats: list[sets.Repeats] = []
-    if published is not None and not decode:
-        counts = sets.count_published(published, sets.search_roots(data_root), options)
-    else:
-        dataset = sets.open_every_part(data, root=data_root)
-        counts, repeats = sets.count_parts(dataset), sets.find_repeats(dataset)
-        if decode:
-            found = sets.find_bad_pictures(dataset, workers=workers, show=shown(quiet))
-            found.save(bad)
-    bad_ones = None if found is None else found.found
+    found = check_data(
+        data,
+        root=data_root,
+        decode=decode,
+        bad_list=bad,
+        workers=workers,
+        show=shown(quiet),
+    )
     if json:
-        parts = {each.part: asdict(each) for each in counts}
         print_json(
             {
-                "data": config.slug,
-                "parts": parts,
-                "repeats": {each.part: asdict(each) for each in repeats},
-                "bad_images": bad_ones,
+                "data": found.slug,
+                "parts": {each.part: asdict(each) for each in found.counts},
+                "repeats": {each.part: asdict(each) for each in found.repeats},
+                "bad_images": None if found.bad is None else found.bad.found,
+                "problems": found.problems,
             }
         )
     else:
-        for each in counts:
-            typer.echo(
+        published = parse_spec(data).kind in PUBLISHED
+        for each in found.counts:
+            empty = f"{each.empty:,} class{'' if each.empty == 1 else 'es'}"
+            say(
                 f"{each.part:<6} {each.images:>9,} images, {each.classes:,} classes, "
                 f"largest {each.largest:,}, smallest {each.smallest:,}"
+                f"{f', {empty} without any' if each.empty else ''}"
                 f"{', as published' if published else ''}"
             )
-        for again in repeats:
-            typer.echo(
+        for again in found.repeats:
+            say(
                 f"{again.part:<6} {again.pictures:>9,} of them more than once, such as "
                 f"{again.example}"
             )
-    if published is not None:
-        missing = [part for part in published.lists if part not in {c.part for c in counts}]
-        if missing:
-            names = ", ".join(published.lists[part] for part in missing)
-            raise DataNotFoundError(
-                f"{published.title} lacks {names}: lines 'path label', "
-                f"{', '.join(f'{published.totals[part]:,}' for part in missing)} of them. They "
-                f"belong into {sets.search_roots(data_root)[0] / 'lists'}."
-            )
-    torn = next((each for each in repeats if each.two_classes), None)
-    if torn is not None:
-        raise FileFormatError(
-            f"{torn.two_classes:,} of the {torn.part} images are there under more than one class, "
-            f"such as {torn.example}; leave one line of each."
-        )
-    if found:
-        raise RunFailedError(
-            f"{len(found):,} pictures cannot be used, the first of them "
-            f"{next(iter(found.found))}; all are listed in {bad}."
-        )
+    found.raise_problems()

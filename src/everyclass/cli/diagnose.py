@@ -18,7 +18,9 @@ from everyclass.cli.options import (
     Quiet,
     ScoresAre,
     Seed,
+    check_spared,
     print_json,
+    say,
     shown,
 )
 
@@ -73,6 +75,9 @@ def diagnose(
     )
     from everyclass.errors import InputError
 
+    check_spared(
+        predictions, train, test_features, head, val, counts, class_names, labels, files=[out]
+    )
     said = None
     if predictions is not None:
         names = None if class_names is None else load_class_names(class_names)
@@ -111,4 +116,4 @@ def diagnose(
     if json:
         print_json({"format": 1, **found.to_dict()})
     else:
-        typer.echo(str(found))
+        say(str(found))

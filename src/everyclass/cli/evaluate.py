@@ -16,7 +16,10 @@ from everyclass.cli.options import (
     PredictedColumn,
     Quiet,
     ScoresAre,
+    baselines,
+    check_spared,
     print_json,
+    say,
     shown,
 )
 
@@ -76,6 +79,7 @@ def evaluate(
     gates = metrics.read_gates(fail_if or [])
     if state is not None:
         metrics.check_replaceable(state)
+    check_spared(*files, counts, class_names, labels, *baselines(gates), files=[junit, state])
     if (junit or github) and not gates:
         raise InputError("--junit and --github report gates; give at least one --fail-if.")
     options = {
@@ -98,7 +102,7 @@ def evaluate(
         said = evaluation.to_dict()
         print_json({**said, "gates": [r.to_dict() for r in results]} if gates else said)
     else:
-        typer.echo(evaluation.table(most=None if every else 20))
+        say(evaluation.table(most=None if every else 20))
     _report(results, junit, github, json)
     metrics.check_results(results)
 
@@ -108,10 +112,10 @@ def _report(results: tuple[GateResult, ...], junit: Path | None, github: bool, j
     from everyclass.artifacts import atomic_write
 
     if results and not json:
-        typer.echo("\n" + reporting.gate_table(results))
+        say("\n" + reporting.gate_table(results))
     if github:
         # GitHub reads both streams; JSON on stdout stays JSON.
-        typer.echo(reporting.github_annotations(results), err=json)
+        say(reporting.github_annotations(results), err=json)
     if junit is not None:
         with atomic_write(junit) as stream:
             stream.write(reporting.junit_xml(results))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import Json, print_json
+from everyclass.cli.options import Json, check_spared, print_json, say
 
 __all__ = ["export"]
 
@@ -34,13 +34,15 @@ def export(
     import torch
 
     from everyclass import stages
-    from everyclass.artifacts import check_free
     from everyclass.errors import InputError
     from everyclass.integrations import export as room
 
     if out.suffix not in (".onnx", ".pt2", ".safetensors"):
         raise InputError(f"{out} has to end in .onnx, .pt2 or .safetensors.")
-    check_free([out], keep=[], overwrite=overwrite)
+    read = [
+        rescued / name for name in ("evaluation.json", "old-head.safetensors", "head.safetensors")
+    ]
+    check_spared(*read, files=[out], overwrite=overwrite)
     classifier = stages.load_classifier(rescued, which)  # type: ignore[arg-type]
     module = stages.module_of_classifier(classifier)
     head = classifier.old if isinstance(classifier, stages.Ensemble) else classifier
@@ -57,7 +59,7 @@ def export(
     if json:
         print_json(said)
         return
-    typer.echo(
+    say(
         f"{out}: the {kind}, from {head.num_features} features to logits of {head.num_classes} "
         f"classes; read back it differs by {difference:.1g} at most."
     )

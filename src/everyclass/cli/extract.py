@@ -17,7 +17,10 @@ from everyclass.cli.options import (
     Quiet,
     Seed,
     Workers,
+    check_spared,
+    data_files,
     print_json,
+    say,
     shown,
 )
 
@@ -62,15 +65,19 @@ def extract(
     --out train.npz
     """
     from everyclass import processes
-    from everyclass.artifacts import check_free
     from everyclass.data import BadPictures, DataConfig
     from everyclass.errors import InputError
     from everyclass.stages import extract_part
 
     in_chunks = out.suffix != ".npz"
     left_out = out / "bad-images.csv" if in_chunks else out.with_suffix(".bad-images.csv")
-    if not in_chunks:
-        check_free([out], keep=[], overwrite=overwrite)
+    read = [*data_files(data), Path(backbone), Path(weights)]
+    if in_chunks:
+        check_spared(*read, folder=out)
+    else:  # which may lie among pictures, or in a run's folder
+        single = [path for path in read if not path.is_dir()]
+        check_spared(*single, files=[left_out])
+        check_spared(*single, files=[out], overwrite=overwrite)
     bad = BadPictures(bad_images)
     with processes.joined(device):
         if not in_chunks and processes.world_size() > 1:
@@ -110,10 +117,10 @@ def extract(
         )
         return
     if len(bad):
-        typer.echo(f"{bad.sentence()}; all: {left_out}", err=True)
-    typer.echo(
+        say(f"{bad.sentence()}; all: {left_out}", err=True)
+    say(
         f"{out}: {len(features):,} images, {features.num_views} view(s), "
         f"{features.num_features:,} features, {features.num_classes:,} classes"
     )
     if part == "train":
-        typer.echo(f"Next: everyclass rescue {out} --test TEST.npz --out rescued/")
+        say(f"Next: everyclass rescue {out} --test TEST.npz --out rescued/")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everyclass.cli.options import RESULTS
+from everyclass.cli.options import RESULTS, print_json, say
 
 if TYPE_CHECKING:
     from everyclass.training import HeadRecipe, Recipe
@@ -36,12 +35,12 @@ def list_methods(
     try:
         gave = _gave(results) if results.is_dir() else {}
     except EveryclassError as error:  # the list is of use without results too
-        typer.echo(f"Without results: {error}", err=True)
+        say(f"Without results: {error}", err=True)
         gave = {}
     for name in method_names():
         recipe = get_method(name)
         what = f"{recipe.summary} ({recipe.source})"
-        typer.echo(f"{name:<17} {_cost(recipe):<27} {gave.get(name, '–'):<11} {what}")
+        say(f"{name:<17} {_cost(recipe):<27} {gave.get(name, '–'):<11} {what}")
 
 
 def _gave(results: Path) -> dict[str, str]:
@@ -86,8 +85,8 @@ def show(
     config = DataConfig(data, imbalance_ratio)
     recipe = get_method(method, config.kind, config.imbalance_ratio)
     constants = recipe.to_dict(config.known_counts)
-    typer.echo(method_notes(method))
-    typer.echo(json.dumps(constants, indent=2, ensure_ascii=False))
+    say(method_notes(method))
+    print_json(constants)
 
 
 @app.command("copy")
@@ -103,4 +102,4 @@ def copy(
     from everyclass.methods import copy_method
 
     copy_method(method, out, overwrite=overwrite)
-    typer.echo(f"Change what you like, then: everyclass pretrain {out} --data cifar100-lt")
+    say(f"Change what you like, then: everyclass pretrain {out} --data cifar100-lt")

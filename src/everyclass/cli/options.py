@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from everyclass.metrics.gate_language import Gate
 
 __all__ = [
     "RESULTS",
@@ -27,7 +31,12 @@ __all__ = [
     "ScoresAre",
     "Seed",
     "Workers",
+    "baselines",
+    "check_spared",
+    "data_files",
+    "harmless",
     "print_json",
+    "say",
     "shown",
 ]
 
@@ -85,8 +94,105 @@ def shown(quiet: bool) -> Any:
     return silent if quiet else progress
 
 
+def harmless(text: str) -> str:
+    """Text in which what came out of files cannot steer a terminal; its lines stay lines.
+
+    What has no glyph is written as its escape, as :func:`everyclass.artifacts.escaped` does.
+    """
+    lines = text.split("\n")
+    if all(line.isprintable() for line in lines):
+        return text
+    from everyclass.artifacts import escaped
+
+    return "\n".join(escaped(line, isolates=True) for line in lines)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print text, made :func:`harmless`, on stdout; on stderr if ``err``.
+
+    Nothing of our own that is said so has colours. Tables of rich have, and print themselves; they
+    hold nothing from files.
+    """
+    typer.echo(harmless(text), err=err)
+
+
 def print_json(value: Mapping[str, Any]) -> None:
-    """Print one JSON object on stdout; NaN becomes null."""
+    """Print one JSON object on stdout; NaN becomes null, and what has no glyph its JSON escape."""
     from everyclass.artifacts import plain_json
 
-    typer.echo(json.dumps(plain_json(value), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(plain_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+    typer.echo("\n".join(map(_harmless_json, text.split("\n"))))
+
+
+def _harmless_json(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(s if harmless(s) == s else json.dumps(s)[1:-1] for s in line)
+
+
+# --- what is read is not written over -------------------------------------------------------------
+
+
+def check_spared(
+    *reads: str | Path | None,
+    files: Iterable[Path | None] = (),
+    folder: Path | None = None,
+    overwrite: bool = True,
+) -> None:
+    """Refuse to write over what is read, whatever ``--overwrite`` says.
+
+    To be called before anything is read or computed.
+
+    Args:
+        reads: files and folders that are read; what is None, or not there, is passed over, as are
+            words that stand for no file.
+        files: the files to be written.
+        folder: a folder to write files to; no file that is read may lie in it, whatever its name.
+        overwrite: whether ``files`` may replace earlier results.
+
+    Raises:
+        InputError: something is read and would be written; or two of ``files`` are one.
+        OutputExistsError: one of ``files`` is there already and ``overwrite`` is false.
+    """
+    from everyclass.artifacts import check_free
+    from everyclass.errors import InputError
+
+    read = [Path(path) for path in reads if path is not None and os.path.exists(path)]
+    written = [file for file in files if file is not None]
+    for path in read:
+        place = Path(os.path.realpath(path))
+        if folder is not None:
+            into = Path(os.path.realpath(folder))
+            if place == into:
+                raise InputError(f"{folder} is read and would be written to; name another folder.")
+            if place.parent == into and not place.is_dir():
+                raise InputError(
+                    f"{path} is read and lies in {folder}, which is written to; name another "
+                    "folder."
+                )
+        for file in written:
+            if os.path.exists(file) and place in Path(os.path.realpath(file)).parents:
+                raise InputError(
+                    f"{file} is part of {path}, which is read; name another file to write."
+                )
+    check_free(written, keep=read, overwrite=overwrite)
+
+
+def data_files(data: str) -> list[Path]:
+    """The files and folders that a ``--data`` names, the folder of the pictures included.
+
+    Raises:
+        InputError: it is no such text.
+    """
+    from everyclass.data import parse_spec
+
+    spec = parse_spec(data)
+    root = spec.options.get("root")
+    return spec.files if root is None else [*spec.files, Path(root)]
+
+
+def baselines(gates: Iterable[Gate]) -> list[str]:
+    """The files that gates compare with."""
+    from everyclass.metrics.gate_language import Drop
+
+    return [gate.operand.baseline for gate in gates if isinstance(gate.operand, Drop)]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import Confidence, Json, print_json
+from everyclass.cli.options import Confidence, Json, print_json, say
 
 __all__ = ["plan"]
 
@@ -48,7 +48,7 @@ def plan(
         if json:
             print_json(rows)
         else:
-            typer.echo(_text(rows, power, confidence, classes))
+            say(_text(rows, power, confidence, classes))
         return
     if recall is None:
         raise InputError("plan needs --recall with --half-width or --lift; say what you expect.")
@@ -64,12 +64,12 @@ def plan(
     if json:
         print_json({"images": images})
     elif half_width is not None:
-        typer.echo(
+        say(
             f"{images:,} test images of the class: ± {100 * half_width:g} points at recall "
             f"{100 * recall:g} % ({100 * confidence:g} % interval)"
         )
     else:
-        typer.echo(
+        say(
             f"{images:,} test images of the class: a change of {100 * (lift or 0):+g} points "
             f"is seen with probability {power:g} ({100 * confidence:g} % level, "
             f"{_tested(classes)})"

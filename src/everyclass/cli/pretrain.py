@@ -16,7 +16,10 @@ from everyclass.cli.options import (
     Quiet,
     Seed,
     Workers,
+    check_spared,
+    data_files,
     print_json,
+    say,
     shown,
 )
 
@@ -74,6 +77,7 @@ def pretrain(
     from everyclass.stages import pretrain as train
 
     config = DataConfig(data, imbalance_ratio, profile, val, bad_images)  # type: ignore[arg-type]
+    check_spared(*data_files(data), method, weights, start, folder=out)
     with processes.joined(device):
         run = train(
             get_method(method, config.kind, config.imbalance_ratio),
@@ -99,8 +103,8 @@ def pretrain(
         return
     left_out = run.result.get("bad_images", 0)
     if left_out:
-        typer.echo(f"{left_out:,} bad pictures were left out: {run.folder / 'bad-images.csv'}")
-    typer.echo(f"{run.folder}: test set, last epoch")
+        say(f"{left_out:,} bad pictures were left out: {run.folder / 'bad-images.csv'}")
+    say(f"{run.folder}: test set, last epoch")
     for name, value in run.result["test"].items():
-        typer.echo(f"  {name.replace('_', ' '):<18} {value:6.1%}")
-    typer.echo(f"Next: everyclass rescue {run.folder}")
+        say(f"  {name.replace('_', ' '):<18} {value:6.1%}")
+    say(f"Next: everyclass rescue {run.folder}")

@@ -15,6 +15,9 @@ from everyclass.cli.options import (
     PredictedColumn,
     Quiet,
     ScoresAre,
+    baselines,
+    check_spared,
+    say,
 )
 
 __all__ = ["report"]
@@ -82,6 +85,9 @@ def report(
     if format not in (None, "html", "md"):
         raise InputError(f"--format must be html or md; got {format!r}.")
     gates = metrics.read_gates(fail_if or [])
+    # A page may lie among the pictures; no picture may become one.
+    pictures = None if out.suffix.lower() in (".html", ".htm", ".md") else images
+    check_spared(*files, counts, class_names, labels, pictures, *baselines(gates), files=[out])
     options: dict[str, Any] = {
         "scores": scores,
         "labels_column": labels_column,
@@ -105,7 +111,7 @@ def report(
     )
     reporting.write_as(out, made, format, results)  # type: ignore[arg-type]
     if not quiet:
-        typer.echo(f"Report: {out}")
+        say(f"Report: {out}")
     if results:
-        typer.echo(reporting.gate_table(results))
+        say(reporting.gate_table(results))
     metrics.check_results(results)

@@ -14,7 +14,9 @@ from everyclass.cli.options import (
     Overwrite,
     Quiet,
     Seed,
+    check_spared,
     print_json,
+    say,
     shown,
 )
 
@@ -115,6 +117,8 @@ def rescue(
     of_run = source.is_dir() and not is_feature_folder(source)
     if not of_run and out is None:
         raise InputError("Name the folder for the results with --out.")
+    folder = out or source / "rescue"
+    check_spared(source, head, test, None if of_run else val, folder=folder)
 
     from everyclass import processes, stages
 
@@ -150,7 +154,6 @@ def rescue(
                 f"--gml-weight goes with --objective gml_and_smoothing, not {retraining.objective}."
             )
         if run is not None:
-            folder = out or source / "rescue"
             result = stages.rescue_run(
                 run,
                 out=folder,
@@ -166,11 +169,9 @@ def rescue(
                 show=shown(quiet),
             )
         else:
-            assert out is not None
             train = _with_head(source, head)
             held_out = None if val is None else Features.load(val).checked_against(train, val)
             judged = None if test is None else Features.load(test).checked_against(train, str(test))
-            folder = out
             result = stages.rescue_features(
                 train,
                 folder,
@@ -191,7 +192,7 @@ def rescue(
         print_rescue(result, folder)
         if result.evaluations and result.verdict.use != "old":
             files = f"{folder / 'old.npz'} {folder / result.verdict.use}.npz"
-            typer.echo(f"Class by class: everyclass compare {files}")
+            say(f"Class by class: everyclass compare {files}")
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -259,13 +260,13 @@ def print_rescue(result: RescueResult, folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    typer.echo(str(result.verdict))
+    say(str(result.verdict))
     if result.strategy != "gml":
         Console().print(_compared(result))
     elif result.verdict.use == "old" and result.verdict.decided_on == "validation data":
-        typer.echo("More ways can be compared on the same validation data: --strategy auto.")
+        say("More ways can be compared on the same validation data: --strategy auto.")
     if result.cost is not None:
-        typer.echo(f"Of {result.title}: {result.cost.sentence(result.class_counts)}.")
+        say(f"Of {result.title}: {result.cost.sentence(result.class_counts)}.")
     if result.evaluations:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("test set")
@@ -279,5 +280,5 @@ def print_rescue(result: RescueResult, folder: Path) -> None:
         table.add_row("classes never predicted", *never)
         Console().print(table)
     else:
-        typer.echo("No test set was given; name one with --test to see before and after.")
-    typer.echo(f"Report: {folder / 'report.html'}")
+        say("No test set was given; name one with --test to see before and after.")
+    say(f"Report: {folder / 'report.html'}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from everyclass.cli.options import Json, Overwrite, Seed, print_json
+from everyclass.cli.options import Json, Overwrite, Seed, check_spared, print_json, say
 
 __all__ = ["split"]
 
@@ -35,6 +35,7 @@ def split(
     from everyclass.data import TableFile
     from everyclass.errors import InputError
 
+    check_spared(file, folder=out)
     table = TableFile.load(file)
     labels = table.column(labels_column, "--labels-column")
     groups = None if group_column is None else table.column(group_column, "--group-column")
@@ -62,21 +63,20 @@ def split(
     if json:
         print_json(summary)
     else:
-        typer.echo("\n".join(_lines(found, out)))
+        say("\n".join(_lines(found, out)))
 
 
 def _lines(found: Any, out: Path) -> list[str]:
+    from everyclass.artifacts import some
+
     lines = []
     for name, rows in found.rows.items():
         lines.append(f"{name:<6} {len(rows):>9,} rows")
         verb = "learned" if name == "train" else "judged"
-        for some, what in (
+        for classes, what in (
             (found.missing(name), f"cannot be {verb} here, no rows"),
             (() if name == "train" else found.fewer(name, 4), "have under 4 rows, too few to say"),
         ):
-            if some:
-                more = f" and {len(some) - 10} more" if len(some) > 10 else ""
-                lines.append(
-                    f"       {len(some)} classes {what}: {', '.join(map(str, some[:10]))}{more}"
-                )
+            if classes:
+                lines.append(f"       {len(classes)} classes {what}: {some(classes, most=10)}")
     return [*lines, f"Written to {out}"]

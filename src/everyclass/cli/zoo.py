@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import DataRoot
+from everyclass.cli.options import DataRoot, check_spared, say
 
 __all__ = ["app"]
 
@@ -23,7 +23,7 @@ def list_networks(folder: Folder = Path("zoo")) -> None:
 
     for name in zoo.names(folder):
         test = zoo.load(name, folder).facts["test"]
-        typer.echo(
+        say(
             f"{name:<32} {test['accuracy']:.2%} accuracy, {test['harmonic_mean']:.2%} harmonic "
             f"mean, {test['lowest_recall']:.2%} lowest recall"
         )
@@ -42,8 +42,9 @@ def add(
     from everyclass import zoo
     from everyclass.artifacts import Run
 
+    check_spared(run, folder=folder)
     added = zoo.add(Run.open(run), folder=folder, data_root=data_root)
-    typer.echo(f"Added {added.name}: {added.facts['test']['accuracy']:.2%} accuracy.")
+    say(f"Added {added.name}: {added.facts['test']['accuracy']:.2%} accuracy.")
 
 
 @app.command("check")
@@ -57,4 +58,4 @@ def check(
 
     for each in [name] if name else zoo.names(folder):
         evaluation = zoo.check(each, folder=folder, data_root=data_root)
-        typer.echo(f"{each}: {evaluation.accuracy:.2%} accuracy; every recall as stored.")
+        say(f"{each}: {evaluation.accuracy:.2%} accuracy; every recall as stored.")

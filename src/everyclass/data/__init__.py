@@ -11,8 +11,9 @@ from everyclass.data.augmentation import (
 )
 from everyclass.data.batch_source import BatchSource, MemorySource
 from everyclass.data.checking import (
-    PartCounts,
+    DataCheck,
     Repeats,
+    check_data,
     count_parts,
     count_published,
     find_bad_pictures,
@@ -22,10 +23,16 @@ from everyclass.data.checking import (
 from everyclass.data.download import get_dataset
 from everyclass.data.image_set import Dataset, ImageSet
 from everyclass.data.opening import open_pictures
-from everyclass.data.pictures import BadPictures, Cut, DecodedSource, EncodedSet
+from everyclass.data.part_counts import PartCounts
+from everyclass.data.pictures import BadPictures, Cut, DecodedSource, EncodedSet, check_bad_list
 from everyclass.data.places import search_roots
 from everyclass.data.profiles import Profile, long_tailed_counts
-from everyclass.data.published import PUBLISHED, find_published, read_published
+from everyclass.data.published import (
+    PUBLISHED,
+    find_published,
+    missing_lists,
+    read_published,
+)
 from everyclass.data.registry import DATASETS, DataConfig, load_dataset
 from everyclass.data.samplers import (
     ClassAware,
@@ -50,6 +57,7 @@ __all__ = [
     "ClassBalanced",
     "Cut",
     "CutMix",
+    "DataCheck",
     "DataConfig",
     "Dataset",
     "DecodedSource",
@@ -68,6 +76,8 @@ __all__ = [
     "SquareRoot",
     "TableFile",
     "Transform",
+    "check_bad_list",
+    "check_data",
     "count_parts",
     "count_published",
     "find_bad_pictures",
@@ -77,6 +87,7 @@ __all__ = [
     "get_dataset",
     "load_dataset",
     "long_tailed_counts",
+    "missing_lists",
     "open_every_part",
     "open_pictures",
     "parse_spec",

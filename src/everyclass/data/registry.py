@@ -72,6 +72,11 @@ class DataConfig:
                 object.__setattr__(self, "imbalance_ratio", USUAL_RATIO)
             return
         spec = parse_spec(self.name)
+        if spec.kind in DATASETS:
+            raise InputError(
+                f"{spec.kind} takes no keys such as {next(iter(spec.options))}=; a folder to look "
+                "in is named by data_root (--data-root)."
+            )
         if spec.kind not in (*PUBLISHED, *KINDS):
             named = sorted((*DATASETS, *PUBLISHED))
             near = difflib.get_close_matches(spec.kind.replace("_", "-"), named, n=1)
@@ -80,13 +85,6 @@ class DataConfig:
                 f"in files as {', '.join(f'{kind}:…' for kind in KINDS)}."
                 f"{f' Did you mean {near[0]}?' if near else ''}"
             )
-        if spec.kind in PUBLISHED:
-            known = {"root", "size", *PUBLISHED[spec.kind].lists}
-            for key in set(spec.options) - known:
-                raise InputError(
-                    f"{spec.kind} takes no {key}=, as its lists say everything; it takes "
-                    f"{', '.join(sorted(known))}."
-                )
         if self.imbalance_ratio is not None or self.profile != "exp":
             raise InputError(
                 f"{spec.slug} is taken as it is; leave out imbalance_ratio and profile "

@@ -67,7 +67,8 @@ class TableFile:
             flag: the option that names it, for messages.
 
         Raises:
-            FileFormatError: there is no such column, or a value is missing.
+            FileFormatError: there is no such column, a value is missing, or one cannot be read,
+                such as text that is no UTF-8.
         """
         if name not in self.columns:
             raise FileFormatError(
@@ -80,7 +81,12 @@ class TableFile:
             place = self.columns.index(name)
             values: list[Any] = [row[place] for row in self.content]
         else:
-            values = self.content[name].to_pylist()
+            try:
+                values = self.content[name].to_pylist()
+            except (ArithmeticError, ValueError) as error:
+                raise FileFormatError(
+                    f"{self.path}: column {name!r} cannot be read: {error}."
+                ) from error
         for row, value in enumerate(values):
             if value is None or value == "":
                 raise FileFormatError(f"{self.path}: column {name!r} is empty in row {row}.")

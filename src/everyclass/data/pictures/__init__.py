@@ -1,6 +1,6 @@
 """Pictures of any size in files, tables and shards: found, decoded, and what is wrong with them."""
 
-from everyclass.data.pictures.bad_pictures import BadPictures, Policy, check_policy
+from everyclass.data.pictures.bad_pictures import BadPictures, Policy, check_bad_list, check_policy
 from everyclass.data.pictures.decoded_source import DecodedSource, default_workers
 from everyclass.data.pictures.decoding import BadPictureError, Cut, decode
 from everyclass.data.pictures.encoded import Encoded, EncodedSet
@@ -27,6 +27,7 @@ __all__ = [
     "Policy",
     "SavedDataset",
     "Shards",
+    "check_bad_list",
     "check_policy",
     "decode",
     "default_workers",

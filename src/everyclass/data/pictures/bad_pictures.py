@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
 from everyclass.artifacts import atomic_write, remove_file
-from everyclass.errors import FileFormatError, InputError, MissingFileError
+from everyclass.errors import FileFormatError, InputError, MissingFileError, OutputExistsError
 
-__all__ = ["BadPictures", "Policy", "check_policy"]
+__all__ = ["BadPictures", "Policy", "check_bad_list", "check_policy"]
 
 Policy = Literal["fail", "skip"]
 MISSING = "no such file"
+_COLUMNS = ("path", "reason")
 
 
 def check_policy(policy: str) -> None:
@@ -28,6 +30,30 @@ def check_policy(policy: str) -> None:
             "bad_images (--bad-images) must be 'fail' (the first bad picture ends it) or 'skip' "
             f"(it is left out, and listed); got {policy!r}."
         )
+
+
+def check_bad_list(path: str | Path) -> None:
+    """Refuse to write or remove a list of bad pictures where anything else is.
+
+    Raises:
+        OutputExistsError: something is there whose first line is not ``path,reason``.
+    """
+    if os.path.exists(path) and not _is_bad_list(path):
+        raise OutputExistsError(
+            f"{path} is there and is no list of bad pictures, so it is not replaced; name another "
+            "file."
+        )
+
+
+def _is_bad_list(path: str | Path) -> bool:
+    header = ",".join(_COLUMNS).encode()
+    try:
+        if not os.path.isfile(path):  # a pipe would wait for ever
+            return False
+        with open(path, "rb") as stream:
+            return stream.read(len(header) + 1).rstrip(b"\r\n") == header
+    except OSError:
+        return False
 
 
 @dataclass
@@ -76,14 +102,18 @@ class BadPictures:
         Where there is no bad picture there is no file: that of an earlier pass is removed.
 
         Raises:
+            OutputExistsError: a file is there that is no such list.
             OutputError: no permission, or no space.
         """
         if not self.found:
-            remove_file(path)
+            if path.is_file():
+                check_bad_list(path)
+                remove_file(path)
             return
+        check_bad_list(path)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["path", "reason"])
+        writer.writerow(_COLUMNS)
         writer.writerows(sorted(self.found.items()))
         with atomic_write(path) as stream:
             stream.write(text.getvalue().encode("utf-8", "surrogateescape"))

@@ -72,8 +72,16 @@ class EncodedSet:
 
     @property
     def places(self) -> Iterator[str]:
-        """Where each picture is, in order, however its list spells the path."""
-        return (os.path.normpath(self.place(row)) for row in range(len(self)))
+        """Where each picture is, in order, however its list spells the path.
+
+        Links to folders are followed, links to files are not.
+        """
+        real: dict[str, str] = {}  # of each folder: there are few, and pictures may be millions
+        for row in range(len(self)):
+            folder, name = os.path.split(self.place(row))
+            if folder not in real:
+                real[folder] = _real(folder)
+            yield os.path.join(real[folder], name)
 
     @property
     def fingerprint(self) -> str:
@@ -88,3 +96,10 @@ class EncodedSet:
         """SHA-256 (hex) of the sizes of the files: other pictures of the same names differ."""
         sizes = np.fromiter(self.source.sizes(self.index), dtype=np.int64)
         return hashlib.sha256(sizes.tobytes()).hexdigest()
+
+
+def _real(folder: str) -> str:
+    try:
+        return os.path.realpath(folder)
+    except ValueError:  # a NUL in it, so that nothing can be there
+        return folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import lzma
 import os
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,18 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import as_labels, existing_file
+from everyclass.artifacts import existing_file, quoted
+from everyclass.data.pictures.labels import checked_labels, class_number
 from everyclass.data.table_files import TableFile
-from everyclass.errors import FileFormatError, InputError, InputTypeError, MissingFileError
+from everyclass.errors import FileFormatError, MissingFileError
 
-__all__ = ["ENDINGS", "Files", "Listed", "list_folder", "read_list", "read_table"]
+__all__ = ["ENDINGS", "Files", "Listed", "as_texts", "list_folder", "read_list", "read_table"]
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 MOST_BYTES = 1 << 29
-
-# A class number, as a table that had an empty cell once has it too: 3.0.
-_WHOLE = re.compile(r"[0-9]+(\.0*)?")
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +90,33 @@ class Listed:
     names: tuple[str, ...] | None = None
 
     def files(self, root: Path) -> Files:
-        """The files listed, below ``root``."""
-        import pyarrow as pa
+        """The files listed, below ``root``.
 
-        return Files(root, pa.array(self.paths, pa.large_string()))
+        Raises:
+            FileFormatError: a path is no UTF-8.
+        """
+        return Files(root, as_texts(self.paths, str(root)))
+
+
+def as_texts(names: Sequence[str], where: str) -> Any:
+    """Names of files as a pyarrow array, which is small and is shared between processes.
+
+    Args:
+        names: as the system or an archive gives them.
+        where: what holds these files, for the message.
+
+    Raises:
+        FileFormatError: one is no UTF-8.
+    """
+    import pyarrow as pa
+
+    try:
+        return pa.array(names, pa.large_string())
+    except UnicodeEncodeError as error:
+        odd = next(name for name in names if any("\ud800" <= sign <= "\udfff" for sign in name))
+        raise FileFormatError(
+            f"{where} has a file whose name is no UTF-8, {quoted(odd)}; rename it."
+        ) from error
 
 
 def read_list(path: str | Path) -> Listed:
@@ -109,9 +128,11 @@ def read_list(path: str | Path) -> Listed:
 
     Raises:
         MissingFileError: nothing is there.
-        FileFormatError: a line without path or label, or no line at all.
+        FileFormatError: a line without path or label, a label that is no class number, or no line
+            at all.
     """
     path = existing_file(path, "list of pictures")
+    where = str(path)
     paths: list[str] = []
     labels: list[int] = []
     try:
@@ -121,43 +142,58 @@ def read_list(path: str | Path) -> Listed:
                 words = line.rstrip().rsplit(maxsplit=1)
                 if not words:
                     continue
-                if len(words) != 2 or not (words[1].isascii() and words[1].isdecimal()):
+                if len(words) != 2:
                     raise FileFormatError(
-                        f"{path}: line {number} is {line.strip()[:80]!r}; each line must be a path "
-                        "and a class number from 0, such as train/dog/1.jpg 0."
+                        f"{path}: line {number} is {quoted(line.strip())}; each line must be a "
+                        "path and a class number from 0, such as train/dog/1.jpg 0."
                     )
                 paths.append(words[0])
-                labels.append(int(words[1]))
+                labels.append(class_number(words[1], f"{where}: line {number}"))
     except (OSError, UnicodeDecodeError, lzma.LZMAError, EOFError) as error:
         raise FileFormatError(f"{path} is not a readable list of pictures: {error}.") from error
     if not paths:
         raise FileFormatError(f"{path} is empty; a line must be a path and a class number.")
-    return Listed(paths, _whole(labels, path))
+    return Listed(paths, checked_labels(np.array(labels), where))
 
 
 def read_table(path: str | Path, image_column: str, label_column: str) -> Listed:
     """Read a ``.csv`` or ``.parquet`` with a column of paths and one of classes.
 
+    Class numbers stay numbers: where all labels are numbers of any kind, one that is no class
+    number is refused, and none is taken for a name.
+
     Args:
         path: the table.
         image_column: of the paths.
-        label_column: of class numbers from 0 (``3.0`` is 3), or of class names.
+        label_column: of class numbers from 0 (``3.0`` is 3), or of class names; spaces around
+            either do not count.
 
     Raises:
         MissingFileError: nothing is there.
-        FileFormatError: no such table or column, or a value is missing.
+        FileFormatError: no such table or column, a value is missing, or one of numbers is no class
+            number.
     """
     table = TableFile.load(path)
+    if table.path.suffix.lower() == ".npz":
+        raise FileFormatError(f"{path} is no table of pictures; a .csv or .parquet is needed.")
     paths = [str(p) for p in table.column(image_column, "image=COLUMN").tolist()]
     values = table.column(label_column, "label=COLUMN")
-    texts = [str(v) for v in values.tolist()]
-    if all(map(_WHOLE.fullmatch, texts)):
-        return Listed(paths, _whole([int(text.partition(".")[0]) for text in texts], Path(path)))
-    if values.dtype.kind in "fc" or all(map(_NUMBER.fullmatch, texts)):
-        raise FileFormatError(
-            f"{path}: column {label_column!r} holds fractions; it must hold class numbers or names."
-        )
+    texts = [str(value).strip() for value in values.tolist()]
+    where = f"{path}: column {label_column!r}"
+    if "" in texts:
+        raise FileFormatError(f"{where} is empty in row {texts.index('')}.")
+    if values.dtype.kind in "iufc" or all(map(_is_number, texts)):
+        numbers = [class_number(text, f"{where}, row {row},") for row, text in enumerate(texts)]
+        return Listed(paths, checked_labels(np.array(numbers), str(path), label_column))
     return Listed(paths, np.array(texts))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def list_folder(root: str | Path) -> Listed:
@@ -168,9 +204,12 @@ def list_folder(root: str | Path) -> Listed:
         FileFormatError: it has no folders with pictures.
     """
     root = Path(root)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise MissingFileError(f"There is no folder {root}; it must have one folder per class.")
-    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    try:
+        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    except OSError as error:
+        raise FileFormatError(f"{root} cannot be read: {error.strerror}.") from error
     paths: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(names):
@@ -188,10 +227,3 @@ def list_folder(root: str | Path) -> Listed:
             f"(endings {', '.join(ENDINGS)})."
         )
     return Listed(paths, np.array(labels, dtype=np.int64), tuple(names))
-
-
-def _whole(labels: list[int], path: Path) -> npt.NDArray[np.int64]:
-    try:
-        return as_labels(np.array(labels), name="label")
-    except (InputError, InputTypeError, OverflowError) as error:
-        raise FileFormatError(f"{path}: {error}") from error

@@ -6,6 +6,7 @@ any order; nothing is unpacked.
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -15,13 +16,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.data.pictures.files import ENDINGS, size_of
-from everyclass.errors import FileFormatError, MissingFileError
+from everyclass.data.pictures.files import ENDINGS, as_texts, size_of
+from everyclass.data.pictures.labels import checked_labels, class_number
+from everyclass.errors import FileFormatError, InputError, MissingFileError
 
 __all__ = ["Shards", "find_shards", "read_shards"]
 
 _LABEL = "cls"
 _LONGEST_LABEL = 32
+_RANGE = re.compile(r"(.*)\{(0*[0-9]{1,6})\.\.(0*[0-9]{1,6})\}(.*)")  # up to a million shards
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,23 +73,27 @@ def find_shards(pattern: str, root: Path | None = None) -> tuple[Path, ...]:
         root: the folder that it is relative to.
 
     Raises:
+        InputError: a range whose first number is beyond its last.
         MissingFileError: none is there, or one of a range is not.
     """
     place = Path(pattern) if root is None else root / pattern
-    found = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", str(place))
+    found = _RANGE.fullmatch(str(place))
     if found:
         before, first, last, after = found.groups()
         numbers = range(int(first), int(last) + 1)
+        if not numbers:
+            raise InputError(f"{place}: the range is empty, as {first} is beyond {last}.")
         paths = [Path(f"{before}{number:0{len(first)}}{after}") for number in numbers]
-        missing = [path for path in paths if not path.is_file()]
-        if missing or not paths:
-            which = missing[0] if missing else place
+        missing = [path for path in paths if not os.path.isfile(path)]
+        if missing:
             raise MissingFileError(
-                f"{len(missing)} of {len(paths)} shards are not there, the first of them {which}."
+                f"{len(missing)} of {len(paths)} shards are not there, the first of them "
+                f"{missing[0]}."
             )
         return tuple(paths)
-    paths = sorted(place.parent.glob(place.name)) if "*" in place.name else [place]
-    if not paths or not paths[0].is_file():
+    name = re.sub(r"\*+", "*", place.name)  # ** in a name is an error for pathlib
+    paths = sorted(place.parent.glob(name)) if "*" in name else [place]
+    if not paths or not os.path.isfile(paths[0]):
         raise MissingFileError(f"There are no shards {place}.")
     return tuple(paths)
 
@@ -96,10 +103,8 @@ def read_shards(paths: Sequence[Path]) -> tuple[Shards, npt.NDArray[np.int64]]:
 
     Raises:
         FileFormatError: a file is no plain tar, a picture has no ``.cls`` beside it or the other
-            way round, or that holds no class number.
+            way round, that holds no class number, or a name is no UTF-8.
     """
-    import pyarrow as pa
-
     rows: list[tuple[str, int, int, int]] = []
     labels: list[int] = []
     for number, path in enumerate(paths):
@@ -118,8 +123,9 @@ def read_shards(paths: Sequence[Path]) -> tuple[Shards, npt.NDArray[np.int64]]:
         raise FileFormatError(f"{paths[0]} has no pictures inside.")
     names = [row[0] for row in rows]
     columns = np.array([row[1:] for row in rows], dtype=np.int64).T
-    source = Shards(tuple(paths), pa.array(names, pa.large_string()), *columns)
-    return source, np.array(labels, dtype=np.int64)
+    where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and the other shards"
+    source = Shards(tuple(paths), as_texts(names, where), *columns)
+    return source, checked_labels(np.array(labels), where)
 
 
 def _members(path: Path) -> tuple[dict[str, tuple[str, int, int]], dict[str, int]]:
@@ -131,15 +137,16 @@ def _members(path: Path) -> tuple[dict[str, tuple[str, int, int]], dict[str, int
             for member in archive:
                 key, _, ending = member.name.rpartition("/")[2].partition(".")
                 key = member.name[: len(member.name) - len(ending) - 1] if ending else key
+                if member.size < 0:  # which would have older Pythons read the same one for ever
+                    raise FileFormatError(f"{path} is damaged at {member.name!r}; get it anew.")
                 if not member.isreg():
                     continue
                 if ending == _LABEL:
-                    text = archive.extractfile(member).read(_LONGEST_LABEL)  # type: ignore[union-attr]
-                    if not text.strip().isdigit():
-                        raise FileFormatError(
-                            f"{path}: {member.name} holds {text!r} and must hold a class number."
-                        )
-                    classes[key] = int(text)
+                    if key in classes:
+                        raise FileFormatError(f"{path}: {key!r} has two labels.")
+                    content = archive.extractfile(member).read(_LONGEST_LABEL)  # type: ignore[union-attr]
+                    text = content.decode("utf-8", "backslashreplace").strip()
+                    classes[key] = class_number(text, f"{path}: {member.name}")
                 elif f".{ending.lower()}".endswith(ENDINGS):
                     if key in pictures:
                         raise FileFormatError(f"{path}: {key!r} has two pictures.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import as_labels
 from everyclass.data.pictures.files import size_of
-from everyclass.errors import FileFormatError, InputError, InputTypeError, MissingFileError
+from everyclass.data.pictures.labels import checked_labels
+from everyclass.errors import FileFormatError, InputError, MissingFileError
 
 __all__ = ["Parquet", "SavedDataset", "find_parquet", "read_parquet", "read_saved"]
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "cls")
+SAVED_FILES = ("dataset_dict.json", "state.json")  # one of which save_to_disk writes
 KEPT_BYTES = 1 << 30  # of row groups, in each process that reads
 
 
@@ -169,7 +171,7 @@ def read_parquet(
             raise FileFormatError(f"{path} is not a readable parquet file: {reason}") from error
     assert image is not None
     source = Parquet(tuple(paths), image, np.array(starts), tuple(groups))
-    return source, _labels(np.concatenate(labels), str(paths[0]), label or ""), names
+    return source, checked_labels(np.concatenate(labels), str(paths[0]), label or ""), names
 
 
 def read_saved(
@@ -179,9 +181,13 @@ def read_saved(
 
     Raises:
         InputError: the library ``datasets`` is not installed.
-        MissingFileError: the folder has no such part.
+        MissingFileError: the folder is none of these, or has no such part.
         FileFormatError: no such column.
     """
+    if not any(os.path.isfile(folder / name) for name in SAVED_FILES):
+        raise MissingFileError(
+            f"{folder} has no .parquet files of a part, and is nothing that save_to_disk wrote."
+        )
     try:
         import datasets
     except ImportError as error:
@@ -200,7 +206,7 @@ def read_saved(
     kind = loaded.features[label]
     names = tuple(kind.names) if isinstance(kind, datasets.ClassLabel) else None
     loaded = loaded.cast_column(image, datasets.Image(decode=False))
-    labels = _labels(np.array(loaded[label][:]), str(folder), label)
+    labels = checked_labels(np.array(loaded[label][:]), str(folder), label)
     return SavedDataset(loaded, image, folder), labels, names
 
 
@@ -223,12 +229,5 @@ def _described(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ..
     try:
         described = json.loads((metadata or {})[b"huggingface"])
         return tuple(str(n) for n in described["info"]["features"][label]["names"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         return None
-
-
-def _labels(values: npt.NDArray[Any], where: str, column: str) -> npt.NDArray[np.int64]:
-    try:
-        return as_labels(values, name=column)
-    except (InputError, InputTypeError) as error:
-        raise FileFormatError(f"{where}: {error}") from error

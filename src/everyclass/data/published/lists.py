@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from everyclass.data.part_counts import PartCounts
 from everyclass.data.pictures.files import Listed, read_list
 from everyclass.data.published.facts import PublishedSet, check_list
 from everyclass.errors import DataNotFoundError
 
-__all__ = ["find_pictures", "find_published", "read_published"]
+__all__ = ["find_pictures", "find_published", "missing_lists", "read_published"]
 
 
 def find_published(published: PublishedSet, part: str, roots: Sequence[Path]) -> Path | None:
@@ -27,6 +29,17 @@ def find_published(published: PublishedSet, part: str, roots: Sequence[Path]) ->
                 if path.is_file():
                     return path
     return None
+
+
+def missing_lists(published: PublishedSet, counts: Iterable[PartCounts]) -> dict[str, str]:
+    """The lists of a set that are not at hand: the file's name by part.
+
+    Args:
+        published: which set.
+        counts: of the lists that are, see :func:`everyclass.data.count_published`.
+    """
+    there = {each.part for each in counts}
+    return {part: file for part, file in published.lists.items() if part not in there}
 
 
 def read_published(
@@ -78,7 +91,7 @@ def find_pictures(published: PublishedSet, roots: Sequence[Path], first: str) ->
     """
     places = [root / folder for root in roots for folder in (*published.folders, ".")]
     for place in places:
-        if (place / first).is_file():
+        if os.path.isfile(place / first):
             return place
     tried = "\n".join(f"  {root / published.folders[0] / first}" for root in roots)
     raise DataNotFoundError(

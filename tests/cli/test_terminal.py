@@ -1,0 +1,153 @@
+"""What came out of files cannot steer the terminal; seen where nothing strips it, in a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+
+from everyclass import cli
+from everyclass.cli import main
+from everyclass.cli.options import harmless, print_json, say
+
+RED = "\x1b[31m"
+NAMES = (f"cat{RED}", "elk\x9b2J", "a\nb", "قطة")  # ESC, the same in one byte, a line, Arabic
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal, so that click hands it everything as it is."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run the command in a terminal: what stands in it afterwards, both streams together."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    def run(*arguments: Any, code: int = 0) -> str:
+        stream = Terminal()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", stream)
+            patch.setattr(sys, "stderr", stream)
+            with pytest.raises(SystemExit) as ended:
+                main([str(argument) for argument in arguments])
+        assert (ended.value.code or 0) == code, stream.getvalue()
+        return stream.getvalue()
+
+    return run
+
+
+@pytest.fixture
+def folder(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files whose classes, ids and own names would steer a terminal."""
+    monkeypatch.chdir(files)
+    generator = np.random.default_rng(0)
+    labels = np.arange(4).repeat(10)
+    for name in ("old", "new"):
+        logits = 2 * np.eye(4)[labels] + generator.normal(size=(40, 4))
+        ids = [f"{i}{RED}.png" for i in range(40)]
+        np.savez(f"{name}{RED}.npz", labels=labels, logits=logits, class_names=NAMES, ids=ids)
+    lines = "".join(f'"{NAMES[c]}",{i}\n' for i, c in enumerate(labels)) + f"rare{RED},40\n"
+    Path("s.csv").write_text(f"labels,row\n{lines}", encoding="utf-8")
+    for name in ("train", "test"):
+        np.savez(f"{name}{RED}.npz", **np.load(f"{name}.npz"), class_names=NAMES)
+    return files
+
+
+OLD, NEW, RESULT = f"old{RED}.npz", f"new{RED}.npz", f"out{RED}"
+COMMANDS = {
+    "split": ("split", "s.csv", "--out", RESULT),
+    "split as JSON": ("split", "s.csv", "--out", RESULT, "--json"),
+    "evaluate": ("evaluate", OLD, "--all", "--github", "--fail-if", f"drop({NEW}) > 0.9"),
+    "evaluate as JSON": ("evaluate", OLD, "--json"),
+    "compare": ("compare", OLD, NEW, "--all"),
+    "compare as JSON": ("compare", OLD, NEW, "--json"),
+    "diagnose": ("diagnose", OLD),
+    "adjust": ("adjust", OLD, NEW, "--out", f"{RESULT}.npz", "-q"),
+    "report": ("report", OLD, NEW, "--out", f"{RESULT}.html", "--fail-if", f"drop({NEW}) > 0.9"),
+    "methods copy": ("methods", "copy", "ce", f"{RESULT}.py"),
+}
+
+
+def assert_harmless(said: str) -> None:
+    lines = said.split("\n")
+    assert lines[-1] == ""
+    for line in lines:
+        assert line.replace("\u2068", "").replace("\u2069", "").isprintable(), line
+
+
+def test_this_terminal_would_be_steered(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stdout", stream)
+    typer.echo(RED)
+    assert stream.getvalue() == f"{RED}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_nothing_from_files_reaches_the_terminal_raw(
+    command: str, folder: Path, terminal: Callable[..., str]
+) -> None:
+    said = terminal(*COMMANDS[command])
+    assert_harmless(said)
+    assert "[31m" in said  # it was there to be said
+    if "JSON" in command:
+        assert RED in json.dumps(json.loads(said), ensure_ascii=False).replace("\\u001b", "\x1b")
+
+
+def test_a_rescue_keeps_its_own_colours(folder: Path, terminal: Callable[..., str]) -> None:
+    source, test = f"train{RED}.npz", f"test{RED}.npz"
+    said = terminal("rescue", source, "--head", "head.npz", "--test", test, "--out", RESULT, "-q")
+    assert "\x1b[1m" in said  # the head of the table
+    assert RED not in said
+    assert_harmless(said.replace("\x1b[1m", "").replace("\x1b[0m", ""))
+    assert "Report: out\\x1b[31m/report.html" in said
+    assert_harmless(terminal("export", RESULT, f"head{RED}.safetensors"))
+
+
+def test_a_line_in_a_name_is_no_line(folder: Path, terminal: Callable[..., str]) -> None:
+    said = terminal("split", "s.csv", "--out", "parts", "--test", "0.05")
+    assert "a\\nb" in said
+    assert f"rare{RED}" not in said
+    assert "rare\\x1b[31m" in said
+
+
+def test_say_keeps_lines_and_escapes_what_has_no_glyph(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert harmless("a\nb\x1b[2J\n\u202ec\r\x9b\t\udc80") == (
+        "a\nb\\x1b[2J\n\\u202ec\\r\\x9b\\t\\udc80"
+    )
+    for text in ("± 5 %\n→ قطة \u2068قطة\u2069 👩\u200d🔬", ""):
+        assert harmless(text) == text
+    say("\x1bx")
+    say("\x1by", err=True)
+    assert capsys.readouterr() == ("\\x1bx\n", "\\x1by\n")
+
+
+def test_json_is_harmless_and_the_same_when_read(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"a\x9b": ["\x7f", "\u202e", "\U000e0041", "\udc80", "é 👩\u200d🔬", '"\\\x1b']}
+    print_json(value)
+    said = capsys.readouterr().out
+    assert_harmless(said.replace("\u200d", ""))
+    assert "é 👩\u200d🔬" in said
+    assert json.loads(said) == value
+
+
+def test_commands_print_by_say() -> None:
+    for file in Path(cli.__file__).parent.glob("*.py"):
+        if file.name != "options.py":
+            text = file.read_text(encoding="utf-8")
+            assert "echo(" not in text, file
+            assert text.count("print(") == {"__init__.py": 2, "rescue.py": 2}.get(file.name, 0), (
+                file
+            )

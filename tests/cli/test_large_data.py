@@ -162,6 +162,15 @@ def test_the_list_of_bad_pictures_replaces_nothing_else(
     assert everyclass("data", "check", f"list:{tmp_path}/train.txt").code == 0
 
 
+def test_a_file_called_as_the_list_of_bad_pictures_ends_an_extraction_before_it_begins(
+    tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    (tmp_path / "x.bad-images.csv").write_text("mine")
+    extract = ("extract", "--data", data_of(tree), "--backbone", "no-such-net", "--workers", 0)
+    everyclass(*extract, "--out", tmp_path / "x.npz").refused("x.bad-images.csv", "not replaced")
+    assert (tmp_path / "x.bad-images.csv").read_text() == "mine"
+
+
 def test_features_in_a_folder_are_replaced_only_when_asked(
     tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
 ) -> None:

@@ -220,6 +220,7 @@ def test_a_page_may_lie_among_the_pictures(everyclass: Command, tmp_path: Path) 
 
 def test_files_that_data_names() -> None:
     assert data_files("cifar100-lt") == []
-    assert data_files("imagenet-lt,root=pics,size=64") == ["pics"]
+    assert data_files("imagenet-lt,root=pics,size=64") == [Path("pics")]
     said = "list:a,b.txt,val=v.txt,test=t.txt,names=n.txt,root=pics,size=64"
-    assert data_files(said) == ["a,b.txt", "v.txt", "t.txt", "n.txt", "pics"]
+    named = ["a,b.txt", "v.txt", "t.txt", "n.txt", "pics"]
+    assert data_files(said) == [Path(name) for name in named]

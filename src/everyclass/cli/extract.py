@@ -65,7 +65,7 @@ def extract(
     --out train.npz
     """
     from everyclass import processes
-    from everyclass.data import BadPictures, DataConfig
+    from everyclass.data import BadPictures, DataConfig, check_bad_list
     from everyclass.errors import InputError
     from everyclass.stages import extract_part
 
@@ -78,6 +78,7 @@ def extract(
         single = [path for path in read if not path.is_dir()]
         check_spared(*single, files=[left_out])
         check_spared(*single, files=[out], overwrite=overwrite)
+    check_bad_list(left_out)
     bad = BadPictures(bad_images)
     with processes.joined(device):
         if not in_chunks and processes.world_size() > 1:

@@ -1,0 +1,119 @@
+"""Constants of recipes that no paper gives, compared in short trainings on held-out images.
+
+    EVERYCLASS_DATA=… python benchmarks/compare_recipes.py weight-decay --epochs 50 [--docs PAGE]
+    EVERYCLASS_DATA=… python benchmarks/compare_recipes.py gml-from-scratch --epochs 100
+
+Trains each candidate on CIFAR100-LT on its schedule cut to so many epochs, and judges the network
+as it is trained and with a head retrained by GML on the held-out images (`--val rest`); the test
+set chooses nothing. Stopped at any point it goes on. Everything is printed from
+benchmarks/results/recipes.json; `--epochs 0` only prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from compare_retraining import judged
+from everyclass.artifacts import read_json, write_json
+from everyclass.data import ClassAware, ClassBalanced, DataConfig
+from everyclass.losses import GMLLoss
+from everyclass.methods import get_method
+from everyclass.progress import progress
+from everyclass.stages import extract_run, pretrain, rescue
+from everyclass.training import Recipe
+from pages import into_page
+
+VIEWS = 2  # as good as ten: compare_views.py
+NUMBERS = ("balanced_accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
+RESULTS = Path(__file__).parent / "results" / "recipes.json"
+
+
+def weight_decay() -> dict[str, Recipe]:
+    """Of the modern family, on cross entropy."""
+    return {
+        f"{decay:g}": replace(_recipe("ce-modern"), weight_decay=decay)
+        for decay in (2e-4, 5e-4, 1e-3)
+    }
+
+
+def gml_from_scratch() -> dict[str, Recipe]:
+    """How batches are drawn; where classes come alike, eq. 3 has nothing to re-weight."""
+    recipe = _recipe("gml")
+    alike = replace(recipe, loss=partial(GMLLoss, reweight=False))
+    return {
+        "image-by-image": recipe,
+        "batches-of-512": replace(recipe, batch_size=512),
+        "class-balanced": replace(alike, sampler=ClassBalanced),
+        "four-of-a-class": replace(alike, sampler=ClassAware),
+        "four-of-a-class-and-eq-3": replace(recipe, sampler=ClassAware),
+    }
+
+
+COMPARISONS = {"weight-decay": weight_decay, "gml-from-scratch": gml_from_scratch}
+
+
+def _recipe(name: str) -> Recipe:
+    recipe = get_method(name)
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def row_of(recipe: Recipe, epochs: int, run_folder: Path) -> dict[str, Any]:
+    """Train, retrain, and what both say of the held-out images."""
+    run = pretrain(recipe, DataConfig(), epochs=epochs, out=run_folder, show=progress)
+    train, rest, _ = extract_run(run, num_views=VIEWS, val="rest", show=progress)
+    assert rest is not None
+    found = rescue(train)
+    said: dict[str, Any] = {}
+    for name, head in (("as trained", found.old), ("with GML", found.retrained)):
+        summary = judged(head, rest).summary()
+        said[name] = {number: summary[number] for number in NUMBERS}
+    return said
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Mean recall / G / H / lowest in percent, one line per candidate and length."""
+    lines = ["| | as trained: mean / G / H / lowest | with GML |", "|---|---|---|"]
+    for name, row in rows.items():
+        cells = [
+            " / ".join(f"{100 * row[which][number]:.1f}" for number in NUMBERS)
+            for which in ("as trained", "with GML")
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("comparison", choices=COMPARISONS)
+    parser.add_argument("--epochs", type=int, required=True, help="0: only print what is stored")
+    parser.add_argument("--only", help="names of candidates, with commas")
+    parser.add_argument("--docs", type=Path, help="page to write the table into")
+    options = parser.parse_args()
+    stored = read_json(RESULTS) if RESULTS.is_file() else {}
+    wanted = None if options.only is None else options.only.split(",")
+    for name, recipe in COMPARISONS[options.comparison]().items():
+        title = f"{name}, {options.epochs} epochs"
+        rows = stored.setdefault(options.comparison, {})
+        if options.epochs and title not in rows and (wanted is None or name in wanted):
+            place = Path("runs") / f"{options.comparison}-{name}-{options.epochs}-epochs"
+            rows[title] = row_of(recipe, options.epochs, place)
+            if RESULTS.is_file():  # another process may have written others meanwhile
+                others = read_json(RESULTS)
+                stored = others | {
+                    options.comparison: others.get(options.comparison, {}) | rows,
+                }
+            write_json(RESULTS, stored)
+    print(table(stored[options.comparison]))
+    if options.docs is not None:
+        mark = f"{Path(__file__).name} {options.comparison}"
+        into_page(options.docs, mark, table(stored[options.comparison]))
+
+
+if __name__ == "__main__":
+    main()

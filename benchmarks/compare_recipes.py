@@ -28,7 +28,7 @@ from everyclass.stages import extract_run, pretrain, rescue
 from everyclass.training import Recipe
 from pages import into_page
 
-VIEWS = 2  # as good as ten: compare_views.py
+VIEWS = 2  # within a point of ten: compare_views.py
 NUMBERS = ("balanced_accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
 RESULTS = Path(__file__).parent / "results" / "recipes.json"
 
@@ -95,24 +95,25 @@ def main() -> None:
     parser.add_argument("--only", help="names of candidates, with commas")
     parser.add_argument("--docs", type=Path, help="page to write the table into")
     options = parser.parse_args()
-    stored = read_json(RESULTS) if RESULTS.is_file() else {}
     wanted = None if options.only is None else options.only.split(",")
     for name, recipe in COMPARISONS[options.comparison]().items():
         title = f"{name}, {options.epochs} epochs"
-        rows = stored.setdefault(options.comparison, {})
-        if options.epochs and title not in rows and (wanted is None or name in wanted):
+        known = title in stored().get(options.comparison, {})
+        if options.epochs and not known and (wanted is None or name in wanted):
             place = Path("runs") / f"{options.comparison}-{name}-{options.epochs}-epochs"
-            rows[title] = row_of(recipe, options.epochs, place)
-            if RESULTS.is_file():  # another process may have written others meanwhile
-                others = read_json(RESULTS)
-                stored = others | {
-                    options.comparison: others.get(options.comparison, {}) | rows,
-                }
-            write_json(RESULTS, stored)
-    print(table(stored[options.comparison]))
+            row = row_of(recipe, options.epochs, place)
+            rows = stored()  # another process may have written some meanwhile
+            rows.setdefault(options.comparison, {})[title] = row
+            write_json(RESULTS, rows)
+    text = table(stored().get(options.comparison, {}))
+    print(text)
     if options.docs is not None:
-        mark = f"{Path(__file__).name} {options.comparison}"
-        into_page(options.docs, mark, table(stored[options.comparison]))
+        into_page(options.docs, f"{Path(__file__).name} {options.comparison}", text)
+
+
+def stored() -> dict[str, Any]:
+    """The rows of each comparison."""
+    return read_json(RESULTS) if RESULTS.is_file() else {}
 
 
 if __name__ == "__main__":

@@ -46,10 +46,6 @@ def judged(classifier: Head | Ensemble, rest: Features) -> Evaluation:
     return evaluate(labels=rest.labels, logits=classifier.logits(rest.views[0]))
 
 
-def first_views(train: Features, views: int) -> Features:
-    return Features(train.views[:views], train.labels, train.head, train.class_names)
-
-
 def candidates() -> dict[str, tuple[int, Retraining]]:
     """Name → views and settings; one thing changes at a time."""
     ways: dict[str, tuple[int, Retraining]] = {}
@@ -136,7 +132,7 @@ def main() -> None:
     show(rows[0])
     for name, (views, settings) in candidates().items():
         start = time.perf_counter()
-        head = retrain(first_views(train, views), settings)
+        head = retrain(train.first_views(views), settings)
         rows.append(numbers(name, judged(head, rest), time.perf_counter() - start))
         show(rows[-1])
     for row in temperatures(train, rest):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compare_retraining import cached_features, first_views, judged
+from compare_retraining import cached_features, judged
 from compare_views import NUMBERS, command, table_by_penalty
 from everyclass.artifacts import Features, Run
 from everyclass.stages import Retraining, retrain
@@ -65,7 +65,7 @@ def ways(train: Features) -> dict[str, Callable[[Floats], Floats]]:
 def rows_of(run: Run) -> list[dict[str, Any]]:
     """One row per transformation and penalty."""
     train, rest = cached_features(run)
-    train = first_views(train, VIEWS)
+    train = train.first_views(VIEWS)
     rows = []
     for name, transform in ways(train).items():
         new, held_out = (

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from compare_retraining import VIEWS, cached_features, first_views, judged
+from compare_retraining import VIEWS, cached_features, judged
 from everyclass.artifacts import Run, read_json, write_json
 from everyclass.stages import Retraining, retrain
 from pages import into_page
@@ -33,7 +33,7 @@ def rows_of(run: Run) -> list[dict[str, Any]]:
     rows = []
     for views in COUNTS:
         for share in SHARES:
-            head = retrain(first_views(train, views), Retraining(penalty=share / train.num_classes))
+            head = retrain(train.first_views(views), Retraining(penalty=share / train.num_classes))
             found = judged(head, rest).summary()
             rows.append({"views": views, "share": share, **{n: found[n] for n in NUMBERS}})
             print(run.folder.name, rows[-1], flush=True)

@@ -67,8 +67,11 @@ def verbs() -> Iterator[tuple[str, Callable[..., Any]]]:
 def paths_of(callback: Callable[..., Any]) -> list[str]:
     """The parameters that are paths, one, several or none; data_root is only looked through."""
     kinds = get_type_hints(callback)
-    found = [n for n, kind in kinds.items() if kind is Path or Path in get_args(kind)]
-    return [name for name in found if name != "data_root"]
+    return [n for n, kind in kinds.items() if holds_paths(kind) and n != "data_root"]
+
+
+def holds_paths(kind: Any) -> bool:
+    return kind is Path or any(map(holds_paths, get_args(kind)))
 
 
 def read_and_written(verb: str, callback: Callable[..., Any]) -> tuple[list[str], list[str]]:

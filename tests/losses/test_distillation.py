@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from everyclass.errors import InputError
-from everyclass.losses import DiVELoss, balanced_softmax_loss, distillation_loss, dive_loss
+from everyclass.losses import (
+    DistillationLoss,
+    DiVELoss,
+    balanced_softmax_loss,
+    distillation_loss,
+    dive_loss,
+)
 
 COUNTS = [70, 1, 500]
 LABELS = torch.tensor([0, 2, 2, 1])
@@ -42,6 +48,7 @@ def test_equals_the_equations(temperature: float, power: float) -> None:
     expected = slow_distillation(logits, teacher, temperature, power)
     got = distillation_loss(logits, teacher, temperature=temperature, power=power)
     assert got.item() == pytest.approx(expected, rel=1e-9)
+    assert DistillationLoss(temperature=temperature, power=power)(logits, teacher) == got
     settings = {"alpha": 0.3, "temperature": temperature, "power": power}
     whole = 0.7 * balanced_softmax_loss(logits, LABELS, COUNTS).item() + 0.3 * expected
     assert dive_loss(logits, LABELS, COUNTS, teacher, **settings).item() == pytest.approx(whole)
@@ -79,5 +86,7 @@ def test_bad_input_is_refused() -> None:
         distillation_loss(logits[:0], teacher[:0])
     with pytest.raises(InputError, match="temperature must be"):
         distillation_loss(logits, teacher, temperature=0.0)
+    with pytest.raises(InputError, match="power must be"):
+        DistillationLoss(power=0.0)
     with pytest.raises(InputError, match="alpha must be from 0 to 1"):
         dive_loss(logits, LABELS, COUNTS, teacher, alpha=1.5)

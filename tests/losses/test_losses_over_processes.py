@@ -13,6 +13,7 @@ from everyclass.losses import (
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
     DeferredLoss,
+    DistillationLoss,
     DiVELoss,
     FocalLoss,
     GMLLoss,
@@ -46,6 +47,7 @@ LOSSES: dict[str, nn.Module] = {
     "ride": RIDELoss(COUNTS),
     "ride, late": DeferredLoss(RIDELoss(COUNTS), RIDELoss(COUNTS, reweight=True), start=0.0),
     "dive": DiVELoss(COUNTS),
+    "distillation": DistillationLoss(temperature=2.0),
     "paco": PaCoLoss(COUNTS, temperature=0.5),
 }
 LOSSES["ride, late"].begin_epoch(1, 1)  # type: ignore[operator]
@@ -76,6 +78,8 @@ def loss_and_gradient(loss_fn: nn.Module, batch: dict[str, Tensor]) -> tuple[Ten
     inner = loss_fn.after if isinstance(loss_fn, DeferredLoss) else loss_fn
     if isinstance(inner, RIDELoss):
         loss = loss_fn(torch.stack([logits, others]), labels)
+    elif isinstance(inner, DistillationLoss):
+        loss = loss_fn(logits, batch["teacher"])
     elif isinstance(inner, DiVELoss):
         loss = loss_fn(logits, labels, batch["teacher"])
     elif isinstance(inner, PaCoLoss):

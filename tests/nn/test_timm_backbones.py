@@ -153,7 +153,7 @@ def train_pictures(tmp_path: Path) -> Callable[..., Any]:
         return replace(
             recipe,
             start=short(recipe.start),
-            teacher=short(recipe.teacher),
+            teachers=tuple(filter(None, map(short, recipe.teachers))),
             schedule=replace(recipe.schedule, epochs=1, warmup_epochs=0, learning_rate=0.01),
             batch_size=9,
         )

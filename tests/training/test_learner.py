@@ -108,10 +108,17 @@ def test_one_image_left_over_joins_the_batch_before() -> None:
     assert learner.sizes == [10, 10, 11] * 4
 
 
+def test_several_teachers_say_the_mean_of_their_logits() -> None:
+    teachers = [build_classifier("mlp", 3, seed=seed) for seed in (1, 2)]
+    images = torch.randn(2, 3, 8, 8)
+    expected = torch.stack([teacher.eval()(images) for teacher in teachers]).mean(dim=0)
+    assert torch.equal(a_learner(teachers=teachers).taught(images), expected)
+
+
 def test_a_teacher_stays_as_it_is() -> None:
     teacher = build_classifier("resnet32", 3, seed=1)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    learner = a_learner(teacher=teacher)
+    learner = a_learner(teachers=[teacher])
     fit(learner, views(1), LABELS, SETTINGS, device=CPU)
     learner.train()
     assert not teacher.training

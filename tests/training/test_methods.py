@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,10 +28,10 @@ LATER = {
     "weights",
     "other_views",
     "nesterov",
-    "teacher",
+    "teachers",
     "retraining",
 }  # are left out where they say nothing
-PLAIN = [name for name in METHODS if name not in {"paco", "gpaco", "proco"}]
+PLAIN = [name for name in METHODS if name not in {"distilled", "paco", "gpaco", "proco"}]
 DIGITS = DataConfig("digits-lt", imbalance_ratio=20)
 
 
@@ -88,14 +89,21 @@ def test_a_loss_takes_logits_and_labels(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def starts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """A short run of each method that others begin with."""
+    """A short run of each method that others begin with or learn from."""
     folder = tmp_path_factory.mktemp("starts")
-    needed = [get_method(name).rests_on for name in METHODS]
-    recipes = {recipe.name: recipe for recipe in needed if recipe is not None}
-    made = {}
-    for name, recipe in recipes.items():
-        quick, epochs = in_seconds(recipe)
-        made[name] = pretrain(quick, DIGITS, epochs=epochs, out=folder / name)
+    made: dict[str, Run] = {}
+
+    def make(recipe: Recipe | HeadRecipe) -> None:
+        for needed in recipe.rests_on:
+            if needed.name not in made:
+                make(needed)
+                quick, epochs = in_seconds(needed)
+                begun = [made[other.name].folder for other in needed.rests_on] or None
+                where = folder / needed.name
+                made[needed.name] = pretrain(quick, DIGITS, epochs=epochs, start=begun, out=where)
+
+    for name in METHODS:
+        make(get_method(name))
     return made
 
 
@@ -105,8 +113,8 @@ def test_a_method_learns_resumes_predicts_and_is_rescued(
 ) -> None:
     recipe, epochs = in_seconds(get_method(name))
     options: dict[str, Any] = {"epochs": epochs}
-    if recipe.rests_on is not None:
-        options["start"] = starts[recipe.rests_on.name].folder
+    if recipe.rests_on:
+        options["start"] = [starts[needed.name].folder for needed in recipe.rests_on]
     whole = pretrain(recipe, DIGITS, out=tmp_path / "whole", **options)
     assert whole.result is not None
     assert whole.result["test"]["accuracy"] > 0.2  # chance: 0.1 ± 0.013
@@ -211,7 +219,26 @@ def test_a_start_that_does_not_fit_is_refused(starts: dict[str, Run], tmp_path: 
         pretrain(crt, DIGITS, out=tmp_path / "d", start=unfinished.folder)
     with pytest.raises(MissingFileError, match="is not a run"):
         pretrain(crt, DIGITS, out=tmp_path / "d", start=tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"rests on 6 finished runs \(ce-gml, bsce-gml"):
+        pretrain(get_method("distilled"), DIGITS, out=tmp_path / "d", start=start)
     assert not any((tmp_path / name).exists() for name in "abd")
+
+
+def test_a_student_of_many_learns_without_labels(starts: dict[str, Run], tmp_path: Path) -> None:
+    """It follows its teachers' mean, and says who they were."""
+    recipe = get_method("distilled")
+    runs = [starts[needed.name] for needed in recipe.rests_on]
+    quick, epochs = in_seconds(recipe)
+    begun = [run.folder for run in runs]
+    student = pretrain(quick, DIGITS, epochs=epochs, out=tmp_path / "student", start=begun)
+    assert student.config["teachers"] == [run.config for run in runs]
+    assert student.config["start"] is None
+
+    taught = np.mean([Predictions.load(r.folder / "predictions.npz").logits for r in runs], axis=0)
+    said = Predictions.load(student.folder / "predictions.npz")
+    assert said.logits is not None
+    agree = np.mean(said.logits.argmax(axis=1) == taught.argmax(axis=1))
+    assert agree > np.mean(said.logits.argmax(axis=1) == said.labels)
 
 
 def test_a_start_is_trained_beside(tmp_path: Path) -> None:

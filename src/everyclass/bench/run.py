@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -101,7 +102,8 @@ def run_table(
             _Job(table, tuple(its), *network, seed, results, runs, device, data_root)
             for network, its in by_network.items()
         ]
-    work = [job for job in work if _share_of(job, table, seeds, shards) == index - 1]
+    families = _families(table)
+    work = [job for job in work if _share_of(job, families, seeds, shards) == index - 1]
     if jobs == 1:
         return [path for job in work for path in _make(job, show)]
     written: list[Path] = []
@@ -112,17 +114,35 @@ def run_table(
     return written
 
 
-def _share_of(job: _Job, table: Table, seeds: Sequence[int], shards: int) -> int:
+def _families(table: Table) -> list[set[str]]:
+    """Methods trained from scratch, those together whose networks one method of the table needs."""
+    families: list[set[str]] = []
+    for row in table.rows:
+        if row.pretraining is not None:
+            roots = _roots(get_method(row.pretraining))
+            near = [family for family in families if family & roots]
+            families = [family for family in families if not family & roots]
+            families.append(roots.union(*near))
+    return sorted(families, key=min)
+
+
+def _share_of(job: _Job, families: list[set[str]], seeds: Sequence[int], shards: int) -> int:
     """Which share a network is in: it follows from the table alone, whatever is done already."""
-    first = sorted({_begins_with(r.pretraining) for r in table.rows if r.pretraining is not None})
-    place = first.index(_begins_with(job.method)) * len(seeds) + list(seeds).index(job.seed)
-    return place % shards
+    roots = _roots(_recipe(job))
+    family = next(i for i, family in enumerate(families) if family & roots)
+    return (family * len(seeds) + list(seeds).index(job.seed)) % shards
 
 
-def _begins_with(method: str) -> str:
-    """The method whose network a method's work begins with."""
-    recipe = get_method(method)
-    return method if recipe.rests_on is None else _begins_with(recipe.rests_on.name)
+def _roots(recipe: Recipe | HeadRecipe) -> set[str]:
+    """The methods trained from scratch that a method's work begins with."""
+    if not recipe.rests_on:
+        return {recipe.name}
+    return set[str]().union(*map(_roots, recipe.rests_on))
+
+
+def _depth(recipe: Recipe | HeadRecipe) -> int:
+    """How many trainings come one after the other before this one."""
+    return max((1 + _depth(needed) for needed in recipe.rests_on), default=0)
 
 
 def _share_cores(jobs: int) -> None:
@@ -146,22 +166,20 @@ def _chosen(table: Table, methods: Sequence[str] | None) -> list[Row]:
 
 def _waves(work: list[_Job]) -> list[list[_Job]]:
     """First what trains from scratch, so that no two methods train the start that they share."""
-    first = {_network(j): j for j in work if _rests_on(j) is None}
-    second = [j for j in work if _network(j) not in first]
-    for job in second:
-        needed = _rests_on(job)
-        assert needed is not None
-        begun = replace(job, method=needed.name, precision="auto", rows=())
-        first.setdefault(_network(begun), begun)
-    return [list(first.values()), second]
+    by_depth: dict[int, list[_Job]] = {}
+    for job in work:
+        by_depth.setdefault(_depth(_recipe(job)), []).append(job)
+    first = {_network(job): job for job in by_depth.pop(0, [])}
+    later = [by_depth[depth] for depth in sorted(by_depth)]
+    for job in itertools.chain(*later):
+        for root in sorted(_roots(_recipe(job))):
+            begun = replace(job, method=root, precision="auto", rows=())
+            first.setdefault(_network(begun), begun)
+    return [list(first.values()), *later]
 
 
 def _network(job: _Job) -> tuple[str, Precision, int]:
     return job.method, job.precision, job.seed
-
-
-def _rests_on(job: _Job) -> Recipe | None:
-    return _recipe(job).rests_on
 
 
 def _recipe(job: _Job) -> Recipe | HeadRecipe:

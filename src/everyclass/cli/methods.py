@@ -47,9 +47,9 @@ def _gave(results: Path) -> dict[str, str]:
     """Accuracy and lowest recall by method."""
     from everyclass.bench import load_table, table_rows
 
-    table = load_table("table3")
     return {
         row.result: f"{numbers['accuracy']:.1%}, {numbers['lowest_recall']:.0%}"
+        for table in map(load_table, ("table3", "table9", "beyond"))
         for row, numbers in zip(table.rows, table_rows(table, results), strict=True)
         if row.retraining is None and numbers["n"]
     }
@@ -58,7 +58,9 @@ def _gave(results: Path) -> dict[str, str]:
 def _cost(recipe: Recipe | HeadRecipe) -> str:
     from everyclass.training import HeadRecipe
 
-    needs = "" if recipe.rests_on is None else f"{recipe.rests_on.name} + "
+    networks = recipe.rests_on
+    named = networks[0].name if len(networks) == 1 else f"{len(networks)} networks"
+    needs = f"{named} + " if networks else ""
     if isinstance(recipe, HeadRecipe):
         return f"{needs}seconds"
     views = 1 + len(recipe.other_views)

@@ -58,8 +58,11 @@ def pretrain(
         Path | None, typer.Option(help="The run's folder. [default: runs/DATA-METHOD-sSEED]")
     ] = None,
     start: Annotated[
-        Path | None,
-        typer.Option(help="A finished run for a method in two stages. [default: it is trained]"),
+        list[Path] | None,
+        typer.Option(
+            help="A finished run that the method begins with or learns from; once for each. "
+            "[default: they are trained]"
+        ),
     ] = None,
     data_root: DataRoot = None,
     json: Json = False,
@@ -77,7 +80,7 @@ def pretrain(
     from everyclass.stages import pretrain as train
 
     config = DataConfig(data, imbalance_ratio, profile, val, bad_images)  # type: ignore[arg-type]
-    check_spared(*data_files(data), method, weights, start, folder=out)
+    check_spared(*data_files(data), method, weights, *(start or []), folder=out)
     with processes.joined(device):
         run = train(
             get_method(method, config.kind, config.imbalance_ratio),

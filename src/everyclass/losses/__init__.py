@@ -8,7 +8,7 @@ from everyclass.losses.balanced_softmax import BalancedSoftmaxLoss, balanced_sof
 from everyclass.losses.class_balanced import ClassBalancedLoss, class_balanced_loss
 from everyclass.losses.class_weights import class_balanced_weights
 from everyclass.losses.deferred import DeferredLoss
-from everyclass.losses.distillation import distillation_loss
+from everyclass.losses.distillation import DistillationLoss, distillation_loss
 from everyclass.losses.dive import DiVELoss, dive_loss
 from everyclass.losses.focal import FocalForm, FocalLoss, focal_loss
 from everyclass.losses.gml import Absent, GMLLoss, gml_loss
@@ -36,6 +36,7 @@ __all__ = [
     "ClassBalancedLoss",
     "DeferredLoss",
     "DiVELoss",
+    "DistillationLoss",
     "FocalForm",
     "FocalLoss",
     "GMLLoss",

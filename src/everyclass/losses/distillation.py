@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from everyclass.errors import InputError
 from everyclass.losses._inputs import loss_dtype
 from everyclass.losses._options import check_number
+from everyclass.losses._weighted import LossModule
 
-__all__ = ["distillation_loss"]
+__all__ = ["DistillationLoss", "distillation_loss"]
 
 
 def distillation_loss(
@@ -50,3 +53,33 @@ def distillation_loss(
     followed = (teacher_logits.detach().to(dtype) * (power / temperature)).softmax(dim=1)
     own = (logits.to(dtype) / temperature).log_softmax(dim=1)
     return temperature**2 * F.kl_div(own, followed, reduction="batchmean")
+
+
+class DistillationLoss(LossModule):
+    """Distillation as a module; see :func:`distillation_loss` for the equation and errors.
+
+    Args:
+        temperature, power: > 0.
+
+    Shape:
+        logits (n, C), teacher_logits (n, C) → scalar.
+
+    Example:
+        >>> import torch
+        >>> loss_fn = DistillationLoss(temperature=2.0)
+        >>> loss_fn(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]))
+        tensor(0.4805)
+    """
+
+    _shown = ("temperature", "power")
+
+    def __init__(self, *, temperature: float = 1.0, power: float = 1.0) -> None:
+        super().__init__()
+        for name, value in (("temperature", temperature), ("power", power)):
+            check_number(name, value, 1e-6)
+        self.temperature, self.power = temperature, power
+
+    def forward(self, logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+        options: dict[str, Any] = {name: getattr(self, name) for name in self._shown}
+        return self._mean_over_processes(distillation_loss, logits, teacher_logits, **options)

@@ -43,7 +43,7 @@ RECIPE = Recipe(
     source="He et al. 2021",
     loss=DiVELoss,
     learner=DiVE,
-    teacher=BSCE,
+    teachers=(BSCE,),
     schedule=Schedule(milestones=(0.6, 0.8)),
     nesterov=True,
 )
@@ -57,6 +57,6 @@ ON = {
         source=RECIPE.source,
         loss=partial(DiVELoss, temperature=9.0, power=1.0),
         learner=DiVE,
-        teacher=_TEACHER,
+        teachers=(_TEACHER,),
     )
 }

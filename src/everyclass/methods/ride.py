@@ -15,14 +15,14 @@ the code silently gives every expert the mean logits.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from everyclass.artifacts import ClassCounts
-from everyclass.losses import DeferredLoss, RIDELoss, distillation_loss
-from everyclass.nn import ExpertHead
-from everyclass.processes import weighted_mean
+from everyclass.losses import DeferredLoss, DistillationLoss, RIDELoss
+from everyclass.nn import Classifier, ExpertHead
 from everyclass.training import Learner, Outcome, Recipe, Schedule
 
 DISTILLATION_TEMPERATURE = 1.5
@@ -30,6 +30,10 @@ DISTILLATION_TEMPERATURE = 1.5
 
 class Experts(Learner):
     """The logits of each expert; with a teacher also its word on their mean."""
+
+    def __init__(self, model: Classifier, loss: nn.Module, **options: Any) -> None:
+        super().__init__(model, loss, **options)
+        self.follow = DistillationLoss(temperature=DISTILLATION_TEMPERATURE)
 
     def forward(
         self, views: Sequence[Tensor], labels: Tensor, generator: torch.Generator
@@ -43,11 +47,8 @@ class Experts(Learner):
         expert_logits = head.expert_logits(features)
         logits = expert_logits.mean(dim=0)
         loss = self.loss(expert_logits, labels)
-        if self.teacher is not None:
-            taught = self.taught(images)
-            follow = distillation_loss(logits, taught, temperature=DISTILLATION_TEMPERATURE)
-            images_here = follow.new_tensor(len(labels))
-            loss = loss + weighted_mean(follow * images_here, images_here)
+        if self.teachers:
+            loss = loss + self.follow(logits, self.taught(images))
         return Outcome(loss, logits)
 
 

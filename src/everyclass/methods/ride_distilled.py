@@ -15,6 +15,6 @@ RECIPE = replace(
     RIDE,
     name="ride-distilled",
     summary="three experts, distilled from six",
-    teacher=TEACHER,
+    teachers=(TEACHER,),
     schedule=replace(RIDE.schedule, warmup_epochs=20),
 )

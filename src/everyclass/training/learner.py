@@ -33,7 +33,7 @@ class Learner(nn.Module, ABC):
     Args:
         model: what is trained and kept.
         loss: what the subclass calls it with.
-        teacher: a finished network to learn from; stays as it is, in eval mode.
+        teachers: finished networks to learn from; they stay as they are, in eval mode.
 
     Attributes:
         autocast: context to run networks in; the loop says which. Losses stay outside.
@@ -42,12 +42,12 @@ class Learner(nn.Module, ABC):
     carried: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
-        self, model: Classifier, loss: nn.Module, *, teacher: Classifier | None = None
+        self, model: Classifier, loss: nn.Module, *, teachers: Sequence[Classifier] = ()
     ) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
-        self.teacher = None if teacher is None else teacher.requires_grad_(False)
+        self.teachers = nn.ModuleList(teachers).requires_grad_(False)
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     @abstractmethod
@@ -70,16 +70,14 @@ class Learner(nn.Module, ABC):
 
     @torch.no_grad()
     def taught(self, images: Tensor) -> Tensor:
-        """The teacher's (b, C) float32 logits."""
-        assert self.teacher is not None
+        """The teachers' (b, C) float32 logits; the mean, where there are several."""
         with self.autocast():
-            return self.teacher(images).float()
+            return torch.stack([teacher(images).float() for teacher in self.teachers]).mean(dim=0)
 
     def train(self, mode: bool = True) -> Learner:
-        """Switch between training and evaluation; the teacher stays in the latter."""
+        """Switch between training and evaluation; teachers stay in the latter."""
         super().train(mode)
-        if self.teacher is not None:
-            self.teacher.eval()
+        self.teachers.eval()
         return self
 
 

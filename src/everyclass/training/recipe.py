@@ -30,9 +30,9 @@ class Recipe:
         source: where the method and its constants come from.
         loss: from the training counts to the loss module.
         learner: what a step does with a batch; called with the network, the loss, and
-            ``teacher=`` and ``mixing=`` where the recipe has them.
+            ``teachers=`` and ``mixing=`` where the recipe has them.
         start: the recipe whose finished network this one goes on from; None: from scratch.
-        teacher: the recipe whose finished network this one learns from, or None.
+        teachers: the recipes whose finished networks this one learns from.
         backbone: one of ``everyclass.nn.BACKBONES`` or a name of timm; None: what the data set
             usually has.
         weights: of a backbone of timm: "none", "pretrained", or a file.
@@ -56,7 +56,7 @@ class Recipe:
     loss: Callable[[ClassCounts], nn.Module]
     learner: Callable[..., Learner] = Supervised
     start: Recipe | None = None
-    teacher: Recipe | None = None
+    teachers: tuple[Recipe | HeadRecipe, ...] = ()
     backbone: str | None = None
     weights: str = "none"
     head: str = "linear"
@@ -75,13 +75,16 @@ class Recipe:
     retraining: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.start is not None and self.teacher is not None:
-            raise InputError(f"{self.name} has a start and a teacher; a recipe rests on one run.")
+        if self.start is not None and self.teachers:
+            raise InputError(
+                f"{self.name} has a start and teachers; a recipe goes on from a network or learns "
+                "from others."
+            )
 
     @property
-    def rests_on(self) -> Recipe | None:
-        """The recipe whose finished run is needed first, to go on from or to learn from."""
-        return self.start or self.teacher
+    def rests_on(self) -> tuple[Recipe | HeadRecipe, ...]:
+        """The recipes whose finished runs are needed first, to go on from or to learn from."""
+        return self.teachers if self.start is None else (self.start,)
 
     @property
     def trains_backbone(self) -> bool:
@@ -97,18 +100,17 @@ class Recipe:
         Args:
             counts: training images per class; with them also what loss and learner are made of.
         """
-        values = asdict(replace(self, start=None, teacher=None))
-        for words in ("loss", "learner", "summary", "source", "teacher"):
+        values = asdict(replace(self, start=None, teachers=()))
+        for words in ("loss", "learner", "summary", "source"):
             del values[words]
         values["start"] = None if self.start is None else self.start.name
-        if self.teacher is not None:
-            values["teacher"] = self.teacher.name
+        values["teachers"] = [teacher.name for teacher in self.teachers]
         values["sampler"] = self.sampler.__name__
         if self.mixing is not None:
             values["mixing"] = {type(self.mixing).__name__: self.mixing.alpha}
         values["schedule"]["milestones"] = list(self.schedule.milestones)
         values["other_views"] = list(self.other_views)
-        for later in ("other_views", "nesterov", "retraining"):
+        for later in ("teachers", "other_views", "nesterov", "retraining"):
             if not values[later]:
                 del values[later]
         if self.weights == "none":
@@ -140,9 +142,9 @@ class HeadRecipe:
     fit: Callable[[Features], nn.Module]
 
     @property
-    def rests_on(self) -> Recipe:
+    def rests_on(self) -> tuple[Recipe, ...]:
         """The recipe whose finished run is needed first."""
-        return self.start
+        return (self.start,)
 
     def to_dict(self, counts: ClassCounts | None = None) -> dict[str, Any]:
         """The constants as plain values, for ``config.json``.
@@ -165,9 +167,10 @@ def _in_words(made_by: Callable[..., Any]) -> str:
 def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:
     """The same method under strong augmentation and a longer schedule.
 
-    AutoAugment and Cutout, twice the epochs, cosine decay, weight decay 5e-4: the usual recipe of
-    papers after 2020, so that what augmentation gives is never taken for what a method gives. Of a
-    method in two stages it changes the first one only, and of one with a teacher both.
+    AutoAugment and Cutout, twice the epochs, cosine decay: the usual recipe of papers after 2020,
+    so that what augmentation gives is never taken for what a method gives. Weight decay 1e-3,
+    chosen on held-out images (docs/experiments.md). Of a method in two stages it changes the first
+    one only, and of one with teachers theirs too.
 
     Args:
         recipe: a paper's recipe.
@@ -188,13 +191,11 @@ def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:
         raise InputError(
             f"{recipe.name} is trained under strong augmentation as it is; there is no {name}."
         )
-    teacher = None if recipe.teacher is None else modern(recipe.teacher)
-    assert not isinstance(teacher, HeadRecipe)
     return replace(
         recipe,
         name=name,
-        teacher=teacher,
+        teachers=tuple(modern(teacher) for teacher in recipe.teachers),
         augmentation=_STRONG,
         schedule=replace(recipe.schedule, epochs=2 * recipe.schedule.epochs, decay="cosine"),
-        weight_decay=5e-4,
+        weight_decay=1e-3,
     )

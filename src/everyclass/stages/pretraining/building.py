@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,14 +18,14 @@ __all__ = ["learner_of", "with_computed_head"]
 
 
 def learner_of(
-    recipe: Recipe, dataset: Dataset, begun: Run | None, *, backbone: str, seed: int
+    recipe: Recipe, dataset: Dataset, begun: Sequence[Run], *, backbone: str, seed: int
 ) -> Learner:
     """The network and what it learns by, before the first step.
 
     Args:
         recipe: the method.
         dataset: what it will be trained on.
-        begun: the finished run that the recipe rests on, or None.
+        begun: the finished runs that the recipe rests on.
         backbone: the network's.
         seed: of the first weights.
     """
@@ -33,18 +34,17 @@ def learner_of(
         dataset.num_classes,
         seed=seed,
         head=recipe.head,
-        weights="none" if begun and recipe.start is not None else recipe.weights,
+        weights="none" if recipe.start is not None else recipe.weights,
     )
     check_takes(model.backbone, *dataset.image_size, backbone)
     given: dict[str, Any] = {} if recipe.mixing is None else {"mixing": recipe.mixing}
     if recipe.start is None and "" not in recipe.trained and not recipe.shift_batch_norm:
         model.keep_still(recipe.trained)
-    if begun is not None:
-        finished = load_network(begun, dataset.num_classes)
-        if recipe.start is not None:
-            _begin_with(model, finished, recipe)
-        else:
-            given["teacher"] = finished
+    finished = [load_network(run, dataset.num_classes) for run in begun]
+    if recipe.start is not None:
+        _begin_with(model, finished[0], recipe)
+    elif finished:
+        given["teachers"] = finished
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return recipe.learner(model, recipe.loss(dataset.class_counts), **given)

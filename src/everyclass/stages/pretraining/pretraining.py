@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from everyclass.stages.pretraining.judging import finish, predicted
 from everyclass.stages.pretraining.run_config import (
     backbone_for,
     constants_of,
-    finished_run,
+    finished_runs,
     folder_beside,
     precision_for,
 )
@@ -61,14 +62,14 @@ def pretrain(
     compile: bool = False,
     workers: int | None = None,
     out: str | Path | None = None,
-    start: str | Path | None = None,
+    start: str | Path | Sequence[str | Path] | None = None,
     data_root: str | Path | None = None,
     show: Any = silent,
 ) -> Run:
     """Train a network, or go on with the training that ``out`` holds; evaluate the last epoch.
 
-    A method that begins with another's network, or learns from it, trains that first, in a folder
-    of its own beside ``out``, or takes the run that is there.
+    A method that begins with another's network, or learns from others, trains these first, each in
+    a folder of its own beside ``out``, or takes the runs that are there.
 
     Args:
         recipe: the method.
@@ -84,8 +85,9 @@ def pretrain(
         workers: processes that decode pictures in files; default one per core.
         out: the run's folder; default ``runs/<data>-<method>-s<seed>``, such as
             ``runs/cifar100-lt-ir100-ce-s0``.
-        start: folder of a finished run on the same data that a method in two stages begins with,
-            or that a student learns from, instead of the one that it would train.
+        start: folder of a finished run on the same data that a method in two stages begins with, or
+            folders of those that a student learns from, in the order of its teachers, instead of
+            what it would train.
         data_root: folder to look for the data in.
         show: how progress is shown.
 
@@ -109,30 +111,30 @@ def pretrain(
         )
     folder = Path(out or Path("runs") / f"{data.folder_name}-{recipe.name}-s{seed}")
     chosen = precision_for(precision, folder, where)
-    rests_on = recipe.rests_on
-    begun = None
     if start is not None:
-        begun = finished_run(start, recipe, data)
-    elif rests_on is not None:
-        begun = pretrain(
-            rests_on,
-            data,
-            seed=seed,
-            epochs=epochs,
-            backbone=backbone,
-            weights=weights,
-            precision=precision,
-            device=device,
-            compile=compile,
-            workers=workers,
-            out=folder_beside(folder, recipe.name, rests_on.name),
-            data_root=data_root,
-            show=show,
-        )
-    goes_on = begun is not None and recipe.start is not None
-    network = (
-        begun.config["backbone"] if begun and goes_on else backbone_for(recipe, data, backbone)
-    )
+        given = [start] if isinstance(start, str | Path) else start
+        begun = finished_runs(given, recipe, data)
+    else:
+        begun = [
+            pretrain(
+                needed,
+                data,
+                seed=seed,
+                epochs=epochs,
+                backbone=backbone,
+                weights=weights,
+                precision=precision,
+                device=device,
+                compile=compile,
+                workers=workers,
+                out=folder_beside(folder, recipe.name, needed.name),
+                data_root=data_root,
+                show=show,
+            )
+            for needed in recipe.rests_on
+        ]
+    goes_on = recipe.start is not None
+    network = begun[0].config["backbone"] if goes_on else backbone_for(recipe, data, backbone)
     if isinstance(recipe, Recipe) and weights is not None:
         recipe = replace(recipe, weights=weights)
     config = {
@@ -140,11 +142,13 @@ def pretrain(
         "data": data.to_dict(),
         "backbone": network,
         "recipe": constants_of(recipe, dataset, folder),
-        "start": begun.config if begun else None,
+        "start": begun[0].config if goes_on else None,
         "precision": chosen,
         "compile": compile,
         "seed": seed,
     }
+    if begun and not goes_on:
+        config["teachers"] = [run.config for run in begun]
     with first_goes_first():
         run = Run.start(folder, config)
     with run.held() if is_first() else nullcontext():
@@ -166,7 +170,7 @@ def _train(
     run: Run,
     recipe: Recipe | HeadRecipe,
     dataset: Dataset,
-    begun: Run | None,
+    begun: Sequence[Run],
     where: torch.device,
     *,
     bad: BadPictures,
@@ -184,8 +188,7 @@ def _train(
     reading: dict[str, Any] = {"bad": bad, "workers": workers}
     clock = time.perf_counter()
     if isinstance(recipe, HeadRecipe):
-        assert begun is not None
-        model = with_computed_head(recipe, begun, dataset, device=where, show=show)
+        model = with_computed_head(recipe, begun[0], dataset, device=where, show=show)
         if is_first():
             save_checkpoint(run.checkpoint, {"model": model.state_dict()})
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from everyclass.errors import InputError
 from everyclass.nn import BACKBONES
 from everyclass.training import HeadRecipe, Precision, Recipe, choose_precision
 
-__all__ = ["backbone_for", "constants_of", "finished_run", "folder_beside", "precision_for"]
+__all__ = ["backbone_for", "constants_of", "finished_runs", "folder_beside", "precision_for"]
 
 BACKBONE_OF = {"cifar100-lt": "resnet32", "cifar10-lt": "resnet32", "digits-lt": "mlp"}
 OF_PICTURES = "resnet50"
@@ -55,15 +56,28 @@ def folder_beside(folder: Path, method: str, start: str) -> Path:
     return folder.with_name(f"{before}{start}{after}" if found else f"{folder.name}-{start}")
 
 
-def finished_run(start: str | Path, recipe: Recipe | HeadRecipe, data: DataConfig) -> Run:
-    """The run to begin with.
+def finished_runs(
+    folders: Sequence[str | Path], recipe: Recipe | HeadRecipe, data: DataConfig
+) -> list[Run]:
+    """The runs to begin with or to learn from.
 
     Raises:
-        InputError: the method needs none; the run is not finished, or on other data.
+        InputError: the method needs none, or another number; a run is not finished, or on other
+            data.
     """
-    if recipe.rests_on is None:
+    needed = [other.name for other in recipe.rests_on]
+    if not needed:
         raise InputError(f"{recipe.name} trains from scratch; leave out start (--start).")
-    run = Run.open(start)
+    if len(folders) != len(needed):
+        raise InputError(
+            f"{recipe.name} rests on {len(needed)} finished runs ({', '.join(needed)}); start "
+            f"(--start) names {len(folders)}."
+        )
+    return [_finished(folder, data) for folder in folders]
+
+
+def _finished(folder: str | Path, data: DataConfig) -> Run:
+    run = Run.open(folder)
     if run.result is None:
         raise InputError(f"The training in {run.folder} is not finished and cannot be begun with.")
     if run.config["data"] != data.to_dict():

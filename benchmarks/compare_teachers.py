@@ -1,0 +1,90 @@
+"""What several networks know together, judged on held-out images: the teachers of `distilled`.
+
+    EVERYCLASS_DATA=… python benchmarks/compare_teachers.py RUN RUN [RUN …] [--docs PAGE]
+
+Runs of one data set that has `--val rest`. Each network speaks under its own head, its logits
+balanced by the class frequencies where its method is not, and under a head retrained by GML on one
+view; then all of them together, as the mean of probabilities and as the mean of logits, and all but
+one. The test set is not read. Everything is printed from benchmarks/results/teachers.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax, logsumexp
+
+from compare_recipes import NUMBERS
+from everyclass.artifacts import Run, read_json, write_json
+from everyclass.metrics import evaluate
+from everyclass.progress import progress
+from everyclass.stages import extract_run, retrain
+from pages import into_page
+
+UNBALANCED = ("ce", "mixup")  # their heads know nothing of class frequencies
+RESULTS = Path(__file__).parent / "results" / "teachers.json"
+
+
+def said_by(run: Run) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """The held-out labels, and the logits of the network's own head and of a retrained one."""
+    train, rest, _ = extract_run(run, num_views=1, val="rest", show=progress)
+    assert rest is not None
+    assert train.head is not None
+    own = np.asarray(train.head.logits(rest.views[0]), dtype=np.float64)
+    if run.config["method"] in UNBALANCED:
+        own -= np.log(train.class_counts.counts)
+    retrained = np.asarray(retrain(train).logits(rest.views[0]), dtype=np.float64)
+    return rest.labels, {"own head": own, "GML": retrained}
+
+
+def rows(runs: list[Run]) -> dict[str, dict[str, float]]:
+    """Each network alone, all together, and all but one."""
+    logits: dict[str, dict[str, NDArray[Any]]] = {}
+    for run in runs:
+        labels, logits[run.config["method"]] = said_by(run)
+
+    def judged(scores: NDArray[Any]) -> dict[str, float]:
+        found = evaluate(labels=labels, logits=scores).summary()
+        return {number: found[number] for number in NUMBERS}
+
+    names = list(logits)
+    made = {}
+    for head in ("own head", "GML"):
+        said = {name: log_softmax(logits[name][head], axis=1) for name in names}
+        made |= {f"{name}, {head}": judged(said[name]) for name in names}
+        everybody = list(said.values())
+        made[f"mean of probabilities, {head}"] = judged(logsumexp(everybody, axis=0))
+        made[f"mean of logits, {head}"] = judged(np.mean(everybody, axis=0))
+    for name in names:
+        others = [said[other] for other in names if other != name]
+        made[f"mean of logits, GML, without {name}"] = judged(np.mean(others, axis=0))
+    return made
+
+
+def table(stored: dict[str, dict[str, float]]) -> str:
+    """Mean recall / G / H / lowest in percent, one line per network or mean."""
+    lines = ["| | mean | G | H | lowest |", "|---|---|---|---|---|"]
+    for name, row in stored.items():
+        lines.append(f"| {name} | {' | '.join(f'{100 * row[n]:.1f}' for n in NUMBERS)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("runs", type=Path, nargs="*", help="none: only print what is stored")
+    parser.add_argument("--docs", type=Path, help="page to write the table into")
+    options = parser.parse_args()
+    if options.runs:
+        write_json(RESULTS, rows([Run.open(folder) for folder in options.runs]))
+    text = table(read_json(RESULTS))
+    print(text)
+    if options.docs is not None:
+        into_page(options.docs, Path(__file__).name, text)
+
+
+if __name__ == "__main__":
+    main()

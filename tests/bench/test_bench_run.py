@@ -18,7 +18,7 @@ from everyclass.bench.results import Result, result_path
 from everyclass.bench.run import run_table
 from everyclass.errors import FileFormatError, InputError
 from everyclass.stages.retraining import retraining
-from everyclass.training import Schedule
+from everyclass.training import HeadRecipe, Recipe, Schedule
 
 QUICK = {"objective": "gml", "penalty": 1e-2}
 DIGITS = Table(
@@ -142,8 +142,11 @@ def interrupted(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_shards_share_the_work_and_nothing_is_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = load_table("table3")
+@pytest.mark.parametrize("name", ["table3", "beyond"])
+def test_shards_share_the_work_and_nothing_is_in_two(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = load_table(name)
     made: dict[tuple[int, int], list[tuple[str, int]]] = {}
 
     def note(job: Any, show: Any) -> list[Path]:
@@ -160,8 +163,14 @@ def test_shards_share_the_work_and_nothing_is_in_two(monkeypatch: pytest.MonkeyP
     assert all(parts)
     for part in parts:
         for method, seed in part:
-            for needed in get_method(method).rests_on:
-                assert (needed.name, seed) in part or (needed.name, seed) not in made[1, 1]
+            for root in from_scratch(get_method(method)):
+                assert (root, seed) in part or (root, seed) not in made[1, 1]
+
+
+def from_scratch(recipe: Recipe | HeadRecipe) -> list[str]:
+    """The trainings that a method's work begins with."""
+    below = [root for needed in recipe.rests_on for root in from_scratch(needed)]
+    return below or [recipe.name]
 
 
 @pytest.mark.parametrize("shard", [(0, 2), (3, 2)])

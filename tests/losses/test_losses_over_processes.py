@@ -23,6 +23,7 @@ from everyclass.losses import (
     LogitAdjustedLoss,
     PaCoLoss,
     RIDELoss,
+    SHIKELoss,
 )
 from everyclass.nn import ClassMeans, FeatureQueue
 from everyclass.processes import gathered, rows_before, summed
@@ -46,6 +47,7 @@ LOSSES: dict[str, nn.Module] = {
     "smoothing": LabelAwareSmoothingLoss(COUNTS),
     "ride": RIDELoss(COUNTS),
     "ride, late": DeferredLoss(RIDELoss(COUNTS), RIDELoss(COUNTS, reweight=True), start=0.0),
+    "shike": SHIKELoss(),
     "dive": DiVELoss(COUNTS),
     "distillation": DistillationLoss(temperature=2.0),
     "paco": PaCoLoss(COUNTS, temperature=0.5),
@@ -76,7 +78,7 @@ def loss_and_gradient(loss_fn: nn.Module, batch: dict[str, Tensor]) -> tuple[Ten
     logits, others = both.chunk(2, dim=1)
     labels = batch["labels"]
     inner = loss_fn.after if isinstance(loss_fn, DeferredLoss) else loss_fn
-    if isinstance(inner, RIDELoss):
+    if isinstance(inner, RIDELoss | SHIKELoss):
         loss = loss_fn(torch.stack([logits, others]), labels)
     elif isinstance(inner, DistillationLoss):
         loss = loss_fn(logits, batch["teacher"])

@@ -37,6 +37,25 @@ def test_the_mean_of_cosine_heads_is_a_linear_head() -> None:
     torch.testing.assert_close(logits, model.head(features))
 
 
+def test_fused_experts_are_of_the_published_size() -> None:
+    model = build_classifier("resnet32-3-experts-fused", 100, seed=0, head="3-experts")
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(1.25, abs=0.005)
+
+
+def test_each_fused_expert_multiplies_its_own_depth() -> None:
+    network = build_classifier("resnet32-3-experts-fused", 5, seed=0, head="3-experts").backbone
+    network.eval()
+    images = torch.randn(2, 3, 32, 32)
+    first = network.first(images)
+    second = network.second(first)
+    assert network.depths == (1, 2, 1)
+    features = network(images).unflatten(1, (3, 64)).unbind(1)
+    for expert, own in enumerate(features):
+        shallow = network.shallow[expert](second if expert == 1 else first)
+        product = (network.branches[expert](second) * shallow).mean(dim=(2, 3))
+        torch.testing.assert_close(own, F.normalize(product))
+
+
 def test_routers_ask_experts_in_turn() -> None:
     """Against a loop over samples that stops where the router says so."""
     torch.manual_seed(0)

@@ -31,7 +31,8 @@ LATER = {
     "teachers",
     "retraining",
 }  # are left out where they say nothing
-PLAIN = [name for name in METHODS if name not in {"distilled", "paco", "gpaco", "proco"}]
+STRONG = {"distilled", "gpaco", "paco", "proco", "shike", "shike-features"}
+PLAIN = [name for name in METHODS if name not in STRONG]
 DIGITS = DataConfig("digits-lt", imbalance_ratio=20)
 
 

@@ -27,6 +27,7 @@ from everyclass.losses.logit_adjustment import (
 )
 from everyclass.losses.paco import PaCoLoss, paco_loss
 from everyclass.losses.ride import RIDELoss, ride_loss
+from everyclass.losses.shike import SHIKELoss, shike_loss
 from everyclass.losses.smoothing import SmoothingProfile, smoothing_by_class
 from everyclass.losses.von_mises_fisher import log_bessel, von_mises_fisher_logits
 
@@ -48,6 +49,7 @@ __all__ = [
     "PaCoLoss",
     "RIDELoss",
     "Reduction",
+    "SHIKELoss",
     "SmoothingProfile",
     "SmoothingShare",
     "adjust_logits",
@@ -66,6 +68,7 @@ __all__ = [
     "logit_adjusted_loss",
     "paco_loss",
     "ride_loss",
+    "shike_loss",
     "smoothing_by_class",
     "von_mises_fisher_logits",
 ]

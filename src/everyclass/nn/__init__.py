@@ -7,6 +7,7 @@ from everyclass.nn.convolution import Convolution
 from everyclass.nn.ensemble_head import EnsembleHead, EnsembleOfMeans, log_mean_of_softmaxes
 from everyclass.nn.experts import ExpertBackbone, ExpertHead, RoutedExpertHead
 from everyclass.nn.feature_queue import FeatureQueue
+from everyclass.nn.fused_experts import FusedExpertBackbone
 from everyclass.nn.heads import (
     CosineHead,
     NearestMeanHead,
@@ -23,7 +24,13 @@ from everyclass.nn.last_layers import (
 )
 from everyclass.nn.outputs import has_logits, logits_of
 from everyclass.nn.projector import Projector
-from everyclass.nn.resnet_cifar import ResNetCIFAR, resnet32, resnet32_experts, resnet32_wide
+from everyclass.nn.resnet_cifar import (
+    ResNetCIFAR,
+    resnet32,
+    resnet32_experts,
+    resnet32_fused_experts,
+    resnet32_wide,
+)
 from everyclass.nn.timm_backbone import Preprocessing, TimmBackbone, build_timm_backbone
 
 __all__ = [
@@ -39,6 +46,7 @@ __all__ = [
     "ExpertBackbone",
     "ExpertHead",
     "FeatureQueue",
+    "FusedExpertBackbone",
     "NearestMeanHead",
     "Preprocessing",
     "Projector",
@@ -58,6 +66,7 @@ __all__ = [
     "proven_head",
     "resnet32",
     "resnet32_experts",
+    "resnet32_fused_experts",
     "resnet32_wide",
     "unwrapped",
     "weight_rows",

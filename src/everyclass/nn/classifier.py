@@ -12,8 +12,13 @@ from torch import Tensor, nn
 from everyclass.errors import InputError
 from everyclass.nn.experts import ExpertHead, RoutedExpertHead
 from everyclass.nn.heads import CosineHead, NearestMeanHead, ScaledLinear
-from everyclass.nn.mlp import mlp, mlp_experts
-from everyclass.nn.resnet_cifar import resnet32, resnet32_experts, resnet32_wide
+from everyclass.nn.mlp import mlp, mlp_experts, mlp_fused_experts
+from everyclass.nn.resnet_cifar import (
+    resnet32,
+    resnet32_experts,
+    resnet32_fused_experts,
+    resnet32_wide,
+)
 from everyclass.nn.timm_backbone import build_timm_backbone, timm_experts
 
 __all__ = ["BACKBONES", "HEADS", "Classifier", "build_classifier", "check_takes"]
@@ -32,8 +37,10 @@ BACKBONES: dict[str, Callable[[], nn.Module]] = {
     "resnet32": resnet32,
     "resnet32-wide": resnet32_wide,
     **{f"resnet32-{n}-experts": partial(resnet32_experts, n) for n in EXPERTS},
+    "resnet32-3-experts-fused": resnet32_fused_experts,
     "mlp": mlp,
     **{f"mlp-{n}-experts": partial(mlp_experts, n) for n in EXPERTS},
+    "mlp-3-experts-fused": mlp_fused_experts,
 }
 HEADS: dict[str, Callable[[int, int], nn.Module]] = {
     "linear": _linear,

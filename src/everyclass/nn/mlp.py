@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from everyclass.nn.experts import ExpertBackbone
+from everyclass.nn.fused_experts import FusedExpertBackbone
 
-__all__ = ["MLP", "mlp", "mlp_experts"]
+__all__ = ["MLP", "mlp", "mlp_experts", "mlp_fused_experts"]
 
 
 class MLP(nn.Module):
@@ -52,3 +53,23 @@ def mlp_experts(num_experts: int) -> ExpertBackbone:
 
 def _expert() -> nn.Sequential:
     return nn.Sequential(nn.Linear(64, 32), nn.ReLU())
+
+
+def mlp_fused_experts() -> FusedExpertBackbone:
+    """The same as SHIKE's: two hidden layers of 64 units shared, one of 32 of each expert.
+
+    Unlike the others it has batch norm: products of small numbers would be smaller still.
+    """
+    return FusedExpertBackbone(
+        nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 64), nn.ReLU()),
+        nn.Sequential(nn.Linear(64, 64), nn.ReLU()),
+        branches=[_normed(nn.ReLU()) for _ in range(3)],
+        shallow=[_normed(), _normed(nn.ReLU()), _normed()],
+        depths=(1, 2, 1),
+        pool=nn.Identity(),
+        width=32,
+    )
+
+
+def _normed(*after: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), *after)

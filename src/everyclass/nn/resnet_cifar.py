@@ -14,8 +14,15 @@ from torch import Tensor, nn
 from everyclass.nn.batch_norm_relu import BatchNormReLU
 from everyclass.nn.convolution import Convolution
 from everyclass.nn.experts import ExpertBackbone
+from everyclass.nn.fused_experts import FusedExpertBackbone
 
-__all__ = ["ResNetCIFAR", "resnet32", "resnet32_experts", "resnet32_wide"]
+__all__ = [
+    "ResNetCIFAR",
+    "resnet32",
+    "resnet32_experts",
+    "resnet32_fused_experts",
+    "resnet32_wide",
+]
 
 
 class _Block(nn.Module):
@@ -144,3 +151,38 @@ def resnet32_experts(num_experts: int) -> ExpertBackbone:
 
 def _expert() -> nn.Sequential:
     return nn.Sequential(_stage(16, 24, 5, stride=2), _stage(24, 48, 5, stride=2), _Pooled())
+
+
+def resnet32_fused_experts() -> FusedExpertBackbone:
+    """SHIKE's ResNet-32: the last stage of each of three experts, times a shallower map.
+
+    The first and the third expert take the first stage's map, the second the second's.
+
+    Example:
+        >>> sum(p.numel() for p in resnet32_fused_experts().parameters())
+        1231504
+    """
+    first = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1, bias=False), BatchNormReLU(16), _stage(16, 16, 5, stride=1)
+    )
+    backbone = FusedExpertBackbone(
+        first,
+        _stage(16, 32, 5, stride=2),
+        branches=[_stage(32, 64, 5, stride=2) for _ in range(3)],
+        shallow=[
+            nn.Sequential(_halved(16, 32), _halved(32, 64, relu=False)),
+            _halved(32, 64),
+            nn.Sequential(_halved(16, 32), _halved(32, 64, relu=False)),
+        ],
+        depths=(1, 2, 1),
+        pool=_Pooled(),
+        width=64,
+    )
+    _initialise(backbone)
+    return backbone
+
+
+def _halved(in_channels: int, out_channels: int, *, relu: bool = True) -> nn.Sequential:
+    """A map of half the height and width."""
+    norm = BatchNormReLU(out_channels) if relu else nn.BatchNorm2d(out_channels)
+    return nn.Sequential(Convolution(in_channels, out_channels, stride=2), norm)

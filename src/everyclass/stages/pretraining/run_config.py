@@ -41,7 +41,7 @@ def constants_of(recipe: Recipe | HeadRecipe, dataset: Dataset, folder: Path) ->
 def backbone_for(recipe: Recipe | HeadRecipe, data: DataConfig, asked: str | None) -> str:
     """The recipe's backbone, in the kind of network that is asked for or that the data are for."""
     named = recipe.backbone if isinstance(recipe, Recipe) else None
-    made = re.fullmatch(r"(.+?)(-wide|-\d-experts)?", named or "resnet32")
+    made = re.fullmatch(r"(.+?)(-wide|-\d-experts(?:-fused)?)?", named or "resnet32")
     assert made is not None
     small = made[1] == "resnet32"  # recipes of 32 × 32 images; others say what they mean
     usual = BACKBONE_OF.get(data.name, OF_PICTURES) if small else made[1]

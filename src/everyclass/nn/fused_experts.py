@@ -1,0 +1,57 @@
+"""Experts that each add another depth to the deepest one (SHIKE, Jin et al., CVPR 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["FusedExpertBackbone"]
+
+
+class FusedExpertBackbone(nn.Module):
+    """Branches over a trunk of two parts; what a branch makes is multiplied by shallower features.
+
+    Each product is pooled and brought to length one, side by side, as of
+    :class:`~everyclass.nn.ExpertBackbone`: cosine heads on them are linear ones.
+
+    Args:
+        first, second: the trunk, from images to shallow features and on to deeper ones.
+        branches: of each expert, from the deeper features on.
+        shallow: of each expert, from the trunk's output to a factor for its branch's, of the same
+            shape.
+        depths: of each expert, whose output its factor is made of: 1, the first part's, or 2.
+        pool: from a branch's output to (n, width).
+        width: d.
+
+    Shape:
+        images → (n, E · d).
+    """
+
+    def __init__(
+        self,
+        first: nn.Module,
+        second: nn.Module,
+        *,
+        branches: Iterable[nn.Module],
+        shallow: Iterable[nn.Module],
+        depths: tuple[int, ...],
+        pool: nn.Module,
+        width: int,
+    ) -> None:
+        super().__init__()
+        self.num_experts = len(depths)
+        self.num_features = len(depths) * width
+        self.first, self.second, self.pool = first, second, pool
+        self.branches = nn.ModuleList(branches)
+        self.shallow = nn.ModuleList(shallow)
+        self.depths = depths
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.first(x)
+        outputs = {1: first, 2: self.second(first)}
+        experts = zip(self.branches, self.shallow, self.depths, strict=True)
+        fused = [branch(outputs[2]) * shallow(outputs[d]) for branch, shallow, d in experts]
+        return torch.cat([F.normalize(self.pool(each).float()) for each in fused], dim=1)

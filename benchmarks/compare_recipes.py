@@ -38,7 +38,7 @@ def weight_decay() -> dict[str, Recipe]:
     """Of the modern family, on cross entropy."""
     return {
         f"{decay:g}": replace(_recipe("ce-modern"), weight_decay=decay)
-        for decay in (2e-4, 5e-4, 1e-3)
+        for decay in (2e-4, 5e-4, 1e-3, 2e-3)
     }
 
 
@@ -51,7 +51,6 @@ def gml_from_scratch() -> dict[str, Recipe]:
         "batches-of-512": replace(recipe, batch_size=512),
         "class-balanced": replace(alike, sampler=ClassBalanced),
         "four-of-a-class": replace(alike, sampler=ClassAware),
-        "four-of-a-class-and-eq-3": replace(recipe, sampler=ClassAware),
     }
 
 

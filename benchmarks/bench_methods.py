@@ -112,7 +112,7 @@ def ours(method: str) -> list[float]:
     return rates[1:]
 
 
-def bessel(method: str) -> list[float]:
+def bessel() -> list[float]:
     """Seconds that one step of ProCo spends on Bessel functions, forward and back."""
     import torch
 
@@ -143,14 +143,14 @@ def measured(who: str, method: str) -> dict[str, Any]:
 
 def compared(method: str) -> dict[str, Any]:
     rounds = [(measured("usual", method), measured("ours", method)) for _ in range(ROUNDS)]
-    rates = [[statistics.median(side["rates"]) for side in pair] for pair in rounds]
+    rates = [[statistics.median(side["figures"]) for side in pair] for pair in rounds]
     ratios = [fast / slow for slow, fast in rates]
     shares = {}
     if method == "proco":
         from everyclass.methods.proco import RECIPE
 
         step = RECIPE.batch_size / statistics.median(fast for _, fast in rates)
-        shares["bessel_share"] = statistics.median(measured("bessel", method)["rates"]) / step
+        shares["bessel_share"] = statistics.median(measured("bessel", method)["figures"]) / step
     return {
         "method": method,
         **shares,
@@ -172,9 +172,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.worker:
         who, method = options.worker
-        rates = {"usual": usual, "ours": ours, "bessel": bessel}[who](method)
+        figures = bessel() if who == "bessel" else {"usual": usual, "ours": ours}[who](method)
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps({"rates": rates, "peak_mib": own / 1024}))
+        print(json.dumps({"figures": figures, "peak_mib": own / 1024}))
         return
     rows = [compared(method) for method in options.methods]
     if options.json:

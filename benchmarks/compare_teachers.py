@@ -25,7 +25,8 @@ from everyclass.progress import progress
 from everyclass.stages import extract_run, retrain
 from pages import into_page
 
-UNBALANCED = ("ce", "mixup")  # their heads know nothing of class frequencies
+# Their heads know nothing of class frequencies.
+UNBALANCED = {"ce", "focal", "ldam", "mixup", "shike-features"}
 RESULTS = Path(__file__).parent / "results" / "teachers.json"
 
 
@@ -35,7 +36,7 @@ def said_by(run: Run) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     assert rest is not None
     assert train.head is not None
     own = np.asarray(train.head.logits(rest.views[0]), dtype=np.float64)
-    if run.config["method"] in UNBALANCED:
+    if run.config["method"].removesuffix("-modern") in UNBALANCED:
         own -= np.log(train.class_counts.counts)
     retrained = np.asarray(retrain(train).logits(rest.views[0]), dtype=np.float64)
     return rest.labels, {"own head": own, "GML": retrained}
@@ -44,8 +45,12 @@ def said_by(run: Run) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
 def rows(runs: list[Run]) -> dict[str, dict[str, float]]:
     """Each network alone, all together, and all but one."""
     logits: dict[str, dict[str, NDArray[Any]]] = {}
+    labels: NDArray[Any] | None = None
     for run in runs:
-        labels, logits[run.config["method"]] = said_by(run)
+        its_labels, logits[run.folder.name] = said_by(run)
+        labels = its_labels if labels is None else labels
+        if not np.array_equal(labels, its_labels):
+            raise SystemExit(f"{run.folder} was trained on other data than {runs[0].folder}.")
 
     def judged(scores: NDArray[Any]) -> dict[str, float]:
         found = evaluate(labels=labels, logits=scores).summary()

@@ -84,10 +84,12 @@ def test_low_precision_gives_float32(dtype: torch.dtype) -> None:
 
 def test_bad_input_is_refused() -> None:
     logits = experts()
-    with pytest.raises(InputError, match=r"expert_logits must be \(experts, n, C\), C ≥ 2"):
+    with pytest.raises(InputError, match=r"must be a tensor \(experts, n, C\), C ≥ 2"):
         shike_loss(logits[0], LABELS)
-    with pytest.raises(InputError, match=r"expert_logits must be \(experts, n, C\), C ≥ 2"):
+    with pytest.raises(InputError, match=r"must be a tensor \(experts, n, C\), C ≥ 2"):
         shike_loss(logits[:, :, :1], LABELS)
+    with pytest.raises(InputError, match=r"must be a tensor \(experts, n, C\), C ≥ 2"):
+        shike_loss(logits[:0], LABELS)
     with pytest.raises(InputError, match=r"labels\[1\] is 5, outside 0\.\.4"):
         shike_loss(logits, torch.tensor([0, 5, 1, 1]))
     with pytest.raises(InputTypeError, match="labels must be integers"):

@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from everyclass.nn import build_classifier, head_of_module
+from everyclass.errors import InputError
+from everyclass.nn import FusedExpertBackbone, build_classifier, head_of_module
 
 
 @pytest.mark.parametrize(("count", "millions"), [(2, 0.53), (3, 0.78), (4, 1.04), (6, 1.54)])
@@ -54,6 +55,17 @@ def test_each_fused_expert_multiplies_its_own_depth() -> None:
         shallow = network.shallow[expert](second if expert == 1 else first)
         product = (network.branches[expert](second) * shallow).mean(dim=(2, 3))
         torch.testing.assert_close(own, F.normalize(product))
+
+
+def test_each_fused_expert_needs_all_its_parts() -> None:
+    part = torch.nn.Identity()
+    common = {"branches": [part], "pool": part, "width": 1}
+    with pytest.raises(InputError, match="Each depth must be 1 or 2"):
+        FusedExpertBackbone(part, part, shallow=[part], depths=(3,), **common)
+    with pytest.raises(InputError, match="1 branches, 2 factors and 2 depths"):
+        FusedExpertBackbone(part, part, shallow=[part, part], depths=(1, 2), **common)
+    with pytest.raises(InputError, match="fused experts are there as resnet32-3-experts-fused"):
+        build_classifier("resnet50-3-experts-fused", 5, seed=0)
 
 
 def test_routers_ask_experts_in_turn() -> None:

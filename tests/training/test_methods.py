@@ -213,16 +213,26 @@ def test_a_start_that_does_not_fit_is_refused(starts: dict[str, Run], tmp_path: 
     crt, start = get_method("crt"), starts["ce"].folder
     with pytest.raises(InputError, match="ce trains from scratch; leave out start"):
         pretrain(get_method("ce"), DIGITS, out=tmp_path / "a", start=start)
-    with pytest.raises(InputError, match="a second stage needs the same data"):
+    with pytest.raises(InputError, match="a second stage and a student need the same data"):
         pretrain(crt, DataConfig("digits-lt", 10), out=tmp_path / "b", start=start)
     unfinished = Run.start(tmp_path / "c", starts["ce"].config)
     with pytest.raises(InputError, match="is not finished"):
         pretrain(crt, DIGITS, out=tmp_path / "d", start=unfinished.folder)
     with pytest.raises(MissingFileError, match="is not a run"):
         pretrain(crt, DIGITS, out=tmp_path / "d", start=tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"rests on 6 finished runs \(ce-gml, bsce-gml"):
-        pretrain(get_method("distilled"), DIGITS, out=tmp_path / "d", start=start)
+    with pytest.raises(InputError, match=r"learns from runs of ce-under-gml, .* names runs of ce,"):
+        pretrain(get_method("distilled"), DIGITS, out=tmp_path / "d", start=[start, start])
+    with pytest.raises(InputError, match=r"begins with one finished run; start .* names 2"):
+        pretrain(crt, DIGITS, out=tmp_path / "d", start=[start, start])
     assert not any((tmp_path / name).exists() for name in "abd")
+    with pytest.raises(InputError, match="shike needs a network with the features of"):
+        pretrain(get_method("shike"), DIGITS, out=tmp_path / "e", start=start)
+
+
+@pytest.mark.parametrize("teachers", [[get_method("ce")], (get_method("ce"), get_method("ce"))])
+def test_teachers_are_different_ones(teachers: Any) -> None:
+    with pytest.raises(InputError, match="must be a tuple of different recipes"):
+        replace(get_method("dive"), teachers=teachers)
 
 
 def test_a_student_of_many_learns_without_labels(starts: dict[str, Run], tmp_path: Path) -> None:
@@ -240,6 +250,18 @@ def test_a_student_of_many_learns_without_labels(starts: dict[str, Run], tmp_pat
     assert said.logits is not None
     agree = np.mean(said.logits.argmax(axis=1) == taught.argmax(axis=1))
     assert agree > np.mean(said.logits.argmax(axis=1) == said.labels)
+
+
+def test_what_a_method_rests_on_is_that_of_the_data_set() -> None:
+    """Or its run would be one that the other method's own command refuses."""
+    for name in METHODS:
+        for data in ("imagenet-lt", "places-lt", "cifar10-lt"):
+            below = list(get_method(name, data, 10).rests_on)
+            while below:
+                needed = below.pop()
+                below += needed.rests_on
+                if needed.name in METHODS:
+                    assert needed.to_dict() == get_method(needed.name, data, 10).to_dict()
 
 
 def test_a_start_is_trained_beside(tmp_path: Path) -> None:

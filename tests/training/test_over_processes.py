@@ -117,7 +117,10 @@ def _pretrain(group: Any, method: str, out: Path) -> Any:
     return run.result["test"], run.result["processes"]
 
 
-@pytest.mark.parametrize("method", ["paco", "gpaco", "proco", "ride", "mixup", "dive"])
+@pytest.mark.parametrize(
+    "method",
+    ["paco", "gpaco", "proco", "ride", "mixup", "dive", "shike-features", "ncm", "distilled"],
+)
 def test_every_kind_of_learner_trains_in_several_processes(processes, tmp_path, method):
     out = tmp_path / method
     answers = processes.run(_pretrain, [(method, out)] * 4)

@@ -64,7 +64,7 @@ def run_table(
         seeds: of the runs.
         jobs: networks trained at once, each in a process of its own.
         shard: (i, n): make the i-th of n shares of the work, i from 1. Every network is in one
-            share together with the one that it rests on, so the shares need nothing of each other,
+            share together with those that it rests on, so the shares need nothing of each other,
             and their results merge by being in one folder.
         results: folder to write results into.
         runs: folder of the training runs, resumed where they are unfinished.
@@ -119,7 +119,9 @@ def _families(table: Table) -> list[set[str]]:
     families: list[set[str]] = []
     for row in table.rows:
         if row.pretraining is not None:
-            roots = _roots(get_method(row.pretraining))
+            data = table.data
+            method = get_method(row.pretraining, data["name"], data.get("imbalance_ratio"))
+            roots = _roots(method)
             near = [family for family in families if family & roots]
             families = [family for family in families if not family & roots]
             families.append(roots.union(*near))

@@ -27,7 +27,7 @@ def list_methods(
 
     The cost is that of the recipe for CIFAR: passes over the training images, and the method whose
     network is needed first. What it gave is accuracy and lowest recall on CIFAR100-LT at ratio 100,
-    where results are stored. Each method has a sister of strong augmentation, NAME-modern.
+    where results are stored. Those without strong augmentation have a sister with it, NAME-modern.
     """
     from everyclass.errors import EveryclassError
     from everyclass.methods import get_method, method_names

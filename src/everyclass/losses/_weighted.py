@@ -64,6 +64,10 @@ class LossModule(nn.Module):
         return Counts(self.class_counts, self.class_names)
 
     @property
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._shown}
+
+    @property
     def _weighting(self) -> dict[str, Any]:
         names = ("reduction", "weight", "ignore_index")
         return {name: getattr(self, name) for name in names}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -81,5 +79,5 @@ class DistillationLoss(LossModule):
 
     def forward(self, logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        options: dict[str, Any] = {name: getattr(self, name) for name in self._shown}
+        options = self._settings
         return self._mean_over_processes(distillation_loss, logits, teacher_logits, **options)

@@ -94,6 +94,6 @@ class DiVELoss(LossModule):
 
     def forward(self, logits: Tensor, labels: Tensor, teacher_logits: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        options: dict[str, Any] = {name: getattr(self, name) for name in self._shown}
+        options = self._settings
         options |= {"class_counts": self._counts, "teacher_logits": teacher_logits}
         return self._mean_over_processes(dive_loss, logits, labels, **options)

@@ -139,6 +139,6 @@ class LabelAwareSmoothingLoss(LossModule):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        options = {name: getattr(self, name) for name in self._shown} | self._weighting
+        options = self._settings | self._weighting
         options["class_counts"] = self._counts
         return self._mean_over_processes(label_aware_smoothing_loss, logits, labels, **options)

@@ -94,7 +94,7 @@ class LADELoss(LossModule):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        options: dict[str, Any] = {name: getattr(self, name) for name in self._shown}
+        options = self._settings
         group = group_of(self)
         if group is None:
             return lade_loss(logits, labels, self._counts, **options)

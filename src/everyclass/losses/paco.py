@@ -181,7 +181,7 @@ class PaCoLoss(LossModule):
         other_labels: Tensor,
     ) -> Tensor:
         """Return the loss of a batch."""
-        options: dict[str, Any] = {name: getattr(self, name) for name in self._shown}
+        options = self._settings
         options |= {"anchors": anchors, "others": others, "other_labels": other_labels}
         group = group_of(self)
         if group is None:

@@ -117,7 +117,7 @@ class RIDELoss(LossModule):
 
     def forward(self, expert_logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        options: dict[str, Any] = {name: getattr(self, name) for name in self._shown}
+        options = self._settings
         if group_of(self) is None:
             return ride_loss(expert_logits, labels, self._counts, **options)
         weight, temperatures = _by_class(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -32,7 +30,7 @@ def shike_loss(
     there the label's class stays in h with a logit of 0, which is not copied.
 
     Args:
-        expert_logits: z, (E, n, C) floating point, n ≥ 1, C ≥ 2.
+        expert_logits: z, (E, n, C) floating point, E ≥ 1, n ≥ 1, C ≥ 2.
         labels: y, (n,) integers in 0..C−1.
         hardest: λ_h ≥ 0.
         mutual: λ_m ≥ 0.
@@ -51,9 +49,10 @@ def shike_loss(
     """
     check_number("hardest", hardest)
     check_number("mutual", mutual)
-    if expert_logits.ndim != 3 or expert_logits.shape[2] < 2:
+    shape = tuple(getattr(expert_logits, "shape", ()))
+    if len(shape) != 3 or shape[0] < 1 or shape[2] < 2:
         raise InputError(
-            f"expert_logits must be (experts, n, C), C ≥ 2; got shape {tuple(expert_logits.shape)}."
+            f"expert_logits must be a tensor (experts, n, C), C ≥ 2; got shape {shape}."
         )
     labels = checked_labels(expert_logits[0], labels, None)
     check_label_range(labels, expert_logits.shape[2])
@@ -107,5 +106,5 @@ class SHIKELoss(LossModule):
 
     def forward(self, expert_logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
-        options: dict[str, Any] = {name: getattr(self, name) for name in self._shown}
+        options = self._settings
         return self._mean_over_processes(shike_loss, expert_logits, labels, **options)

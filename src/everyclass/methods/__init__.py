@@ -9,6 +9,7 @@ import inspect
 import pkgutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from everyclass.artifacts import atomic_write
 from everyclass.errors import InputError, MissingFileError, OutputExistsError
@@ -34,7 +35,7 @@ def get_method(
     Args:
         name: of the method.
         data: a named data set; where the method has a recipe of its own for it, in ``ON``, that
-            is returned.
+            is returned, and likewise what it rests on.
         imbalance_ratio: of a set that is made long-tailed; where the method has a recipe of its own
             for this ratio, that is returned.
 
@@ -59,7 +60,22 @@ def get_method(
     ratio = "" if imbalance_ratio is None else f"-ir{imbalance_ratio:g}"
     recipe = others.get(f"{data}{ratio}", others.get(data, module.RECIPE))
     assert isinstance(recipe, Recipe | HeadRecipe)
-    return recipe
+    return recipe if data is None else _resting(recipe, data, imbalance_ratio)
+
+
+def _resting(
+    recipe: Recipe | HeadRecipe, data: str, imbalance_ratio: float | None
+) -> Recipe | HeadRecipe:
+    """The recipe with those that it rests on as they are for this data set."""
+
+    def there(other: Recipe | HeadRecipe) -> Any:
+        if other.name in method_names():
+            return get_method(other.name, data, imbalance_ratio)
+        return _resting(other, data, imbalance_ratio)
+
+    if isinstance(recipe, Recipe):
+        recipe = replace(recipe, teachers=tuple(map(there, recipe.teachers)))
+    return recipe if recipe.start is None else replace(recipe, start=there(recipe.start))
 
 
 def method_notes(name: str) -> str:

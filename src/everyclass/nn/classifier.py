@@ -176,6 +176,9 @@ def build_classifier(
 
 def _trunk(backbone: str, weights: str) -> nn.Module:
     experts = re.fullmatch(r"(.+)-(\d)-experts", backbone)
+    if backbone.endswith("-fused") and backbone not in BACKBONES:
+        known = ", ".join(name for name in BACKBONES if name.endswith("-fused"))
+        raise InputError(f"There is no backbone {backbone}; fused experts are there as {known}.")
     if backbone not in BACKBONES and not experts:
         return build_timm_backbone(backbone, weights)
     if weights != "none":

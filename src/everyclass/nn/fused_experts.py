@@ -1,4 +1,4 @@
-"""Experts that each add another depth to the deepest one (SHIKE, Jin et al., CVPR 2023)."""
+"""SHIKE's experts: each multiplies the deepest features by shallower ones (Jin et al. 2023)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everyclass.errors import InputError
+
 __all__ = ["FusedExpertBackbone"]
 
 
 class FusedExpertBackbone(nn.Module):
     """Branches over a trunk of two parts; what a branch makes is multiplied by shallower features.
 
-    Each product is pooled and brought to length one, side by side, as of
+    Each product is pooled and brought to length one, side by side, as in
     :class:`~everyclass.nn.ExpertBackbone`: cosine heads on them are linear ones.
 
     Args:
@@ -42,12 +44,19 @@ class FusedExpertBackbone(nn.Module):
         width: int,
     ) -> None:
         super().__init__()
+        if not {*depths} <= {1, 2}:
+            raise InputError(f"Each depth must be 1 or 2; got {depths}.")
         self.num_experts = len(depths)
         self.num_features = len(depths) * width
         self.first, self.second, self.pool = first, second, pool
         self.branches = nn.ModuleList(branches)
         self.shallow = nn.ModuleList(shallow)
         self.depths = depths
+        if not len(self.branches) == len(self.shallow) == len(depths):
+            raise InputError(
+                f"There are {len(self.branches)} branches, {len(self.shallow)} factors and "
+                f"{len(depths)} depths; each expert needs one of each."
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         first = self.first(x)

@@ -80,6 +80,10 @@ class Recipe:
                 f"{self.name} has a start and teachers; a recipe goes on from a network or learns "
                 "from others."
             )
+        if not isinstance(self.teachers, tuple) or len(self.teachers) != len(
+            {teacher.name for teacher in self.teachers}
+        ):
+            raise InputError(f"The teachers of {self.name} must be a tuple of different recipes.")
 
     @property
     def rests_on(self) -> tuple[Recipe | HeadRecipe, ...]:

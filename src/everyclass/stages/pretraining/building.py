@@ -9,6 +9,7 @@ import torch
 
 from everyclass.artifacts import Run
 from everyclass.data import Dataset
+from everyclass.errors import InputError
 from everyclass.nn import Classifier, build_classifier, check_takes
 from everyclass.stages.extraction.of_run import part_features
 from everyclass.stages.extraction.run_network import load_network
@@ -52,7 +53,15 @@ def learner_of(
 
 def _begin_with(model: Classifier, finished: Classifier, recipe: Recipe) -> None:
     """Give ``model`` the backbone of a finished network, and its head where the recipe keeps it."""
+    assert recipe.start is not None
     model.backbone.load_state_dict(finished.backbone.state_dict())
+    try:
+        model.head(torch.zeros(1, int(model.backbone.num_features)))  # type: ignore[arg-type]
+    except RuntimeError as error:
+        raise InputError(
+            f"{recipe.name} needs a network with the features of {recipe.start.name}'s, for a head "
+            f"of kind {recipe.head}; the run to begin with has another one."
+        ) from error
     if recipe.keep_head:
         model.head.load_state_dict(finished.head.state_dict(), strict=False)
     if not recipe.trains_backbone:

@@ -16,6 +16,7 @@ from everyclass.artifacts import Predictions, Run
 from everyclass.data import BadPictures, DataConfig, Dataset, load_dataset
 from everyclass.errors import InputError
 from everyclass.processes import (
+    alone,
     barrier,
     everybody_has,
     first_goes_first,
@@ -75,7 +76,8 @@ def pretrain(
         recipe: the method.
         data: the data set.
         seed: of initialisation, order and augmentation.
-        epochs: instead of the recipe's; milestones keep their place as fractions.
+        epochs: instead of the recipe's; milestones keep their place as fractions. This and what
+            follows are also for the networks that have to be trained first.
         backbone: instead of the recipe's: one of ours or any of timm.
         weights: instead of the recipe's, for a backbone of timm: "none", "pretrained", or a file.
         precision: "auto" takes bfloat16 where the hardware computes in it; a run that was begun
@@ -96,8 +98,8 @@ def pretrain(
         ``bad-images.csv`` if pictures had to be left out.
 
     Raises:
-        InputError: the folder holds a run with another configuration; ``start`` is not finished or
-            on other data, or the method takes none; there are no test images.
+        InputError: the folder holds a run with another configuration; ``start`` is not finished, on
+            other data, or not what the method rests on; there are no test images.
         DataNotFoundError: the data set's files are not found.
         RunFailedError: the training diverged.
     """
@@ -188,9 +190,12 @@ def _train(
     reading: dict[str, Any] = {"bad": bad, "workers": workers}
     clock = time.perf_counter()
     if isinstance(recipe, HeadRecipe):
-        model = with_computed_head(recipe, begun[0], dataset, device=where, show=show)
         if is_first():
-            save_checkpoint(run.checkpoint, {"model": model.state_dict()})
+            with alone():
+                made = with_computed_head(recipe, begun[0], dataset, device=where, show=show)
+            save_checkpoint(run.checkpoint, {"model": made.state_dict()})
+        barrier()
+        model = load_network(run, dataset.num_classes)
     else:
         learner = learner_of(recipe, dataset, begun, backbone=run.config["backbone"], seed=seed)
         model = learner.model

@@ -46,8 +46,10 @@ def backbone_for(recipe: Recipe | HeadRecipe, data: DataConfig, asked: str | Non
     small = made[1] == "resnet32"  # recipes of 32 × 32 images; others say what they mean
     usual = BACKBONE_OF.get(data.name, OF_PICTURES) if small else made[1]
     kind = asked or usual
-    likewise = f"{kind}{made[2] or ''}"
-    return kind if made[2] == "-wide" and likewise not in BACKBONES else likewise
+    suffix = made[2] or ""
+    if kind.endswith(suffix) or (suffix == "-wide" and f"{kind}-wide" not in BACKBONES):
+        return kind
+    return f"{kind}{suffix}"
 
 
 def folder_beside(folder: Path, method: str, start: str) -> Path:
@@ -62,18 +64,25 @@ def finished_runs(
     """The runs to begin with or to learn from.
 
     Raises:
-        InputError: the method needs none, or another number; a run is not finished, or on other
-            data.
+        InputError: the method needs none, or others; a run is not finished, or on other data.
     """
     needed = [other.name for other in recipe.rests_on]
     if not needed:
         raise InputError(f"{recipe.name} trains from scratch; leave out start (--start).")
-    if len(folders) != len(needed):
+    runs = [_finished(folder, data) for folder in folders]
+    given = [run.config["method"] for run in runs]
+    if recipe.start is None and given != needed:
         raise InputError(
-            f"{recipe.name} rests on {len(needed)} finished runs ({', '.join(needed)}); start "
-            f"(--start) names {len(folders)}."
+            f"{recipe.name} learns from runs of {', '.join(needed)}, in this order, and start "
+            f"(--start) names runs of {', '.join(given)}. Leave it out: what is not there yet is "
+            "trained beside the run. To learn from others, change the teachers of a copy: "
+            f"everyclass methods copy {recipe.name} mine.py"
         )
-    return [_finished(folder, data) for folder in folders]
+    if len(runs) != len(needed):
+        raise InputError(
+            f"{recipe.name} begins with one finished run; start (--start) names {len(runs)}."
+        )
+    return runs
 
 
 def _finished(folder: str | Path, data: DataConfig) -> Run:
@@ -83,6 +92,6 @@ def _finished(folder: str | Path, data: DataConfig) -> Run:
     if run.config["data"] != data.to_dict():
         raise InputError(
             f"{run.folder} was trained on {run.config['data']}, which is not {data.to_dict()}; "
-            "a second stage needs the same data."
+            "a second stage and a student need the same data."
         )
     return run

@@ -127,7 +127,8 @@ def test_every_kind_of_learner_trains_in_several_processes(processes, tmp_path, 
     assert answers == [answers[0]] * 4
     assert answers[0][1] == 4
     run = Run.open(out)
-    assert len((out / "log.jsonl").read_text().splitlines()) == 1
+    if method != "ncm":  # computes a head, in no epoch
+        assert len((out / "log.jsonl").read_text().splitlines()) == 1
     assert run.result is not None
     again = pretrain(get_method(method), DIGITS, epochs=1, out=out)  # one process: it is finished
     assert again.result == run.result

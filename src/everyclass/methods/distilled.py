@@ -5,8 +5,8 @@ the student follows the mean of their logits, which is the geometric mean of the
 and needs no labels. What several networks know together, one of the same size can learn if it sees
 what they see (Hinton et al. 2015) and is given long enough and images that are varied enough (Beyer
 et al. 2022), so every batch is cut from two images each (CutMix) under AutoAugment and Cutout, and
-teachers and student see the very same pixels. Ours, and beyond the paper: six times the training,
-but one standard network when it is used.
+teachers and student see the very same pixels. Ours, and beyond the paper: six other trainings and
+its own, but one standard network when it is used.
 
 On ImageNet-LT and Places-LT four teachers, which have recipes for these, and network, augmentation
 and twice the schedule of cross entropy.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -70,6 +72,37 @@ def test_experts_of_one_mind_have_only_the_labels_to_learn() -> None:
     assert shike_loss(together, LABELS).item() == pytest.approx(
         3 * torch.nn.functional.cross_entropy(alone[0], LABELS).item()
     )
+
+
+def test_neither_order_nor_names_nor_constants_count() -> None:
+    logits = experts()
+    expected = shike_loss(logits, LABELS)
+    images, classes = torch.tensor([2, 0, 3, 1]), torch.tensor([4, 2, 0, 1, 3])
+    torch.testing.assert_close(shike_loss(logits[:, images], LABELS[images]), expected)
+    torch.testing.assert_close(shike_loss(logits.flip(0), LABELS), expected)
+    torch.testing.assert_close(
+        shike_loss(logits[..., classes], classes.argsort()[LABELS]), expected
+    )
+    constants = 50 * torch.randn(1, 4, 1, dtype=torch.float64)
+    torch.testing.assert_close(shike_loss(logits + constants, LABELS), expected)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e2, 1e4])
+def test_large_logits_stay_finite(size: float) -> None:
+    logits = (size * experts(dtype=torch.float32)).detach().requires_grad_()
+    loss = shike_loss(logits, LABELS)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert loss.isfinite()
+    assert gradient.isfinite().all()
+
+
+def test_a_loss_travels_and_compiles_in_one_graph() -> None:
+    loss_fn = pickle.loads(pickle.dumps(copy.deepcopy(SHIKELoss(hardest=3.0))))
+    assert repr(loss_fn) == "SHIKELoss(hardest=3.0, mutual=1.0)"
+    logits = experts()
+    torch.compiler.reset()
+    compiled = torch.compile(loss_fn, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(logits, LABELS), loss_fn(logits, LABELS))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])

@@ -99,7 +99,7 @@ RECIPE = Recipe(
     teachers=tuple(map(under_gml, (CE, BSCE, LDAM_DRW, LADE, MIXUP, PACO))),
     augmentation="autoaugment",
     mixing=CutMix(alpha=1.0),
-    schedule=Schedule(epochs=400, decay="cosine"),
+    schedule=Schedule(decay="cosine"),
     weight_decay=5e-4,
 )
 

@@ -225,6 +225,7 @@ def test_methods_are_listed(everyclass: Command) -> None:
 def test_tables_are_listed(everyclass: Command) -> None:
     done = everyclass("bench", "list")
     assert [line.split()[0] for line in done.out.splitlines()] == [
+        "beyond",
         "cifar10-ir10",
         "cifar10-ir100",
         "cifar10-ir50",

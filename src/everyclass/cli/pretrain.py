@@ -60,6 +60,7 @@ def pretrain(
     start: Annotated[
         list[Path] | None,
         typer.Option(
+            metavar="RUN",
             help="A finished run that the method begins with or learns from; once for each. "
             "[default: they are trained]"
         ),

@@ -62,7 +62,7 @@ def pretrain(
         typer.Option(
             metavar="RUN",
             help="A finished run that the method begins with or learns from; once for each. "
-            "[default: they are trained]"
+            "[default: they are trained]",
         ),
     ] = None,
     data_root: DataRoot = None,

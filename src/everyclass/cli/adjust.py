@@ -21,8 +21,8 @@ def adjust(
     adjustment: Annotated[
         Path | None,
         typer.Option(
-            help="The .json or .npz file for the adjustment. [default: beside OUT, "
-            "NAME.adjustment.json]"
+            help="The .json or .npz file for the adjustment.",
+            show_default="beside OUT, NAME.adjustment.json",
         ),
     ] = None,
     method: Annotated[
@@ -35,8 +35,8 @@ def adjust(
     objective: Annotated[
         str | None,
         typer.Option(
-            help="harmonic_mean, geometric_mean, lowest_recall, worst_mean, weighted_mean. "
-            "[default: harmonic_mean]"
+            help="harmonic_mean, geometric_mean, lowest_recall, worst_mean, weighted_mean.",
+            show_default="harmonic_mean",
         ),
     ] = None,
     worst_percent: Annotated[float, typer.Option(help="Of worst_mean, and linear_ascent.")] = 10.0,
@@ -53,8 +53,8 @@ def adjust(
     prior: Annotated[
         str | None,
         typer.Option(
-            help="With --method prior: a CSV with class,count of where it is used, or estimated. "
-            "[default: uniform]"
+            help="With --method prior: a CSV with class,count of where it is used, or estimated.",
+            show_default="uniform",
         ),
     ] = None,
     min_samples: Annotated[

@@ -19,7 +19,7 @@ def get(
     name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
     data_root: Annotated[
         Path | None,
-        typer.Option(help="Folder to put it into. [default: everyclass in the user's cache]"),
+        typer.Option(help="Folder to put it into.", show_default="everyclass in the user's cache"),
     ] = None,
     url: Annotated[
         str | None, typer.Option(help="Another address of the same archive, such as a mirror.")

@@ -20,7 +20,9 @@ def export(
     ],
     which: Annotated[
         str | None,
-        typer.Option(help="old, retrained or ensemble. [default: what the verdict recommends]"),
+        typer.Option(
+            help="old, retrained or ensemble.", show_default="what the verdict recommends"
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier file.")

@@ -48,7 +48,8 @@ def extract(
     ] = 1,
     bad_images: BadImages = "fail",
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images at once. [default: what suits their size]")
+        int | None,
+        typer.Option(min=1, help="Images at once.", show_default="what suits their size"),
     ] = None,
     workers: Workers = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",

@@ -74,7 +74,7 @@ def show(
         str, typer.Option(help="A named data set that the method may have a recipe for.")
     ] = "cifar100-lt",
     imbalance_ratio: Annotated[
-        float | None, typer.Option(help="Of a set that is made long-tailed. [default: 100]")
+        float | None, typer.Option(help="Of a set that is made long-tailed.", show_default="100")
     ] = None,
 ) -> None:
     """Show a method's notes and constants; its loss where the set's class counts are known.

@@ -83,7 +83,7 @@ ScoresAre = Annotated[
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=0, help="Processes that decode pictures. [default: one per core]"),
+    typer.Option(min=0, help="Processes that decode pictures.", show_default="one per core"),
 ]
 
 

@@ -31,7 +31,9 @@ def pretrain(
     data: Data,
     imbalance_ratio: Annotated[
         float | None,
-        typer.Option(help="Largest over smallest class, of sets that are made so. [default: 100]"),
+        typer.Option(
+            help="Largest over smallest class, of sets that are made so.", show_default="100"
+        ),
     ] = None,
     profile: Annotated[str, typer.Option(help="exp or step.")] = "exp",
     val: Annotated[
@@ -55,14 +57,14 @@ def pretrain(
         bool, typer.Option("--compile", help="Compile the network; needs a C++ compiler.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="The run's folder. [default: runs/DATA-METHOD-sSEED]")
+        Path | None, typer.Option(help="The run's folder.", show_default="runs/DATA-METHOD-sSEED")
     ] = None,
     start: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="RUN",
-            help="A finished run that the method begins with or learns from; once for each. "
-            "[default: they are trained]",
+            help="A finished run that the method begins with or learns from; once for each.",
+            show_default="they are trained",
         ),
     ] = None,
     data_root: DataRoot = None,

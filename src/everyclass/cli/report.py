@@ -37,11 +37,11 @@ def report(
     ),
     format: Annotated[
         str | None,
-        typer.Option(help="html, or md: a short comment. [default: by the ending of --out]"),
+        typer.Option(help="html, or md: a short comment.", show_default="by the ending of --out"),
     ] = None,
     names: Annotated[
         str | None,
-        typer.Option(help='What the classifiers are called: "old,new". [default: the files]'),
+        typer.Option(help='What the classifiers are called: "old,new".', show_default="the files"),
     ] = None,
     baseline: Annotated[
         str | None,

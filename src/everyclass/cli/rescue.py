@@ -58,11 +58,12 @@ def rescue(
         str | None,
         typer.Option(
             help="gml, balanced_softmax, class_weighted, cross_entropy, smoothing, "
-            "gml_and_smoothing. [default: gml; of a run of mislas, gml_and_smoothing]"
+            "gml_and_smoothing.",
+            show_default="gml; of a run of mislas, gml_and_smoothing",
         ),
     ] = None,
     gml_weight: Annotated[
-        float | None, typer.Option(help="Of GML in gml_and_smoothing. [default: 10]")
+        float | None, typer.Option(help="Of GML in gml_and_smoothing.", show_default="10")
     ] = None,
     reweight: Annotated[
         bool, typer.Option(help="Re-weight by class counts (eq. 3); gml only.")
@@ -74,19 +75,19 @@ def rescue(
         str, typer.Option(help="exact, minibatch, or running (tracked class means).")
     ] = "exact",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of minibatch and running. [default: 20]")
+        int | None, typer.Option(min=1, help="Of minibatch and running.", show_default="20")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Of minibatch and running. [default: 512]")
+        int | None, typer.Option(min=1, help="Of minibatch and running.", show_default="512")
     ] = None,
     head_precision: Annotated[
         str, typer.Option(help="fp32 or bf16: products of minibatch and running.")
     ] = "fp32",
     penalty: Annotated[
-        float | None, typer.Option(help="On the new head. [default: chosen]")
+        float | None, typer.Option(help="On the new head.", show_default="chosen")
     ] = None,
     views: Annotated[
-        int | None, typer.Option(min=1, help="Views of each image of a run. [default: 10]")
+        int | None, typer.Option(min=1, help="Views of each image of a run.", show_default="10")
     ] = None,
     missing_classes: Annotated[
         str, typer.Option(help="error, or keep-old: keep the old rows of classes without images.")

@@ -77,7 +77,7 @@ def test_what_is_no_number_stays_visible(dtype: torch.dtype) -> None:
     assert layer(16)(*values)[:, 3].isnan().all()
 
 
-def test_evaluation_and_float64_are_exactly_torchs() -> None:
+def test_evaluation_in_float32_and_float64_are_exactly_torchs() -> None:
     norm = layer(16)
     plain = nn.BatchNorm2d(16)
     plain.load_state_dict(norm.state_dict())
@@ -86,6 +86,35 @@ def test_evaluation_and_float64_are_exactly_torchs() -> None:
         plain.train(training).to(dtype)
         x, shortcut = (v.to(dtype) for v in inputs(16, shortcut=True))
         assert torch.equal(norm(x, shortcut), torch.relu(plain(x) + shortcut))
+
+
+@pytest.mark.parametrize("channels", [*CHANNELS, 20])
+@pytest.mark.parametrize("shortcut", [False, True])
+@torch.no_grad()
+def test_evaluation_in_bfloat16_is_as_near_to_the_truth_as_torchs(
+    channels: int, shortcut: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norm = layer(channels)
+    norm(*inputs(channels, shortcut=shortcut, dtype=torch.float32))  # statistics of its own
+    norm.eval()
+    values = inputs(channels, shortcut=shortcut)
+    sure = copy.deepcopy(norm).double()(*[v.double() for v in values])
+    found = norm(*values)
+    monkeypatch.setattr("everyclass.nn.batch_norm_relu.compiled_kernel", lambda source: None)
+    plain = norm(*values)
+    assert found.dtype == plain.dtype == torch.bfloat16
+    assert (found - sure).abs().mean() <= 1.01 * (plain - sure).abs().mean()
+
+
+def test_gradients_pass_in_evaluation() -> None:
+    values = inputs(16, shortcut=True)
+    norm = layer(16).eval()
+    plain = nn.BatchNorm2d(16)
+    plain.load_state_dict(norm.state_dict())
+    leaf = values[0].clone().requires_grad_()
+    (found,) = torch.autograd.grad(norm(leaf, values[1]).sum(), leaf)
+    (sure,) = torch.autograd.grad(torch.relu(plain.eval()(leaf) + values[1]).sum(), leaf)
+    assert torch.equal(found, sure)
 
 
 def test_without_a_compiler_it_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

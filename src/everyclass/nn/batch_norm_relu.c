@@ -155,6 +155,17 @@ static double *room_for_sums(int64_t blocks, int channels) {
     return malloc(blocks * 2 * channels * sizeof(double));
 }
 
+/* y = relu(scale * x + shift + shortcut), channel by channel; 0: done. */
+int batch_norm_relu_apply(const void *x, const void *shortcut, const float *scale,
+                          const float *shift, void *y, int64_t rows, int64_t channels,
+                          int64_t bytes, int64_t threads) {
+    int64_t blocks = (rows + BLOCK - 1) / BLOCK;
+    _Pragma("omp parallel for num_threads(threads) schedule(static)")
+    for (int64_t k = 0; k < blocks; k++)
+        SPECIALISED(forward_block, rows_of_block(k, rows), x, shortcut, scale, shift, y)
+    return 0;
+}
+
 /* y = relu(batch_norm(x) + shortcut); 0: done, 1: no memory. */
 int batch_norm_relu_forward(const void *x, const void *shortcut, const float *weight,
                             const float *bias, double eps, void *y, float *mean, float *variance,
@@ -179,10 +190,7 @@ int batch_norm_relu_forward(const void *x, const void *shortcut, const float *we
         scale[c] = inverse_std[c] * weight[c];
         shift[c] = bias[c] - mean[c] * scale[c];
     }
-    _Pragma("omp parallel for num_threads(threads) schedule(static)")
-    for (int64_t k = 0; k < blocks; k++)
-        SPECIALISED(forward_block, rows_of_block(k, rows), x, shortcut, scale, shift, y)
-    return 0;
+    return batch_norm_relu_apply(x, shortcut, scale, shift, y, rows, channels, bytes, threads);
 }
 
 int batch_norm_relu_backward(const void *dy, const void *y, const void *x, const float *weight,

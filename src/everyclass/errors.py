@@ -8,7 +8,8 @@ failed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "OutputExistsError",
     "RunFailedError",
     "UnwritableFolderError",
+    "first_line",
+    "naming",
 ]
 
 
@@ -96,3 +99,32 @@ class GateFailedError(EveryclassError, AssertionError):
     def __init__(self, message: str, results: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.results = tuple(results)
+
+
+def first_line(error: BaseException) -> str:
+    """What somebody else's error says in its first line, for a sentence; its type if nothing.
+
+    Example:
+        >>> first_line(ValueError("bad magic.\\nTraceback …")), first_line(KeyError())
+        ('bad magic', 'KeyError')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+@contextmanager
+def naming(what: object) -> Iterator[None]:
+    """Say at the head of an error of this library what it is about, such as a file.
+
+    Example:
+        >>> with naming("scores.npz"):
+        ...     raise InputError("There is no image in it.")
+        Traceback (most recent call last):
+        everyclass.errors.InputError: scores.npz: There is no image in it.
+    """
+    try:
+        yield
+    except EveryclassError as error:  # the same one, as its type may take other arguments
+        error.args = (f"{what}: {error}",)
+        if isinstance(error, ImportError):  # which does not print its args
+            error.msg = error.args[0]
+        raise

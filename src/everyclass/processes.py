@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from everyclass.errors import InputError, RunFailedError
+from everyclass.errors import InputError, RunFailedError, first_line
 
 __all__ = [
     "Group",
@@ -254,8 +254,7 @@ def joined(device: str = "auto") -> Iterator[None]:
     except (RuntimeError, dist.DistError) as error:
         if not _is_lost_connection(error):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RunFailedError(_LOST.format(reason=reason.rstrip("."))) from error
+        raise RunFailedError(_LOST.format(reason=first_line(error))) from error
     finally:
         if _is_started():
             dist.destroy_process_group()

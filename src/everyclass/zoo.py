@@ -23,10 +23,16 @@ from everyclass.artifacts import (
     save_safetensors,
 )
 from everyclass.data import DataConfig, Dataset, load_dataset
-from everyclass.errors import FileFormatError, InputError, MissingFileError, RunFailedError
+from everyclass.errors import (
+    FileFormatError,
+    InputError,
+    MissingFileError,
+    RunFailedError,
+    first_line,
+)
 from everyclass.metrics import evaluate
 from everyclass.nn import Classifier, build_classifier
-from everyclass.stages import image_batches, load_network, predict_images
+from everyclass.stages import data_of, image_batches, load_network, predict_images
 
 __all__ = ["DEFAULT_FOLDER", "Trained", "add", "check", "load", "names"]
 
@@ -87,8 +93,9 @@ def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
         )
         model.load_state_dict({key: _widened(value) for key, value in arrays.items()})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise FileFormatError(f"{path} is not a network of the zoo: {reason}.") from error
+        raise FileFormatError(
+            f"{path} is not a network of the zoo: {first_line(error)}."
+        ) from error
     return Trained(name, model.eval(), facts)
 
 
@@ -108,7 +115,7 @@ def add(
     """
     if run.result is None:
         raise InputError(f"The training in {run.folder} is not finished.")
-    config = DataConfig(**run.config["data"])
+    config = data_of(run)
     dataset = load_dataset(config, root=data_root)
     model = load_network(run, dataset.num_classes)
     arrays = {key: _narrowed(value) for key, value in model.state_dict().items()}
@@ -133,7 +140,6 @@ def add(
         data = data.replace(f"-ir{USUAL_RATIO:g}", "")
     name = f"{data}/{run.config['method']}"
     path = Path(folder) / f"{name}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
     save_safetensors(path, arrays, {"everyclass_zoo": _VERSION, "facts": json.dumps(facts)})
     return Trained(name, model.eval(), facts)
 

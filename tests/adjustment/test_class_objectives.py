@@ -81,7 +81,7 @@ def test_class_weights_are_those_of_the_classes_that_are_there() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"name": "harmonic"}, "one of harmonic_mean, .* got 'harmonic'; did you mean harmonic_m"),
+        ({"name": "harmonic"}, "one of harmonic_mean, .* got 'harmonic'; did you mean 'harmonic_m"),
         ({"name": "f1"}, r"one of harmonic_mean, .* got 'f1'\."),
         ({"name": "worst_mean", "worst_percent": 0}, "worst_percent must lie in 0..100; got 0"),
         ({"name": "worst_mean", "worst_percent": 101}, "worst_percent must lie in 0..100"),

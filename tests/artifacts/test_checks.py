@@ -346,6 +346,14 @@ def test_counts_by_name_are_put_in_the_order_of_the_names() -> None:
         assert said.class_counts.names == ("a", "b")
 
 
+def test_names_may_be_an_array() -> None:
+    names = np.array(["a", "b"])  # as LabelEncoder.classes_
+    for said in ({"predicted": [0, 1]}, {"predicted": [0, 1], "class_counts": [5, 7]}):
+        assert Predictions([0, 1], class_names=names, **said).class_names == ("a", "b")  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match="must be a sequence of C names; got 5"):
+        Predictions([0, 1], logits=[[1.0, 2.0]] * 2, class_names=5)  # type: ignore[arg-type]
+
+
 def test_of_equal_scores_the_first_is_predicted() -> None:
     assert Predictions([1, 1], logits=[[1.0, 1.0], [0.0, 2.0]]).top.tolist() == [0, 1]
 

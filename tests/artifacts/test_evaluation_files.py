@@ -16,7 +16,7 @@ from everyclass.errors import EveryclassError, FileFormatError
 from everyclass.reporting import named_files, report_of_files, write_as
 
 LABELS = np.arange(60) % 5
-ODD = [None, True, "x", [], {}, [1], -1, 2, 10**30, 1e300, float("nan"), [[0, 1]], {"a": 1}]
+ODD = [None, True, "x", [], {}, [1], -1, 2, 10**30, 10**400, 1e300, np.nan, [[0, 1]], {"a": 1}]
 
 
 def good() -> dict[str, Any]:
@@ -86,6 +86,7 @@ def test_whatever_is_changed_it_is_refused_or_can_be_reported(tmp_path: Path) ->
     [
         (("accuracy",), ..., "accuracy is missing"),
         (("accuracy",), "0.5", "accuracy must be a number, not a text"),
+        (("accuracy",), 10**400, "accuracy must be a number, not 1000.*…"),
         (("accuracy",), 2, "accuracy must lie between 0 and 1, not be 2"),
         (("support",), [1], "support has 1 entries and num_classes is 6"),
         (("support", 0), -1, "support must be a whole number, 0 at least, not -1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -95,6 +96,31 @@ def test_another_head_and_other_names_need_no_reading(tmp_path):
     assert "features" not in checked.__dict__  # nothing was read so far
     with pytest.raises(InputError, match="belongs to another network"):
         stored.with_head(Head(np.ones((3, 5)), np.zeros(3)))
+
+
+def test_names_of_others_count_the_classes_of_a_folder_without_any(tmp_path):
+    names = ("a", "b", "c")
+    known = Features(np.ones((4, 2)), [0, 1, 2, 2], class_names=names)
+    bare = Features(np.ones((3, 2)), [0, 1, 1])
+    for features in (bare, Features.load(made(tmp_path / "x", bare))):
+        checked = features.checked_against(known, "it")
+        assert checked.class_names == names
+        assert checked.num_classes == 3
+
+
+def test_a_source_tree_that_is_not_installed_finishes(tmp_path, monkeypatch):
+    def unknown(package):
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", unknown)
+    assert len(Features.load(made(tmp_path / "x", some()))) == 11
+
+
+def test_what_a_killed_process_left_is_no_content(tmp_path):
+    place = tmp_path / "x"
+    place.mkdir()
+    (place / ".writable.tmp-abc").touch()  # of the probe whether a folder can be written
+    made(place, some())
 
 
 def test_what_was_begun_is_gone_on_with(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from everyclass.artifacts import (
     Run,
     atomic_write,
     birth_certificate,
+    holding_lock_file,
     prepare_folder,
     read_json,
     read_npz,
@@ -330,6 +332,42 @@ def test_two_processes_do_not_work_in_one_folder(tmp_path: Path) -> None:
         pass  # a process that was killed holds nothing
 
 
+def test_a_lock_file_is_there_only_while_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new" / ".lock"
+    with holding_lock_file(path, "wait"):
+        assert path.is_file()
+        with pytest.raises(InputError, match=r"^wait$"), holding_lock_file(path, "wait"):
+            pytest.fail("held twice")
+        assert path.is_file()
+    assert os.listdir(path.parent) == []
+    path.touch()  # of a process that was killed
+    with pytest.raises(KeyError), holding_lock_file(path, "wait"):
+        raise KeyError
+    assert os.listdir(path.parent) == []
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError, match="Cannot write"),
+        holding_lock_file(tmp_path / "file" / ".lock", "wait"),
+    ):
+        pytest.fail("held in a file")
+
+    lock, calls = fcntl.flock, 0
+
+    def late(file: Any, kind: int) -> None:  # after who held it until now has removed it
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            path.unlink()
+        lock(file, kind)
+
+    monkeypatch.setattr("fcntl.flock", late)
+    with holding_lock_file(path, "wait"):
+        assert calls == 2
+        assert path.is_file()
+
+
 def test_a_file_system_without_locks_goes_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,10 +375,12 @@ def test_a_file_system_without_locks_goes_without(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", without)
-    entered = False
+    entered = 0
     with Run.start(tmp_path / "run", {}).held():
-        entered = True
-    assert entered
+        entered += 1
+    with holding_lock_file(tmp_path / ".lock", "wait"):
+        entered += 1
+    assert entered == 2
 
 
 WITHOUT_POSIX = """
@@ -349,8 +389,10 @@ sys.modules["fcntl"] = sys.modules["resource"] = None  # as on Windows
 
 import numpy as np
 import everyclass as ec
-from everyclass.artifacts import birth_certificate
+from everyclass.artifacts import birth_certificate, holding_lock_file
 
+with holding_lock_file(None, "wait") as nothing:
+    assert nothing is None
 with ec.Run.start(sys.argv[1], {"seed": 0}).held() as nothing:
     assert nothing is None
 said = ec.evaluate(labels=np.array([0, 1, 1]), predicted=np.array([0, 1, 0]), class_counts=[5, 2])
@@ -444,17 +486,30 @@ def test_epochs_that_are_run_again_replace_their_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "torn", [b'{"epoch": 3, "lo', b"\0" * 40, b"\xff\xfe{", b"12", b"[]", b'{"loss": 1}', b"\n\n"]
+    "torn",
+    [
+        b'{"epoch": 3, "lo',
+        b"\0" * 40,
+        b"\xff\xfe{",
+        b"12",
+        b"[]",
+        b'{"loss": 1}',
+        b"\n\n",
+        b'{"epoch": null}',
+        b"[" * 100_000,
+    ],
 )
 def test_a_torn_last_line_is_survived(torn: bytes, tmp_path: Path) -> None:
     run = Run.start(tmp_path, {})
-    run.log({"epoch": 1})
-    run.log({"epoch": 2})
+    run.log({"epoch": 1, "seconds": 2.0})
+    run.log({"epoch": 2, "seconds": float("nan")})
     with open(tmp_path / "log.jsonl", "ab") as log:
         log.write(torn)
     run = Run.open(tmp_path)
-    run.log({"epoch": 3})
+    assert run.seconds == 2.0
+    run.log({"epoch": 3, "seconds": 1.5})
     assert epochs(run) == [1, 2, 3]
+    assert run.seconds == 3.5
 
 
 def test_a_log_that_cannot_be_written_stays_as_it_was(
@@ -498,16 +553,49 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
 def test_files_that_belong_together_take_their_places_together(tmp_path: Path) -> None:
     for name in ("a.txt", "old.txt"):
         (tmp_path / name).write_text("old")
-    with contextlib.suppress(KeyError), replaced_together(tmp_path, stale=["old.txt"]) as new:
+    with (
+        contextlib.suppress(KeyError),
+        replaced_together(tmp_path, seal="s", stale=["old.txt"]) as new,
+    ):
         (new / "a.txt").write_text("new")
         raise KeyError
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "a.txt": "old",
         "old.txt": "old",
     }
-    with replaced_together(tmp_path, stale=["old.txt", "never-there.txt"]) as new:
+    stale = ["old.txt", "never-there.txt"]
+    with replaced_together(tmp_path, seal="s", stale=stale) as new:
         (new / "a.txt").write_text("new")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "new"}
+
+
+@pytest.mark.parametrize("survived", [0, 1, 2])
+def test_files_of_two_results_never_stand_under_one_seal(
+    survived: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(text: str) -> None:
+        with replaced_together(tmp_path, seal="b.json") as new:
+            for name in ("a.txt", "b.json", "c.txt"):
+                (new / name).write_text(text)
+
+    write("old")
+    moved = 0
+    move = os.replace
+
+    def killed(*names: Any) -> None:
+        nonlocal moved
+        if moved == survived:
+            raise KeyboardInterrupt  # what no clean-up sees, as far as the order of moves goes
+        moved += 1
+        move(*names)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write("new")
+    assert not (tmp_path / "b.json").exists()
+    write("newer")
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"newer"}
 
 
 def test_the_hidden_folder_of_a_killed_process_is_removed(tmp_path: Path) -> None:
@@ -526,7 +614,7 @@ def test_the_hidden_folder_of_a_killed_process_is_removed(tmp_path: Path) -> Non
         killed.kill()
     assert not left.exists()
     assert len(list(tmp_path.iterdir())) == 2  # its own is there still
-    with replaced_together(tmp_path) as new:
+    with replaced_together(tmp_path, seal="s") as new:
         (new / "a.txt").write_text("new")
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a.txt", of_living])
 
@@ -534,7 +622,7 @@ def test_the_hidden_folder_of_a_killed_process_is_removed(tmp_path: Path) -> Non
 KILLED_INSIDE = """
 import sys, time
 from everyclass.artifacts import replaced_together
-with replaced_together(sys.argv[1]) as new:
+with replaced_together(sys.argv[1], seal="s") as new:
     (new / "a.txt").write_text("half")
     print("inside", flush=True)
     time.sleep(600)
@@ -545,7 +633,7 @@ def test_a_file_that_cannot_take_its_place(tmp_path: Path) -> None:
     (tmp_path / "a.txt").mkdir()
     with (
         pytest.raises(OutputError, match=r"Cannot write .*a\.txt: "),
-        replaced_together(tmp_path) as new,
+        replaced_together(tmp_path, seal="s") as new,
     ):
         (new / "a.txt").write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

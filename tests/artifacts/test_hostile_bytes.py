@@ -320,7 +320,7 @@ def test_safetensors_of_a_type_that_numpy_lacks(dtype: str, tmp_path: Path) -> N
     text += " " * (-len(text) % 8)
     path = tmp_path / "head.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text.encode() + bytes(size))
-    with pytest.raises(FileFormatError, match="not a readable head file"):
+    with pytest.raises(FileFormatError, match=r"not a readable head file .*of float32 or float16"):
         Head.load(path)
 
 

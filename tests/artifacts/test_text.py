@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -10,9 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from everyclass.artifacts import ClassCounts, padded, printable, quoted, some
+from everyclass.artifacts import (
+    ClassCounts,
+    Predictions,
+    did_you_mean,
+    padded,
+    printable,
+    quoted,
+    some,
+)
 from everyclass.errors import InputError
-from everyclass.metrics import evaluate
+from everyclass.metrics import compare, evaluate
 
 HOSTILE = {
     "colour": "\x1b[31mred",
@@ -101,6 +111,37 @@ def test_the_table_of_hostile_names_keeps_its_rows_and_columns() -> None:
     assert max(map(cell_len, lines)) < 500
     for row in rows:
         assert row.count("%") == (2 if "\\x1b[31mred" in row else 1) or "99.9%" in row
+
+
+def test_a_comparison_of_hostile_names_keeps_its_rows_and_columns() -> None:
+    names = tuple(name for key, name in HOSTILE.items() if key != "half")
+    labels = np.arange(len(names)).repeat(2)
+    old = Predictions(labels, predicted=labels, class_names=names)
+    new = Predictions(labels, predicted=np.zeros_like(labels), class_names=names)
+    table = compare(old, new, names=(HOSTILE["new row"], HOSTILE["clear"])).table()
+    assert not {"\x1b", "\x9b", "\x07", "\r", "\u202e"} & set(table)
+    lines = table.split("\n")
+    assert lines[:2] == ["A  cat\\n99.9%", "B  \\x1b[2J\\x9b2J"]
+    start = next(i for i, line in enumerate(lines) if line.startswith("class "))
+    rows = [row.replace("\u2068", "").replace("\u2069", "") for row in lines[start + 1 :]]
+    assert len(rows) == len(names)
+    assert len({cell_len(row[: row.index("  undecided  ")]) for row in rows}) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "said"),
+    [
+        ("cta", ["dog", "cat"], "; did you mean 'cat'?"),
+        (130, ["13"], "; did you mean '13'?"),
+        ("xyz", ["dog", "cat"], "."),
+        ("cat", [], "."),
+        ("ca\x1b", ["cat\x1b"], "; did you mean 'cat\\x1b'?"),
+        ("a" * 100_000, ["a" * 100_000], "."),  # at once
+        ("x", map(str, itertools.count()), "."),  # of 10,000 names at most
+    ],
+)
+def test_what_could_have_been_meant(word: object, known: Iterable[str], said: str) -> None:
+    assert did_you_mean(word, known) == said
 
 
 def test_half_a_character_is_no_name() -> None:

@@ -132,7 +132,7 @@ def test_every_table_is_sound(name: str) -> None:
 
 
 def test_an_unknown_table_suggests_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"no table 'tabel8'; .*Did you mean 'table8'\?"):
+    with pytest.raises(InputError, match=r"no table 'tabel8'; .*did you mean 'table8'\?"):
         load_table("tabel8")
 
 

@@ -123,7 +123,7 @@ def test_a_head_for_tau_norm(everyclass: Command, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--method", "biases"], ["method must be one of", "did you mean bias"]),
+        (["--method", "biases"], ["method must be one of", "did you mean 'bias'"]),
         (["--method", "additive"], ["additive needs the training samples", "--counts"]),
         (["--method", "tau_norm"], ["tau_norm needs the last layer", "--head"]),
         (["--objective", "f1"], ["objective must be one of harmonic_mean"]),
@@ -215,6 +215,6 @@ def test_strategies_that_are_refused(everyclass: Command, files: Path) -> None:
     def rescue(*more: str) -> Any:
         return everyclass("rescue", files / "train.npz", "--out", files / "out", "-q", *more)
 
-    rescue("--strategy", "atuo").refused("strategy must be one of gml, auto", "did you mean auto")
+    rescue("--strategy", "atuo").refused("strategy must be one of gml, auto", "did you mean 'auto'")
     rescue("--strategy", "auto", "--objective", "cross_entropy").refused("leave one out")
     assert not (files / "out" / "evaluation.json").exists()

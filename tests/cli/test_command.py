@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 import everyclass.cli
 from everyclass import __version__
@@ -93,6 +95,21 @@ def test_help_leads_with_what_it_is_for(command: tuple[str, ...], everyclass: Co
 @pytest.mark.parametrize("command", ["rescue", "evaluate", "compare", "plan", "split", "pretrain"])
 def test_help_gives_an_example(command: str, everyclass: Command) -> None:
     assert f"Example: everyclass {command} " in " ".join(everyclass(command, "--help").out.split())
+
+
+def test_no_help_is_taken_for_markup() -> None:
+    def all_of(command: Any) -> Iterator[Any]:
+        yield command
+        for other in getattr(command, "commands", {}).values():
+            yield from all_of(other)
+
+    helps = [
+        getattr(option, "help", None) or ""
+        for command in all_of(typer.main.get_command(app))
+        for option in command.params
+    ]
+    assert len(helps) > 100
+    assert [text for text in helps if re.search(r"\[[a-z/]", text)] == []
 
 
 def test_version(everyclass: Command) -> None:
@@ -249,7 +266,7 @@ def test_tables_are_listed(everyclass: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("show", "tabel8"), ("no table 'tabel8'", "Did you mean 'table8'?")),
+        (("show", "tabel8"), ("no table 'tabel8'", "did you mean 'table8'?")),
         (("show", "table8", "--format", "yaml"), ("text, markdown, latex or json", "'yaml'")),
         (("show", "figure1", "--format", "latex"), ("figure1 is a figure", "--out")),
         (("show", "table8", "--out", "t.svg"), ("table8 is no figure",)),
@@ -295,7 +312,7 @@ def test_a_method_is_shown_and_copied(everyclass: Command, tmp_path: Path) -> No
     done = everyclass("methods", "copy", "ce", tmp_path / "mine.py")
     assert f"everyclass pretrain {tmp_path / 'mine.py'}" in done.out
     everyclass("methods", "copy", "ce", tmp_path / "mine.py").refused("--overwrite")
-    everyclass("methods", "show", "ldam-dwr").refused("Did you mean 'ldam-drw'?")
+    everyclass("methods", "show", "ldam-dwr").refused("did you mean 'ldam-drw'?")
 
 
 def test_a_method_is_shown_with_the_loss_of_the_data(everyclass: Command) -> None:

@@ -183,8 +183,8 @@ def test_a_baseline_is_read_as_the_file_itself(folder: Path, everyclass: Command
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--fail-if", "lowest_recal < 0.1"), ("did you mean lowest_recall?",)),
-        (("--fail-if", "recall['linx'] < 0.1"), ("no class 'linx'; did you mean lynx?",)),
+        (("--fail-if", "lowest_recal < 0.1"), ("did you mean 'lowest_recall'?",)),
+        (("--fail-if", "recall['linx'] < 0.1"), ("no class 'linx'; did you mean 'lynx'?",)),
         (("--fail-if", "drop(nothing.npz) > 0.1"), ("There is no baseline at nothing.npz",)),
         (("--fail-if", "drop(words.csv) > 0.1", "--class-names", "counts.json"), ("counts.json",)),
         (("--fail-if", "lower(f1[0]) < 0.1"), ("this evaluation has none",)),
@@ -395,6 +395,18 @@ HOSTILE: dict[str, tuple[Make, tuple[str, ...]]] = {
         lambda: ("p.npz", "--counts", "p.npz"),
         ("p.npz has no array 'class_counts'; it has labels, logits",),
     ),
+    "counts whose names stand twice": (
+        lambda: ("p.npz", "--counts", saved("c.npz", counts=[5, 5, 3], class_names=[*"aab"])),
+        ("c.npz has 3 class names, 2 of them different", "one name and one count"),
+    ),
+    "counts with too few names": (
+        lambda: ("p.npz", "--counts", saved("c.npz", counts=[5, 5, 3], class_names=[*"ab"])),
+        ("c.npz has 2 class names",),
+    ),
+    "a single count": (
+        lambda: ("p.npz", "--counts", saved("c.npz", counts=5, class_names=["a"])),
+        ("counts of shape ()",),
+    ),
     "a name that steers the terminal": (
         lambda: (write("b.csv", "labels,predicted\n0,0\n1,\x1b[2J\n"),),
         ("b.csv: labels are numbers and predicted classes are names",),
@@ -432,7 +444,7 @@ def test_class_names_from_anybody(folder: Path, everyclass: Command) -> None:
     done = everyclass(
         "evaluate", "p.parquet", "--all", "--fail-if", "recall['<img onerror=alert(1)>'] < 1"
     )
-    done.refused("no class '<img onerror=alert(1)>'; did you mean <img src=x onerror=alert(1)>?")
+    done.refused("no class '<img onerror=alert(1)>'; did you mean '<img src=x onerror=alert(1)>'?")
     done = everyclass("evaluate", "p.parquet", "--all")
     assert done.code == 0
     assert "\x1b" not in done.out

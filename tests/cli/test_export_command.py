@@ -80,6 +80,9 @@ def test_bad_input(rescued: Any, tmp_path: Path, capsys: pytest.CaptureFixture[s
         load_classifier(tmp_path)
     damaged = tmp_path / "damaged"
     shutil.copytree(folder, damaged)
-    (damaged / "evaluation.json").write_text("{}")
-    with pytest.raises(FileFormatError, match="has no verdict and temperatures"):
-        load_classifier(damaged)
+    said = json.loads((damaged / "evaluation.json").read_text())
+    said["verdict"]["use"] = "newest"
+    for wrong in ({}, said):
+        (damaged / "evaluation.json").write_text(json.dumps(wrong))
+        with pytest.raises(FileFormatError, match="has no verdict and temperatures"):
+            load_classifier(damaged)

@@ -209,7 +209,7 @@ def test_data_that_are_not_there_say_where_they_were_looked_for(
 
 def test_an_unknown_method_suggests_the_nearest(everyclass: Command, tmp_path: Path) -> None:
     done = everyclass("pretrain", "cee", "--data", "digits-lt", "--out", tmp_path / "run")
-    done.refused("no method 'cee'", "Did you mean 'ce'?")
+    done.refused("no method 'cee'", "did you mean 'ce'?")
 
 
 def test_a_negative_seed_is_a_usage_error(everyclass: Command, tmp_path: Path) -> None:

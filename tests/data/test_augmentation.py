@@ -209,13 +209,13 @@ def test_a_pipeline_has_the_published_steps_in_order(name: str, steps: list[str]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "hint"), [("autoagment", " Did you mean 'autoaugment'?"), ("xyz", "")]
+    ("wrong", "hint"), [("autoagment", "; did you mean 'autoaugment'?"), ("xyz", ".")]
 )
 def test_an_unknown_pipeline_is_refused_and_the_nearest_suggested(wrong: str, hint: str) -> None:
     with pytest.raises(InputError) as caught:
         get_augmentation(wrong, crop_padding=4, flip=True)
     known = ", ".join(AUGMENTATIONS)
-    assert str(caught.value) == f"There is no augmentation {wrong!r}; there are {known}.{hint}"
+    assert str(caught.value) == f"There is no augmentation {wrong!r}; there are {known}{hint}"
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

@@ -154,8 +154,8 @@ def test_a_batch_of_one() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"policy": "cifar"}, "There is no policy 'cifar'; there are cifar10. Did you mean"),
-        ({"style": "publshed"}, "torchvision, published. Did you mean 'published'?"),
+        ({"policy": "cifar"}, "There is no policy 'cifar'; there are cifar10; did you mean"),
+        ({"style": "publshed"}, "torchvision, published; did you mean 'published'?"),
     ],
 )
 def test_unknown_names_are_refused(arguments: dict[str, str], said: str) -> None:

@@ -340,7 +340,9 @@ def test_labels_and_names_beyond_the_classes(small: Any, tmp_path: Path) -> None
         load_cifar_lt(small.facts, root=tmp_path)
 
 
-@pytest.mark.parametrize("text", [b"{", b"[]", b"{}", b'{"info": {"features": 3}}', b"\xff"])
+@pytest.mark.parametrize(
+    "text", [b"{", b"[]", b"{}", b'{"info": {"features": 3}}', b"\xff", b"[" * 100_000]
+)
 def test_a_description_that_describes_nothing(text: bytes, small: Any, tmp_path: Path) -> None:
     folder = small.write_parquet(tmp_path, first_of_ratio_ten(small))
     rewrite(

@@ -30,6 +30,7 @@ from everyclass.data.download import DOWNLOADS, download
 from everyclass.errors import (
     FileFormatError,
     InputError,
+    MissingFileError,
     OutputError,
     OutputExistsError,
     RunFailedError,
@@ -304,6 +305,29 @@ def test_urls_of_other_kinds(url: str, tmp_path: Path) -> None:
         download(url, tmp_path / "f", SHA256)
 
 
+def test_urls_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'http://\[x' is no URL: "):
+        download("http://[x", tmp_path / "f", SHA256)
+    with pytest.raises(RunFailedError, match=r"could not be fetched .*null byte"):
+        download("file:///a%00b", tmp_path / "f", SHA256)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_taken(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(MissingFileError, match="is a folder"):
+        download(server.url, tmp_path / "folder", SHA256)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OutputError, match=r"Cannot write .*no permission"):
+        download(server.url, tmp_path / "f", SHA256)
+    assert (tmp_path / "f.part").read_bytes() == DATA
+
+
 def test_a_file_of_this_machine(tmp_path: Path) -> None:
     (tmp_path / "mirror").write_bytes(DATA)
     (tmp_path / "f.part").write_bytes(DATA[:10])
@@ -377,6 +401,58 @@ def test_a_data_set_is_fetched_once(
     assert sorted(os.listdir(tmp_path)) == ["cifar-10-batches-py", "cifar-10-python.tar.gz"]
     assert shown.opened[0][0] == "cifar-10-python.tar.gz"
     assert get_dataset("cifar10", root=tmp_path, url="http://127.0.0.1:1/none") == folder
+    assert len(server.asked) == 1
+
+
+def test_two_processes_do_not_fetch_the_same(
+    offered: Callable[[bytes], str],
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = offered(tar_of(good_entries()))
+    refusals = []
+
+    def again() -> None:
+        with pytest.raises(InputError, match=r"process is fetching cifar10 .*wait") as said:
+            get_dataset("cifar10", root=tmp_path, url=url)
+        refusals.append(str(said.value))
+
+    class Meanwhile(Shown):
+        def advance(self, amount: int, note: str = "") -> None:
+            again()
+
+    def copy(source: Any, target: Any) -> None:
+        again()
+        target.write(source.read())
+
+    monkeypatch.setattr("shutil.copyfileobj", copy)
+    folder = get_dataset("cifar10", root=tmp_path, url=url, show=Meanwhile())
+    assert len(refusals) > len(CIFAR10.files)  # while it was fetched, and while it was unpacked
+    assert str(tmp_path) in refusals[0]
+    assert (folder / "test_batch").read_bytes() == b"this is test_batch"
+    assert sorted(os.listdir(tmp_path)) == [CIFAR10.folder, CIFAR10.archive]
+    assert len(server.asked) == 1
+
+
+def test_what_another_process_has_fetched_since_is_used(
+    offered: Callable[[bytes], str],
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = offered(tar_of(good_entries()))
+
+    @contextmanager
+    def late(*_: Any) -> Iterator[None]:
+        monkeypatch.undo()
+        monkeypatch.setenv("no_proxy", "*")
+        offered(server.data)
+        get_dataset("cifar10", root=tmp_path, url=url)
+        yield
+
+    monkeypatch.setattr("everyclass.data.download.holding_lock_file", late)
+    assert get_dataset("cifar10", root=tmp_path, url=url).is_dir()
     assert len(server.asked) == 1
 
 
@@ -555,7 +631,7 @@ def test_an_unpacking_that_is_killed_is_begun_again(
     ended = subprocess.run(run, capture_output=True, check=False, timeout=120)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     assert not (tmp_path / CIFAR10.folder).exists()
-    assert len(os.listdir(tmp_path)) == 2  # the archive, and what was unpacked so far
+    assert len(os.listdir(tmp_path)) == 3  # the archive, what was unpacked so far, and the lock
     folder = get_dataset("cifar10", root=tmp_path, url=url)
     assert sorted(os.listdir(tmp_path)) == sorted([CIFAR10.archive, CIFAR10.folder])
     for name in CIFAR10.files:

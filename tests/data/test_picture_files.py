@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import signal
+import sys
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,10 +34,12 @@ from everyclass.data import (
     open_every_part,
     parse_spec,
 )
+from everyclass.data.pictures import SavedDataset
 from everyclass.errors import (
     FileFormatError,
     InputError,
     MissingFileError,
+    MissingLibraryError,
     OutputExistsError,
     RunFailedError,
 )
@@ -128,6 +133,54 @@ def test_a_saved_hugging_face_dataset(tree: Path, tmp_path: Path) -> None:
     datasets.DatasetDict(train=made).save_to_disk(str(tmp_path / "saved"))
     _, wanted = pixels(f"list:{tree / 'train.txt'},size=16")
     assert np.array_equal(pixels(f"hf:{tmp_path / 'saved'},size=16")[1], wanted)
+
+
+def test_saved_rows_without_a_picture_are_skipped(tree: Path) -> None:
+    data = load_dataset(DataConfig(f"list:{tree / 'train.txt'},size=16"))
+    cells = [
+        {"bytes": a_picture(0, 0), "path": None},
+        None,
+        {"bytes": None, "path": None},
+        {"bytes": None, "path": str(tree / "train" / "class00" / "1.jpg")},
+        {"bytes": None, "path": str(tree / "none.jpg")},
+        {"bytes": None, "path": "a\0b.jpg"},
+        {"bytes": 3, "path": "a.jpg"},
+    ]
+    rows = [{"image": cell} for cell in cells]
+    labels = np.zeros(len(rows), dtype=np.int64)
+    images = EncodedSet(SavedDataset(rows, "image", tree), labels, np.arange(len(rows)))
+    reader = source(images, data, policy="skip")
+    ((kept, _),) = reader.plain([torch.arange(len(rows))])
+    assert kept.tolist() == [0, 3]
+    assert {place[-5:]: reason for place, reason in reader.bad.found.items()} == {
+        "row 1": "the row is empty",
+        "row 2": "the row is empty",
+        "row 4": "no such file",
+        "row 5": "no path of a file (embedded null byte)",
+        "row 6": "the row is empty",
+    }
+    with pytest.raises(FileFormatError, match="row 1 cannot be used: the row is empty"):
+        list(source(images, data).plain([torch.arange(2)]))
+
+
+def test_saved_datasets_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dataset_dict.json").write_text("[]")
+
+    def damaged(*_: Any) -> None:
+        raise TypeError("list indices must be integers\nor slices")
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_from_disk=damaged))
+    refused(f"hf:{tmp_path}", FileFormatError, "save_to_disk writes: list indices.*save the set ag")
+    numbers = SimpleNamespace(
+        column_names=["image", "label"], features={"label": None}, cast_column=damaged
+    )
+    library = SimpleNamespace(
+        load_from_disk=lambda _: numbers, ClassLabel=str, Image=lambda decode: None
+    )
+    monkeypatch.setitem(sys.modules, "datasets", library)
+    refused(f"hf:{tmp_path}", FileFormatError, "column image holds no pictures: .*image=COLUMN")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    refused(f"hf:{tmp_path}", MissingLibraryError, r"pip install 'everyclass\[datasets\]'")
 
 
 # --- other names of the validation images ---------------------------------------------------------
@@ -453,7 +506,7 @@ def test_what_is_judged_must_not_be_trained_on(tree: Path) -> None:
     [
         ("list:", "does not say where"),
         ("lists:a.txt", "begins with 'lists'"),
-        ("list:a.txt,tets=b", "no key 'tets'.*Did you mean 'test'"),
+        ("list:a.txt,tets=b", "no key 'tets'.*did you mean 'test'"),
         ("list:a.txt,size=big", "size=big"),
         (f"list:a.txt,size={'9' * 5000}", "size=9999999999999999999… must be a number of pixels"),
         ("list:a.txt,image=i", "list: takes no image=; it takes val, test, root, size, names"),
@@ -535,10 +588,31 @@ def test_shards_that_are_none(tmp_path: Path) -> None:
     refused(f"shards:{tmp_path / 'z.tar'}", FileFormatError, "not a plain tar file")
 
 
+def test_a_folder_of_a_class_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tree(tmp_path, COUNTS)
+    closed = tmp_path / "train" / "class01"
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:  # root may read everything
+        if str(path) == str(closed):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    message = f"{closed} cannot be read: Permission denied.*take the folder out"
+    refused(f"folder:{tmp_path / 'train'}", FileFormatError, message)
+
+
 def test_tables_without_pictures(tmp_path: Path) -> None:
     (tmp_path / "hf").mkdir()
     refused(f"hf:{tmp_path / 'hf'}", MissingFileError, "nothing that save_to_disk wrote")
     pq.write_table(pa.table({"x": [1], "label": [0]}), tmp_path / "hf" / "train-0.parquet")
     refused(f"hf:{tmp_path / 'hf'}", FileFormatError, "no column image or img.*it has x, label")
+    pq.write_table(pa.table({"image": [b"x"], "QQQQ": [0]}), tmp_path / "hf" / "train-0.parquet")
+    raw = (tmp_path / "hf" / "train-0.parquet").read_bytes()
+    (tmp_path / "hf" / "train-0.parquet").write_bytes(raw.replace(b"QQQQ", b"\xff\xfe\xff\xfe"))
+    refused(f"hf:{tmp_path / 'hf'}", FileFormatError, "not a readable parquet file: 'utf-8' codec")
     (tmp_path / "hf" / "train-0.parquet").write_bytes(b"PAR1")
     refused(f"hf:{tmp_path / 'hf'}", FileFormatError, "not a readable parquet file")

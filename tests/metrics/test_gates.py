@@ -219,7 +219,7 @@ def test_baselines_in_files_of_every_kind(tmp_path: Path) -> None:
     ("before", "message"),
     [
         (evaluate(labels=[0, 1], predicted=[0, 1]), "b has 2 classes and this evaluation 4"),
-        (said(class_names=("cat", "dig", "x", "elk")), "has no class 'dog'; did you mean dig?"),
+        (said(class_names=("cat", "dig", "x", "elk")), "has no class 'dog'; did you mean 'dig'?"),
         (
             evaluate(labels=LABELS % 3, predicted=LABELS, class_names=NAMES),
             "'elk' has test images in this evaluation and none in the baseline b",
@@ -317,14 +317,14 @@ def harmless(text: str) -> bool:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lowest_recal < 0.05", "'lowest_recal' .* did you mean lowest_recall?"),
+        ("lowest_recal < 0.05", "'lowest_recal' .* did you mean 'lowest_recall'?"),
         (
             "lowest-recall < 0.05",
-            "'lowest-recall' .* is no number .* did you mean lowest_",
+            "'lowest-recall' .* is no number .* did you mean 'lowest_",
         ),
-        ("acuracy < 1", "did you mean accuracy?"),
+        ("acuracy < 1", "did you mean 'accuracy'?"),
         ("per_class_recall['cat'] < 1", "'per_class_recall' .* is no number"),
-        ("recall['cta'] < 0.5", "There is no class 'cta'; did you mean cat?"),
+        ("recall['cta'] < 0.5", "There is no class 'cta'; did you mean 'cat'?"),
         ("recall['猫'] < 0.5", "There is no class '猫'."),
         ("recall[4] < 0.5", "There is no class 4 for recall; they go from 0 to 3"),
         ("recall < 0.5", "recall is one number per class: write recall"),

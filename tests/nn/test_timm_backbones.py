@@ -62,7 +62,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         build_timm_backbone(SMALL, str(tmp_path / "w.pth"))
     with pytest.raises(InputError, match="resnet32 has no published weights"):
         build_classifier("resnet32", 3, seed=0, weights="pretrained")
-    with pytest.raises(InputError, match="Did you mean 'resnet50'"):
+    with pytest.raises(InputError, match="; did you mean 'resnet50'"):
         build_timm_backbone("resnett50")
 
 

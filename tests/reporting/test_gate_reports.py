@@ -5,6 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
+from rich.cells import cell_len
 
 from everyclass.metrics import evaluate, judge_gates, read_gates
 from everyclass.reporting import gate_table, github_annotations, junit_xml
@@ -39,6 +40,13 @@ def test_the_table(results: tuple) -> None:
     assert len({line.index(value) for line, value in zip(lines[1:], ("0.5 (", "1 (", "0 ("),
                                                          strict=True)}) == 1  # fmt: skip
     assert not {"\x1b", "\x00", "\u202e"} & set("".join(lines))
+
+
+def test_wide_names_keep_the_columns() -> None:
+    said = evaluate(labels=[0, 1], predicted=[0, 1], class_names=["猫" * 5, "b"])
+    texts = [f"recall['{'猫' * 5}'] < 0.4", "lowest_recall < 0.1"]
+    lines = gate_table(judge_gates(said, read_gates(texts), lost)).splitlines()[1:]
+    assert {cell_len(line[: line.index("  1 (")]) for line in lines} == {32}
 
 
 def test_junit_is_xml_with_a_case_a_gate(results: tuple) -> None:

@@ -96,11 +96,11 @@ def test_an_evaluation_shows_its_numbers_and_their_intervals():
     rows = {row[0]: row[1:] for row in Seen(evaluation._repr_html_()).rows}
     low, high = evaluation.intervals["harmonic_mean"]
     assert rows["harmonic mean"] == [
-        f"{100 * evaluation.harmonic_mean:.1f} %",
-        f"{100 * low:.1f}–{100 * high:.1f} %",
+        f"{100 * evaluation.harmonic_mean:.1f}%",
+        f"{100 * low:.1f}–{100 * high:.1f}%",
     ]
     worst = evaluation.class_label(int(evaluation.worst_first()[0]))
-    assert rows[worst][0] == f"{100 * evaluation.lowest_recall:.1f} %"
+    assert rows[worst][0] == f"{100 * evaluation.lowest_recall:.1f}%"
 
 
 def test_many_classes_are_cut_to_the_worst_ten():
@@ -137,4 +137,4 @@ def test_a_rescue_shows_its_verdict_and_test_numbers_only_if_there_are_any(pages
 def test_an_evaluation_of_an_older_file_without_intervals_is_shown():
     values = ec.evaluate(predictions(0.5)).to_dict() | {"intervals": None}
     old = ec.Evaluation.from_dict(values)
-    assert ["harmonic mean", f"{100 * old.harmonic_mean:.1f} %", ""] in Seen(old._repr_html_()).rows
+    assert ["harmonic mean", f"{100 * old.harmonic_mean:.1f}%", ""] in Seen(old._repr_html_()).rows

@@ -306,7 +306,7 @@ def test_validation_features_of_another_network(val: Features, said: str) -> Non
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"strategy": "atuo"}, "did you mean auto"),
+        ({"strategy": "atuo"}, "did you mean 'auto'"),
         ({"strategy": "auto", "retraining": Retraining("cross_entropy")}, "leave one out"),
     ],
 )

@@ -285,7 +285,7 @@ def test_two_runs_are_equal(chosen: RescueResult, val: Features) -> None:
 
 def test_strategies_that_there_are_not(val: Features) -> None:
     with pytest.raises(
-        InputError, match=r"strategy must be one of gml, auto, .* did you mean auto"
+        InputError, match=r"strategy must be one of gml, auto, .* did you mean 'auto'"
     ):
         rescue(long_tailed(), val=val, strategy="atuo")
     with pytest.raises(InputError, match="objective cross_entropy goes with the strategy gml"):

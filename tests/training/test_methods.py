@@ -325,7 +325,7 @@ def test_a_file_that_is_no_recipe_is_refused(content: str, said: str, tmp_path: 
 
 
 def test_an_unknown_method_suggests_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"no method 'cee'; there are .*Did you mean 'ce'\?"):
+    with pytest.raises(InputError, match=r"no method 'cee'; there are .*; did you mean 'ce'\?"):
         get_method("cee")
 
 

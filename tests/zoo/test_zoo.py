@@ -15,7 +15,13 @@ from typer.testing import CliRunner
 from everyclass import DataConfig, Run, get_method, pretrain, zoo
 from everyclass.artifacts import load_safetensors, save_safetensors
 from everyclass.cli.app import app
-from everyclass.errors import FileFormatError, InputError, MissingFileError, RunFailedError
+from everyclass.errors import (
+    FileFormatError,
+    InputError,
+    MissingFileError,
+    OutputError,
+    RunFailedError,
+)
 
 ROOT = Path(__file__).parents[2]
 KEPT = zoo.names(ROOT / "zoo")
@@ -91,6 +97,22 @@ def test_an_unfinished_run_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not finished"):
         zoo.add(unfinished, folder=tmp_path / "zoo")
     assert not (tmp_path / "zoo").exists()
+
+
+def test_a_run_that_does_not_say_its_data_is_refused(run: Run, tmp_path: Path) -> None:
+    for damaged in ({}, {"data": {"name": "digits-lt", "odd": 1}}):
+        config = {key: value for key, value in run.config.items() if key != "data"} | damaged
+        other = Run.start(tmp_path / f"run{len(damaged)}", config)
+        assert run.result is not None
+        other.finish(run.result)
+        with pytest.raises(FileFormatError, match=r"config\.json is damaged or incomplete"):
+            zoo.add(other, folder=tmp_path / "zoo")
+
+
+def test_a_zoo_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "zoo").touch()
+    with pytest.raises(OutputError, match="Cannot write"):
+        zoo.add(run, folder=tmp_path / "zoo")
 
 
 def test_the_commands(run: Run, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +21,14 @@ from everyclass.adjustment.methods import Method
 from everyclass.adjustment.objectives import ClassObjective, ObjectiveName
 from everyclass.adjustment.pooling import drawn_objectives, needed_certainty
 from everyclass.adjustment.prior_shift import estimate_prior, fit_balanced, with_prior
-from everyclass.artifacts import Adjustment, ClassCounts, Head, Predictions, as_floats
+from everyclass.artifacts import (
+    Adjustment,
+    ClassCounts,
+    Head,
+    Predictions,
+    as_floats,
+    did_you_mean,
+)
 from everyclass.errors import InputError
 from everyclass.progress import silent
 
@@ -182,8 +188,7 @@ def methods_for(samples: HeldOut, method: str = "auto") -> list[Method]:
         InputError: an unknown name, or something that the named one needs is not there.
     """
     if method not in CHOICES:
-        near = difflib.get_close_matches(method, CHOICES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
+        hint = did_you_mean(method, CHOICES)
         raise InputError(f"The method must be one of {', '.join(CHOICES)}; got {method!r}{hint}")
     if method != "auto":
         _check_needs(METHODS[method], samples)

@@ -8,8 +8,6 @@ the biases, and stops after as many rounds as cross-validation says.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from everyclass.adjustment import additive
@@ -18,6 +16,7 @@ from everyclass.adjustment.held_out import HeldOut
 from everyclass.adjustment.methods import Method
 from everyclass.adjustment.objectives import ClassObjective
 from everyclass.artifacts import Adjustment
+from everyclass.metrics import number_of_worst
 
 SHARPNESS = 0.5
 STEP = 0.02
@@ -37,10 +36,10 @@ def fit(samples: HeldOut, goal: ClassObjective, *, rounds: int = 30) -> Adjustme
         base = additive.fit(samples, goal).bias
     free = samples.enough
     scale = np.ones(samples.num_classes)
-    count = np.count_nonzero(free)
+    count = int(np.count_nonzero(free))
     if count == 0:
         return Adjustment(scale, base, METHOD.name, {"rounds": int(rounds)})
-    worst = max(1, math.ceil(round(count * goal.worst_percent / 100, 9)))
+    worst = number_of_worst(count, goal.worst_percent)
     prior = np.full(count, 1 / count)
     for _ in range(int(rounds)):
         bias = base + spread(samples, np.log(prior))

@@ -7,7 +7,6 @@ gradient.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import as_floats, quoted
+from everyclass.artifacts import as_floats, did_you_mean, quoted
 from everyclass.errors import InputError
+from everyclass.metrics import number_of_worst
 
 __all__ = ["HARMONIC_MEAN", "ClassObjective", "ObjectiveName", "named_weights", "smoothed_recall"]
 
@@ -51,8 +51,7 @@ class ClassObjective:
     def __post_init__(self) -> None:
         known = get_args(ObjectiveName)
         if self.name not in known:
-            near = difflib.get_close_matches(str(self.name), known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "."
+            hint = did_you_mean(self.name, known)
             raise InputError(
                 f"The objective must be one of {', '.join(known)}; got {self.name!r}{hint}"
             )
@@ -108,7 +107,8 @@ class ClassObjective:
         if self.name == "lowest_recall":
             return recall.min(axis=-1)
         if self.name == "worst_mean":
-            return np.sort(recall, axis=-1)[..., : self._worst(recall.shape[-1])].mean(axis=-1)
+            worst = number_of_worst(recall.shape[-1], self.worst_percent)
+            return np.sort(recall, axis=-1)[..., :worst].mean(axis=-1)
         if self.name == "weighted_mean":
             return recall @ self.class_weights / self.class_weights.sum()
         with np.errstate(divide="ignore"):  # a recall of zero makes either mean zero
@@ -135,15 +135,12 @@ class ClassObjective:
             return value, relative / (recall * relative.sum())
         weights = np.zeros_like(recall)
         if self.name == "worst_mean":
-            weights[np.argsort(recall, kind="stable")[: self._worst(len(recall))]] = 1.0
+            worst = number_of_worst(len(recall), self.worst_percent)
+            weights[np.argsort(recall, kind="stable")[:worst]] = 1.0
         else:
             weights = self.class_weights
         total = float(recall @ weights)
         return math.log(total / weights.sum()), weights / total
-
-    def _worst(self, classes: int) -> int:
-        # Rounded first: 0.05 · 60 is a hair above 3 in floating point.
-        return max(1, math.ceil(round(classes * self.worst_percent / 100, 9)))
 
 
 HARMONIC_MEAN = ClassObjective("harmonic_mean")
@@ -195,8 +192,7 @@ def named_weights(said: Sequence[str], names: Sequence[str] | None, num_classes:
     for each in said:
         name, _, number = each.rpartition("=")
         if name not in index:
-            near = difflib.get_close_matches(name, index, n=1)
-            hint = f"; did you mean {quoted(near[0])}?" if near else "."
+            hint = did_you_mean(name, index)
             raise InputError(f"The weight {quoted(each)} is for no class{hint} Write NAME=WEIGHT.")
         try:
             weights[index[name]] = float(number)

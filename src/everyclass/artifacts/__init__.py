@@ -25,10 +25,21 @@ from everyclass.artifacts._files import (
     prepare_folder,
     read_json,
     remove_file,
+    sha256_of,
     write_json,
+    writing,
 )
 from everyclass.artifacts._folders import replaced_together
-from everyclass.artifacts._text import escaped, padded, printable, quoted, some
+from everyclass.artifacts._locks import holding_lock_file
+from everyclass.artifacts._text import (
+    cells,
+    did_you_mean,
+    escaped,
+    padded,
+    printable,
+    quoted,
+    some,
+)
 from everyclass.artifacts.adjustment import Adjustment
 from everyclass.artifacts.birth import birth_certificate
 from everyclass.artifacts.class_counts import ClassCounts, Group, GroupRule
@@ -96,10 +107,13 @@ __all__ = [
     "atomic_write",
     "birth_certificate",
     "cache_folder",
+    "cells",
     "check_free",
+    "did_you_mean",
     "escaped",
     "existing_file",
     "free_memory",
+    "holding_lock_file",
     "is_feature_folder",
     "load_class_names",
     "load_safetensors",
@@ -116,8 +130,10 @@ __all__ = [
     "replaced_together",
     "rows_per_chunk",
     "save_safetensors",
+    "sha256_of",
     "some",
     "stored_names",
     "write_json",
     "write_npz",
+    "writing",
 ]

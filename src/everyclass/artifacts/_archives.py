@@ -12,9 +12,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from everyclass.artifacts._files import atomic_write, existing_file, first_line
+from everyclass.artifacts._files import atomic_write, existing_file
 from everyclass.artifacts._text import quoted
-from everyclass.errors import FileFormatError, InputError
+from everyclass.errors import FileFormatError, InputError, first_line
 
 __all__ = [
     "free_memory",
@@ -157,4 +157,7 @@ def load_safetensors(
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return arrays, dict(file.metadata() or {})
     except Exception as error:  # a dtype that NumPy lacks is an AttributeError
-        raise FileFormatError(f"{path} is not a readable {what}: {first_line(error)}.") from error
+        raise FileFormatError(
+            f"{path} is not a readable {what} ({first_line(error)}); make it again, as safetensors "
+            "of float32 or float16, or check that the copy is complete."
+        ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -145,12 +145,12 @@ def as_names(value: Sequence[str] | None, num_classes: int) -> tuple[str, ...] |
     """Return C distinct class names, or None.
 
     Raises:
-        InputTypeError: one string instead of a sequence of them.
+        InputTypeError: one string, or no sequence at all, instead of a sequence of names.
         InputError: a wrong number of names, the same name twice, or one that no file can hold.
     """
     if value is None:
         return None
-    if isinstance(value, str):
+    if isinstance(value, str) or not isinstance(value, Iterable):
         raise InputTypeError(f"class_names must be a sequence of C names; got {value!r}.")
     names = tuple(str(name) for name in value)
     if len(names) != num_classes:

@@ -12,9 +12,9 @@ from typing import Any
 
 from everyclass.artifacts._archives import read_npz
 from everyclass.artifacts._checks import as_names, stored_names
-from everyclass.artifacts._files import existing_file, first_line
+from everyclass.artifacts._files import existing_file
 from everyclass.artifacts._text import quoted, some
-from everyclass.errors import FileFormatError, InputError
+from everyclass.errors import FileFormatError, InputError, first_line
 
 __all__ = ["is_index", "load_class_names", "read_counts"]
 
@@ -153,8 +153,13 @@ def _npz_counts(path: Path) -> Any:
         names = stored_names(arrays.get("class_names"))
     except InputError as error:
         raise FileFormatError(f"{path}: {error}") from error
-    if names is None or len(names) != len(counts):
+    if names is None:
         return counts
+    if counts.shape != (len(names),) or len(set(names)) != len(names):
+        raise FileFormatError(
+            f"{path} has {len(names)} class names, {len(set(names))} of them different, and "
+            f"{held[0]} of shape {counts.shape}; each class needs one name and one count."
+        )
     return dict(zip(names, counts.tolist(), strict=True))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.artifacts._text import printable
 from everyclass.artifacts.class_counts import ClassCounts
 
 __all__ = ["evaluation_values"]
@@ -159,9 +160,16 @@ def _limits(value: Any, name: str) -> list[float]:
 
 
 def _number(value: Any, name: str) -> Any:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not _is_finite(value):
         raise ValueError(f"{name} must be a number, not {_kind(value)}")
     return value
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def _share(value: Any, name: str) -> float:
@@ -201,7 +209,7 @@ def _or_none(check: Callable[..., Any]) -> Callable[..., Any]:
 
 def _kind(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float):
-        return "null" if value is None else str(value).lower()
+        return "null" if value is None else printable(str(value).lower(), 40)
     for kind, name in ((str, "a text"), (Mapping, "an object"), (list, "a list")):
         if isinstance(value, kind):
             return name

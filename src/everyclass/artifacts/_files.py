@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
@@ -33,12 +34,12 @@ __all__ = [
     "cache_folder",
     "check_free",
     "existing_file",
-    "first_line",
     "plain_json",
     "prepare_folder",
     "read_json",
     "remove_file",
     "remove_leftovers",
+    "sha256_of",
     "write_json",
     "writing",
 ]
@@ -164,7 +165,7 @@ def prepare_folder(
         if path.is_dir() and not overwrite and holds_something(path):
             raise OutputExistsError(f"The output folder {path} is not empty; {way_out}.")
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path, prefix=".writable-"):
+        with tempfile.NamedTemporaryFile(dir=path, prefix=".writable.tmp-"):
             pass
     except EveryclassError:
         raise
@@ -225,6 +226,12 @@ def existing_file(path: str | Path, what: str = "file") -> Path:
     return path
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 (hex) of a file's bytes."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
     """Write ``value`` as indented JSON; NaN and infinities become null."""
     text = json.dumps(plain_json(value), indent=2, ensure_ascii=False, allow_nan=False)
@@ -264,7 +271,3 @@ def plain_json(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return value
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -19,13 +19,18 @@ __all__ = ["replaced_together"]
 
 
 @contextmanager
-def replaced_together(folder: str | Path, *, stale: Iterable[str] = ()) -> Iterator[Path]:
+def replaced_together(
+    folder: str | Path, *, seal: str, stale: Iterable[str] = ()
+) -> Iterator[Path]:
     """A hidden folder inside ``folder``; its files take their places only when all are written.
 
-    The hidden folder of a killed process is removed by the next one that writes here.
+    The hidden folder of a killed process is removed by the next one that writes here. One that is
+    killed while files take their places leaves the folder without its seal, which readers ask for
+    first, never with files of two results.
 
     Args:
         folder: made if it is not there; files of the same names are replaced.
+        seal: the file that is removed first and takes its place last.
         stale: files of earlier results, removed where no new one takes their place.
 
     Raises:
@@ -38,8 +43,8 @@ def replaced_together(folder: str | Path, *, stale: Iterable[str] = ()) -> Itera
     with made as hidden:
         yield Path(hidden)
         written = {file.name for file in Path(hidden).iterdir()}
-        for name in sorted(written):
+        for name in {seal, *stale} - (written - {seal}):
+            remove_file(folder / name)
+        for name in sorted(written, key=lambda name: (name == seal, name)):
             with writing(folder / name):
                 os.replace(Path(hidden) / name, folder / name)
-        for name in set(stale) - written:
-            remove_file(folder / name)

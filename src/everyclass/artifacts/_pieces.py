@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts._archives import free_memory, npy_header
-from everyclass.artifacts._files import existing_file, first_line
+from everyclass.artifacts._files import existing_file
 from everyclass.artifacts._text import quoted
-from everyclass.errors import FileFormatError
+from everyclass.errors import FileFormatError, first_line
 
 __all__ = ["StoredArray", "open_arrays", "open_npy"]
 

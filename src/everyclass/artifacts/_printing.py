@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 __all__ = [
+    "NAME_WIDTH",
     "TOO_FEW",
     "percent",
     "percent_range",
@@ -15,6 +16,7 @@ __all__ = [
     "too_wide",
 ]
 
+NAME_WIDTH = 40  # of a class
 TOO_FEW = "too few to say"
 _WIDEST = 0.5
 

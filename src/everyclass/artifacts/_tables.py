@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from everyclass.artifacts._files import first_line
 from everyclass.artifacts._text import printable, quoted
-from everyclass.errors import FileFormatError
+from everyclass.errors import FileFormatError, first_line
 
 __all__ = ["Table", "open_table"]
 
@@ -66,8 +65,9 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # Arrow's errors share no root, and bytes can be wrong in any way
         raise FileFormatError(
-            f"{path} is not a readable {path.suffix[1:].lower()} file: "
-            f"{printable(first_line(error), 200)}."
+            f"{path} is not a readable {path.suffix[1:].lower()} file "
+            f"({printable(first_line(error), 200)}); save the table again, or check that the copy "
+            "is complete."
         ) from error
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-__all__ = ["cells", "escaped", "padded", "printable", "quoted", "some"]
+__all__ = ["cells", "did_you_mean", "escaped", "padded", "printable", "quoted", "some"]
 
 _JOINERS = "\u200c\u200d"  # without them Persian words and composed emoji fall apart
 _ISOLATES = "\u2068\u2069"
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _RIGHT_TO_LEFT = {"R", "AL", "AN"}
+# A comparison takes time quadratic in the length: what is longer is no typing mistake.
+_COMPARED_NAMES, _COMPARED_SIGNS = 10_000, 60
 
 
 def printable(text: str, most: int | None = None) -> str:
@@ -61,6 +65,23 @@ def escaped(text: str, *, isolates: bool = False) -> str:
 def quoted(text: object, most: int = 60) -> str:
     """A name or value in quotation marks, safe and of bounded length, for a message."""
     return f"'{printable(str(text), most)}'"
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: ``; did you mean …?``, or a full stop.
+
+    Args:
+        word: what was given.
+        known: what could have been meant.
+
+    Example:
+        >>> "There is no class 'cta'" + did_you_mean("cta", ["dog", "cat"])
+        "There is no class 'cta'; did you mean 'cat'?"
+    """
+    short = (name for name in known if len(name) <= _COMPARED_SIGNS)
+    few = itertools.islice(short, _COMPARED_NAMES)
+    found = difflib.get_close_matches(str(word)[:_COMPARED_SIGNS], few, n=1)
+    return f"; did you mean {quoted(found[0])}?" if found else "."
 
 
 def cells(text: str) -> int:

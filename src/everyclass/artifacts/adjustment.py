@@ -14,7 +14,6 @@ import numpy.typing as npt
 from everyclass.artifacts._archives import read_npz, write_npz
 from everyclass.artifacts._checks import as_floats, as_names, stored_names
 from everyclass.artifacts._files import (
-    first_line,
     plain_json,
     read_json,
     write_json,
@@ -22,7 +21,7 @@ from everyclass.artifacts._files import (
 from everyclass.artifacts._text import quoted
 from everyclass.artifacts.head import Head
 from everyclass.artifacts.predictions import Predictions
-from everyclass.errors import EveryclassError, FileFormatError, InputError
+from everyclass.errors import EveryclassError, FileFormatError, InputError, first_line
 
 __all__ = ["Adjustment"]
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-__all__ = ["birth_certificate"]
+__all__ = ["birth_certificate", "version_of"]
 
 _PACKAGES = ("everyclass", "torch", "numpy", "scipy", "scikit-learn")
 _CODE = (".py", ".c", ".toml")
@@ -27,7 +27,7 @@ def birth_certificate(seconds: float | None = None) -> dict[str, Any]:
     return {
         "versions": {
             "python": platform.python_version(),
-            **{name: _version(name) for name in _PACKAGES},
+            **{name: version_of(name) for name in _PACKAGES},
         },
         "code": _code_fingerprint(),
         "hardware": {
@@ -53,11 +53,12 @@ def _peak_memory() -> int | None:
     return peak * (1 if sys.platform == "darwin" else 1024)
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The installed version, or None: a training machine may have less, and run a source tree."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return None  # a training machine may have less, and run a source tree
+        return None
 
 
 @functools.cache

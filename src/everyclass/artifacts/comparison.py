@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts._files import read_json, write_json
-from everyclass.artifacts._printing import percent, points, points_range
-from everyclass.artifacts._text import some
+from everyclass.artifacts._printing import NAME_WIDTH, percent, points, points_range
+from everyclass.artifacts._text import cells, padded, printable, some
 from everyclass.errors import FileFormatError
 
 __all__ = ["Comparison"]
 
 _COUNTS = {"support", "both_right", "only_a", "only_b"}
 _FLOATS = {"difference", "p_value", "adjusted_p_value", "images_needed"}
+_TITLE_WIDTH = 400  # of what A and B are called: of paths the ends differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,10 @@ class Comparison:
         """A class's name, or its number where names are not known."""
         return self.class_names[index] if self.class_names else str(index)
 
+    def _shown(self, index: int) -> str:
+        """A class's name as a terminal can show it, in a column of bounded width."""
+        return printable(self.class_label(index), NAME_WIDTH)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON; NaN and infinity become null when written."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -139,7 +144,7 @@ class Comparison:
         Args:
             most: how many classes to list; all if None.
         """
-        a, b = self.names
+        a, b = (printable(name, _TITLE_WIDTH) for name in self.names)
         level = self.settings["confidence"]
         lines = [
             f"A  {a}",
@@ -163,8 +168,7 @@ class Comparison:
             share = room if most is None or kind == "undecided" else min(room, round(most / 2))
             shown.append((kind, classes[:share], len(classes[share:])))
             room -= len(classes[:share])
-        names = [self.class_label(c) for _, classes, _ in shown for c in classes]
-        width = max([5, *map(len, names)])
+        width = max([5, *(cells(self._shown(c)) for _, classes, _ in shown for c in classes)])
         lines += ["", self._header(width)]
         for kind, classes, left_out in shown:
             lines += [self._row(c, kind, width) for c in classes]
@@ -201,7 +205,7 @@ class Comparison:
         needed = self.images_needed[c]
         more = "" if np.isnan(needed) else "–" if np.isinf(needed) else f"about {needed:,.0f}"
         return (
-            f"{self.class_label(c):<{width}}  {kind:<9}  {recalls[0]}  {recalls[1]}  "
+            f"{padded(self._shown(c), width)}  {kind:<9}  {recalls[0]}  {recalls[1]}  "
             f"{points(self.difference[c])}  {points_range(self.interval[c]):<15}  "
             f"{_p(self.adjusted_p_value[c]):>5}  {n:>6,}  {self.only_a[c]:>6,}  "
             f"{self.only_b[c]:>5,}  {more}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from everyclass.artifacts._files import read_json, write_json
-from everyclass.artifacts._printing import percent_range
+from everyclass.artifacts._printing import NAME_WIDTH, percent_range
 from everyclass.artifacts._text import printable, some
 from everyclass.artifacts.class_diagnosis import ClassDiagnosis
 from everyclass.errors import FileFormatError
@@ -26,7 +26,6 @@ CAUSES = {
     "undecided": "undecided",
 }
 _TUPLES = ("untestable", "unknown", "class_names")
-_NAME_WIDTH = 40
 
 
 @dataclass(frozen=True)
@@ -166,4 +165,4 @@ class Diagnosis:
         return ", ".join(f"{self._shown(c)} {images:,}" for c, images in pairs[:4]) + more
 
     def _shown(self, index: int) -> str:
-        return printable(self.class_label(index), _NAME_WIDTH)
+        return printable(self.class_label(index), NAME_WIDTH)

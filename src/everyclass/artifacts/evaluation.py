@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts._evaluation_values import evaluation_values
-from everyclass.artifacts._files import first_line, read_json, write_json
-from everyclass.artifacts._printing import TOO_FEW, percent, percent_range, too_wide
+from everyclass.artifacts._files import read_json, write_json
+from everyclass.artifacts._printing import NAME_WIDTH, TOO_FEW, percent, percent_range, too_wide
 from everyclass.artifacts._text import cells, padded, printable, some
 from everyclass.artifacts.class_counts import ClassCounts
-from everyclass.errors import EveryclassError, FileFormatError
+from everyclass.errors import EveryclassError, FileFormatError, first_line
 
 __all__ = ["Evaluation"]
-
-_NAME_WIDTH = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +139,7 @@ class Evaluation:
 
     def _shown(self, index: int) -> str:
         """A class's name as a terminal can show it, in a column of bounded width."""
-        return printable(self.class_label(index), _NAME_WIDTH)
+        return printable(self.class_label(index), NAME_WIDTH)
 
     def worst_first(self) -> npt.NDArray[np.int64]:
         """The scored classes: never predicted first, then by rising recall."""

@@ -14,8 +14,6 @@ side by side, a killed one loses at most the chunk in its hands, and nothing is 
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,9 +29,11 @@ from everyclass.artifacts._files import (
     plain_json,
     prepare_folder,
     read_json,
+    sha256_of,
     write_json,
 )
 from everyclass.artifacts._text import some
+from everyclass.artifacts.birth import version_of
 from everyclass.artifacts.head import Head
 from everyclass.artifacts.run import differences
 from everyclass.errors import FileFormatError, InputError, OutputExistsError
@@ -160,7 +160,8 @@ class FeatureFolder:
     def _begin(self) -> None:
         path, asked = self.folder / PLAN, plain_json(self._plan)
         if not path.is_file():
-            if self.folder.is_dir() and holds_something(self.folder):
+            held = self.folder.is_dir() and holds_something(self.folder)
+            if held and not path.is_file():  # which another process may have written meanwhile
                 raise OutputExistsError(
                     f"{self.folder} is not empty and no features folder; name another one."
                 )
@@ -279,9 +280,7 @@ class FeatureFolder:
                 "num_images": sum(receipt["rows"] for receipt in receipts),
                 "class_names": class_names,
                 "has_head": head is not None,
-                "versions": {
-                    name: importlib.metadata.version(name) for name in ("everyclass", "numpy")
-                },
+                "versions": {name: version_of(name) for name in ("everyclass", "numpy")},
                 "chunks": receipts,
             },
         )
@@ -317,9 +316,3 @@ def _write_npy(path: Path, array: npt.NDArray[Any]) -> str:
     with atomic_write(path) as stream:
         np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
     return sha256_of(path)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -21,7 +21,7 @@ from everyclass.artifacts._checks import (
 )
 from everyclass.artifacts.class_counts import ClassCounts
 from everyclass.artifacts.head import Head
-from everyclass.errors import EveryclassError, FileFormatError, InputError
+from everyclass.errors import FileFormatError, InputError, naming
 
 __all__ = ["Features"]
 
@@ -238,7 +238,7 @@ class Features:
                     f"{path} has no array {name!r}; a features file needs features (n × d or "
                     f"views × n × d) and labels (n), and this has {', '.join(arrays) or 'nothing'}."
                 )
-        try:
+        with naming(path):
             of_head = {
                 name.removeprefix("head_"): array
                 for name, array in arrays.items()
@@ -247,5 +247,3 @@ class Features:
             head = Head._stored(of_head, of_head) if "weight" in of_head else None
             names = stored_names(arrays.get("class_names"))
             return cls(arrays["features"], arrays["labels"], head, names, arrays.get("ids"))
-        except EveryclassError as error:
-            raise type(error)(f"{path}: {error}") from error

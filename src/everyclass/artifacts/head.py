@@ -17,7 +17,7 @@ from everyclass.artifacts._archives import (
     write_npz,
 )
 from everyclass.artifacts._checks import as_float32, as_floats
-from everyclass.errors import EveryclassError, FileFormatError, InputError
+from everyclass.errors import FileFormatError, InputError, naming
 
 __all__ = ["Head", "HeadKind"]
 
@@ -124,10 +124,8 @@ class Head:
             raise FileFormatError(
                 f"{path} has no array 'weight' (C × d); it has {', '.join(arrays) or 'nothing'}."
             )
-        try:
+        with naming(path):
             return cls._stored(arrays, extra)
-        except EveryclassError as error:
-            raise type(error)(f"{path}: {error}") from error
 
     @classmethod
     def _stored(cls, arrays: Mapping[str, npt.NDArray[Any]], extra: Mapping[str, Any]) -> Head:

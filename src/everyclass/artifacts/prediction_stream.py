@@ -7,7 +7,7 @@ from pathlib import Path
 
 from everyclass.artifacts._prediction_sources import RepeatedIds, open_source
 from everyclass.artifacts.predictions import Predictions, Scores
-from everyclass.errors import EveryclassError
+from everyclass.errors import naming
 
 __all__ = ["PredictionStream"]
 
@@ -73,15 +73,13 @@ class PredictionStream:
         repeated = RepeatedIds(self.path)
         for piece in self._source.pieces(self._values):
             repeated.see(piece.pop("ids", None))
-            try:
+            with naming(self.path):
                 part = Predictions(
                     **piece,
                     class_names=self._source.class_names,
                     class_counts=self._source.class_counts,
                     first_row=first,
                 )
-            except EveryclassError as error:
-                raise type(error)(f"{self.path}: {error}") from error
             yield part
             first += len(part)
         repeated.check()

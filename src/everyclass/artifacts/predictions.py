@@ -15,7 +15,7 @@ from everyclass.artifacts._archives import write_npz
 from everyclass.artifacts._checks import as_floats, as_ids, as_labels, as_names
 from everyclass.artifacts._prediction_sources import RepeatedIds, open_source
 from everyclass.artifacts.class_counts import ClassCounts
-from everyclass.errors import EveryclassError, InputError
+from everyclass.errors import InputError, naming
 
 __all__ = ["LOGITS_ARE_PROBS", "ONE_CLASS", "Predictions", "Scores", "look_like_probs"]
 
@@ -95,7 +95,9 @@ class Predictions:
         counts = self.class_counts
         if counts is not None:
             counts = ClassCounts.of(counts, num_classes=classes, names=self.class_names)
-        names = self.class_names or (counts.names if counts is not None else None)
+        names = self.class_names
+        if names is None and counts is not None:
+            names = counts.names
         object.__setattr__(self, "class_counts", counts)
         object.__setattr__(self, "class_names", as_names(names, classes))
         object.__setattr__(self, "ids", as_ids(self.ids, len(labels)))
@@ -199,10 +201,8 @@ class Predictions:
         )
         values = source.whole()
         counts = source.class_counts if class_counts is None else class_counts
-        try:
+        with naming(path):
             said = cls(**values, class_names=source.class_names, class_counts=counts)
-        except EveryclassError as error:
-            raise type(error)(f"{path}: {error}") from error
         repeated = RepeatedIds(path)
         repeated.see(said.ids)
         repeated.check()

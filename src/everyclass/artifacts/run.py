@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,22 +11,15 @@ from typing import Any
 
 from everyclass.artifacts._files import (
     atomic_write,
+    entries,
     holds_something,
     plain_json,
     prepare_folder,
     read_json,
     write_json,
 )
+from everyclass.artifacts._locks import holding
 from everyclass.errors import InputError, MissingFileError, OutputExistsError
-
-try:
-    import fcntl
-except ImportError:
-    # Windows. Its own msvcrt.locking keeps others from reading what is locked, and the
-    # configuration has to be read.
-    _HAS_LOCKS = False
-else:
-    _HAS_LOCKS = True
 
 __all__ = ["Run", "differences"]
 
@@ -98,7 +90,7 @@ class Run:
     @property
     def is_only_asked_for(self) -> bool:
         """Whether the folder holds nothing but the configuration."""
-        return [path.name for path in self.folder.iterdir()] == ["config.json"]
+        return [path.name for path in entries(self.folder)] == ["config.json"]
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -110,20 +102,11 @@ class Run:
         Raises:
             InputError: another process works there.
         """
-        if not _HAS_LOCKS:
-            yield
-            return
-        with (self.folder / "config.json").open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(
-                    f"Another process is working in {self.folder}; wait until it has ended (or end "
-                    "it), or name another folder with out (--out)."
-                ) from error
-            except OSError as error:
-                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                    raise
+        refusal = (
+            f"Another process is working in {self.folder}; wait until it has ended (or end it), or "
+            "name another folder with out (--out)."
+        )
+        with holding(self.folder / "config.json", refusal):
             yield
 
     @property
@@ -139,25 +122,28 @@ class Run:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to ``log.jsonl``, replacing the lines of epochs that are run again."""
-        path = self.folder / "log.jsonl"
-        kept = []
-        if path.is_file():
-            for line in path.read_bytes().decode(errors="replace").splitlines():
-                try:
-                    if json.loads(line)["epoch"] < record["epoch"]:
-                        kept.append(line)
-                except (ValueError, KeyError, TypeError):
-                    continue  # a torn line, such as the last one of a machine that lost power
+        kept = [line for line, earlier in self._logged() if earlier["epoch"] < record["epoch"]]
         kept.append(json.dumps(plain_json(record), allow_nan=False))
-        with atomic_write(path) as stream:
+        with atomic_write(self.folder / "log.jsonl") as stream:
             stream.write("\n".join(kept).encode() + b"\n")
 
     @property
     def seconds(self) -> float:
         """How long the logged epochs took, in however many attempts."""
+        taken = (record.get("seconds") for _, record in self._logged())
+        return sum((each for each in taken if isinstance(each, int | float)), 0.0)
+
+    def _logged(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The lines of ``log.jsonl`` and their records, without those that hold no epoch."""
         path = self.folder / "log.jsonl"
-        lines = path.read_text().splitlines() if path.is_file() else []
-        return sum(json.loads(line).get("seconds", 0.0) for line in lines)
+        lines = path.read_bytes().decode(errors="replace").splitlines() if path.is_file() else []
+        for line in lines:
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                continue  # torn, such as the last one of a machine that lost power
+            if isinstance(record, dict) and isinstance(record.get("epoch"), int):
+                yield line, record
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write ``result.json``: the run is complete."""

@@ -13,12 +13,18 @@ import numpy.typing as npt
 
 from everyclass.artifacts._archives import free_memory
 from everyclass.artifacts._checks import as_labels, as_names
-from everyclass.artifacts._files import read_json
+from everyclass.artifacts._files import read_json, sha256_of
 from everyclass.artifacts._pieces import open_npy
-from everyclass.artifacts.feature_folder import FORMAT, MANIFEST, chunk_file, sha256_of
+from everyclass.artifacts.feature_folder import FORMAT, MANIFEST, chunk_file
 from everyclass.artifacts.features import Features
 from everyclass.artifacts.head import Head
-from everyclass.errors import EveryclassError, FileFormatError, InputError, MissingFileError
+from everyclass.errors import (
+    EveryclassError,
+    FileFormatError,
+    InputError,
+    MissingFileError,
+    naming,
+)
 
 __all__ = ["StoredFeatures"]
 
@@ -40,9 +46,10 @@ class StoredFeatures(Features):
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         try:
-            self._read(folder)
-        except EveryclassError as error:
-            raise type(error)(f"{folder}: {error}") from error
+            with naming(folder):
+                self._read(folder)
+        except EveryclassError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise FileFormatError(
                 f"{folder / MANIFEST} is damaged or incomplete ({type(error).__name__}: {error})."
@@ -196,11 +203,14 @@ class StoredFeatures(Features):
     ) -> Features:
         """The same features with their classes numbered anew; nothing is read."""
         Features.check_head(head, self.num_features)
-        classes = head.num_classes if head is not None else None
+        classes = len(class_names) if class_names is not None else None
+        if head is not None:
+            classes = head.num_classes
+        labels = as_labels(labels, num_classes=classes, length=len(self))
         other = self._copy()
         other._set("head", head)
-        other._set("labels", as_labels(labels, num_classes=classes, length=len(self)))
-        other._set("class_names", as_names(class_names, classes or other.num_classes))
+        other._set("labels", labels)
+        other._set("class_names", as_names(class_names, classes or int(labels.max()) + 1))
         return other
 
     def _copy(self) -> StoredFeatures:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
+from everyclass.artifacts import did_you_mean
 from everyclass.errors import InputError
 
 if TYPE_CHECKING:  # tables are shown without torch
@@ -101,9 +101,8 @@ def load_table(name: str) -> Table:
         'CE'
     """
     if name not in table_names():
-        near = difflib.get_close_matches(name, table_names(), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"There is no table {name!r}; there are {', '.join(table_names())}.{hint}")
+        hint = did_you_mean(name, table_names())
+        raise InputError(f"There is no table {name!r}; there are {', '.join(table_names())}{hint}")
     values, made = _read(name), _read(_RESULTS)
     rows = {
         row["result"]: Row(**row, **made.get(row["result"], {})) for row in values.pop("rows", ())

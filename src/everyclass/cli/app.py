@@ -75,9 +75,9 @@ app.add_typer(zoo.app, name="zoo")
 
 def _version(show: bool) -> None:
     if show:
-        from importlib.metadata import version
+        from everyclass import __version__
 
-        say(f"everyclass {version('everyclass')}")
+        say(f"everyclass {__version__}")
         raise typer.Exit()
 
 

@@ -45,7 +45,8 @@ def rescue(
         typer.Option(help="Features of held-out images; for a run: rest or none."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results. [default for a run: RUN/rescue]")
+        Path | None,
+        typer.Option(help="Folder for the results.", show_default="for a run, RUN/rescue"),
     ] = None,
     strategy: Annotated[
         str,

@@ -55,7 +55,7 @@ def split(
             for i, c in enumerate(found.classes)
         },
     }
-    with replaced_together(out) as hidden:
+    with replaced_together(out, seal="split.json") as hidden:
         for name, rows in found.rows.items():
             with atomic_write(hidden / f"{name}{file.suffix.lower()}") as stream:
                 stream.write(table.part(rows, len(labels)))

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from everyclass.artifacts import as_labels, as_names, read_npz, stored_names
 from everyclass.data._pickles import load_plain_pickle
 from everyclass.data.image_set import Dataset, ImageSet
+from everyclass.data.pictures import described_names
 from everyclass.data.places import search_roots
 from everyclass.data.profiles import Profile, long_tailed_counts
 from everyclass.errors import DataNotFoundError, FileFormatError, InputError, InputTypeError
@@ -269,7 +270,8 @@ def _decode_parquet(facts: CIFARFacts, paths: list[Path]) -> tuple[ImageSet, dic
         index = np.arange(len(labels))
         if "index" in columns:
             index = as_labels(table["index"].to_numpy(), name="index")
-        extra: dict[str, Any] = {"names": _described_names(table, label, facts)}
+        names = described_names(table.schema.metadata, label)
+        extra: dict[str, Any] = {"names": _names_or_numbers(names, facts)}
         if "order" in columns:
             extra["order"] = as_labels(table["order"].to_numpy(), name="order")
     images = np.empty((len(labels), 32, 32, 3), dtype=np.uint8)
@@ -290,18 +292,6 @@ def _decode(encoded: bytes) -> npt.NDArray[np.uint8]:
         if image.size != (32, 32):
             raise ValueError(f"it has {image.size[0]} × {image.size[1]} pixels")
         return np.asarray(image.convert("RGB"))
-
-
-def _described_names(table: Any, label: str, facts: CIFARFacts) -> tuple[str, ...]:
-    """The class names in a Hugging Face file's own description, else numbers."""
-    import json
-
-    try:
-        described = json.loads((table.schema.metadata or {})[b"huggingface"])
-        names = list(described["info"]["features"][label]["names"])
-    except (KeyError, TypeError, ValueError):
-        names = None
-    return _names_or_numbers(names, facts)
 
 
 def _read_pickles(facts: CIFARFacts, folder: Path) -> _Source:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import http.client
 import os
 import shutil
@@ -15,7 +14,13 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from everyclass.artifacts import cache_folder
+from everyclass.artifacts import (
+    cache_folder,
+    existing_file,
+    holding_lock_file,
+    sha256_of,
+    writing,
+)
 from everyclass.data.cifar import CIFAR10, CIFAR100, CIFARFacts
 from everyclass.data.published import PUBLISHED
 from everyclass.errors import (
@@ -55,7 +60,7 @@ def get_dataset(
         The folder with the data set's files.
 
     Raises:
-        InputError: there is no data set of that name to download.
+        InputError: there is no data set of that name to download, or another process fetches it.
         FileFormatError: the archive is not the published one.
         OutputError: it cannot be written.
         OutputExistsError: the folder is there and is not complete.
@@ -73,17 +78,27 @@ def get_dataset(
     facts = DOWNLOADS[name]
     root = cache_folder() if root is None else Path(root)
     folder = root / facts.folder
-    missing = [file for file in facts.files if not (folder / file).is_file()]
-    if not missing:
+    if _is_complete(folder, facts):
         return folder
-    if folder.is_dir() and any(folder.iterdir()):
+    refusal = (
+        f"Another process is fetching {name} into {root}; wait until it has ended and run this "
+        "again, or name another folder with root (--data-root)."
+    )
+    with holding_lock_file(root / f".{facts.folder}.lock", refusal):
+        if not _is_complete(folder, facts):  # by a process that has ended since
+            url = url or OFFICIAL + facts.archive
+            archive = download(url, root / facts.archive, facts.sha256, show=show)
+            _unpack(archive, facts, folder)
+    return folder
+
+
+def _is_complete(folder: Path, facts: CIFARFacts) -> bool:
+    missing = [file for file in facts.files if not (folder / file).is_file()]
+    if missing and folder.is_dir() and any(folder.iterdir()):
         raise OutputExistsError(
             f"{folder} is there and lacks {', '.join(missing)}; remove it and run this again."
         )
-    url = url or OFFICIAL + facts.archive
-    archive = download(url, root / facts.archive, facts.sha256, show=show)
-    _unpack(archive, facts, folder)
-    return folder
+    return not missing
 
 
 def download(url: str, path: str | Path, sha256: str, *, show: Any = silent) -> Path:
@@ -102,21 +117,26 @@ def download(url: str, path: str | Path, sha256: str, *, show: Any = silent) -> 
         ``path``.
 
     Raises:
-        InputError: a URL of another kind.
+        InputError: a URL of another kind, or none.
+        MissingFileError: a folder is at ``path``.
         FileFormatError: the checksum is wrong; what was fetched is removed.
         OutputError: it cannot be written.
         RunFailedError: it could not be fetched; what has arrived is kept.
     """
     path = Path(path)
     if path.exists():
-        found = _sha256(path)
+        found = sha256_of(existing_file(path))
         if found != sha256:
             raise FileFormatError(
                 f"{path} is not the file expected: its SHA-256 should be {sha256} and is {found}; "
                 "remove it and run this again."
             )
         return path
-    if urllib.parse.urlsplit(url).scheme not in ("https", "http", "file"):
+    try:
+        scheme = urllib.parse.urlsplit(url).scheme
+    except ValueError as error:
+        raise InputError(f"{url!r} is no URL: {error}.") from error
+    if scheme not in ("https", "http", "file"):
         raise InputError(f"The URL must begin with https://, http:// or file://; got {url!r}.")
     part = path.with_name(f"{path.name}.part")
     try:
@@ -124,14 +144,15 @@ def download(url: str, path: str | Path, sha256: str, *, show: Any = silent) -> 
     except OSError as error:
         raise OutputError(f"Cannot make the folder {part.parent}: {error.strerror}.") from error
     _fetch(url, part, f"download {url} by hand and put it at {path}", show)
-    found = _sha256(part)
+    found = sha256_of(part)
     if found != sha256:
         part.unlink()
         raise FileFormatError(
             f"{url} gave a file whose SHA-256 is {found} and should be {sha256}; nothing of it is "
             f"kept. Run this again, or download it elsewhere and put it at {path}."
         )
-    os.replace(part, path)
+    with writing(path):
+        os.replace(part, path)
     return path
 
 
@@ -151,7 +172,7 @@ def _fetch(url: str, part: Path, instead: str, show: Any) -> None:
             raise RunFailedError(
                 f"{url} answered {error.code} {error.reason}; {instead}."
             ) from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:  # a NUL in the path
             if attempt == ATTEMPTS or _size(part) <= before:
                 reason = getattr(error, "reason", error)
                 raise RunFailedError(
@@ -194,11 +215,6 @@ def _write(part: Path, mode: str, block: bytes) -> None:
 
 def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unpack(archive: Path, facts: CIFARFacts, folder: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from everyclass.artifacts import ClassCounts
+from everyclass.artifacts import ClassCounts, did_you_mean
 from everyclass.data.cifar import CIFAR10, CIFAR100, load_cifar_lt
 from everyclass.data.digits import LARGEST, NUM_CLASSES, load_digits_lt
 from everyclass.data.image_set import Dataset
@@ -79,11 +78,10 @@ class DataConfig:
             )
         if spec.kind not in (*PUBLISHED, *KINDS):
             named = sorted((*DATASETS, *PUBLISHED))
-            near = difflib.get_close_matches(spec.kind.replace("_", "-"), named, n=1)
             raise InputError(
                 f"There is no data set {self.name!r}; there are {', '.join(named)}, and pictures "
-                f"in files as {', '.join(f'{kind}:…' for kind in KINDS)}."
-                f"{f' Did you mean {near[0]}?' if near else ''}"
+                f"in files as {', '.join(f'{kind}:…' for kind in KINDS)}"
+                f"{did_you_mean(spec.kind.replace('_', '-'), named)}"
             )
         if self.imbalance_ratio is not None or self.profile != "exp":
             raise InputError(

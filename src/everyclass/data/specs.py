@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from everyclass.artifacts import printable
+from everyclass.artifacts import did_you_mean, printable
 from everyclass.data.published import PUBLISHED
 from everyclass.errors import InputError
 
@@ -135,10 +134,9 @@ def parse_spec(text: str) -> Spec:
     for item in rest:
         key, _, value = item.partition("=")
         if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(key, KEYS)
             raise InputError(
-                f"{text!r}: there is no key {key!r}; there are {', '.join(KEYS)}.{hint}"
+                f"{text!r}: there is no key {key!r}; there are {', '.join(KEYS)}{hint}"
             )
         takes = _keys_of(kind)
         if takes is not None and key not in takes:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import as_array, existing_file, read_npz
-from everyclass.errors import FileFormatError
+from everyclass.errors import FileFormatError, first_line
 
 __all__ = ["TableFile"]
 
@@ -154,5 +154,6 @@ def _read_parquet(path: Path) -> tuple[list[str], Any]:
         table = pyarrow.parquet.read_table(path)
         return table.column_names, table
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FileFormatError(f"{path} is not a readable parquet file: {reason}") from error
+        raise FileFormatError(
+            f"{path} is not a readable parquet file: {first_line(error)}."
+        ) from error

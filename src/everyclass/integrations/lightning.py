@@ -14,7 +14,7 @@ from everyclass.errors import InputError, MissingLibraryError
 from everyclass.integrations.torchmetrics import PerClassRecall
 from everyclass.metrics import geometric_mean, harmonic_mean
 from everyclass.processes import alone
-from everyclass.stages import RescueResult, rescue
+from everyclass.stages import LABEL_KEYS, RescueResult, rescue
 
 try:
     from lightning.pytorch.callbacks import Callback, Checkpoint
@@ -37,8 +37,7 @@ def predictions_of(outputs: Any, batch: Any) -> tuple[Tensor, Tensor]:
     found = outputs if isinstance(outputs, dict) else {}
     logits = next((found[key] for key in ("logits", "preds") if key in found), None)
     sources = [found, batch if isinstance(batch, dict) else {}]
-    keys = ("labels", "label", "target", "targets", "y")
-    labels = next((source[key] for source in sources for key in keys if key in source), None)
+    labels = next((source[k] for source in sources for k in LABEL_KEYS if k in source), None)
     if labels is None and isinstance(batch, list | tuple) and len(batch) == 2:
         labels = batch[1]
     if not isinstance(logits, Tensor) or not isinstance(labels, Tensor):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -11,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from everyclass.artifacts import atomic_write
+from everyclass.artifacts import atomic_write, did_you_mean
 from everyclass.errors import InputError, MissingFileError, OutputExistsError
 from everyclass.training import HeadRecipe, Recipe, modern
 
@@ -121,10 +120,9 @@ def copy_method(name: str, path: str | Path, *, overwrite: bool = False) -> None
 
 def _module_name(name: str) -> str:
     if name not in method_names():
-        near = difflib.get_close_matches(name, method_names(), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, method_names())
         raise InputError(
-            f"There is no method {name!r}; there are {', '.join(method_names())}.{hint}"
+            f"There is no method {name!r}; there are {', '.join(method_names())}{hint}"
         )
     return f"{__name__}.{name.replace('-', '_')}"
 

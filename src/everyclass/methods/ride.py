@@ -8,6 +8,9 @@ to 15°. The network answers with the mean of the experts' logits. On ImageNet-L
 last two stages are each expert's own and narrower, less diversity, and 100 epochs, × 0.1 after 60
 and 80.
 
+The weight of diversity is the 0.45 of the newest published configuration; earlier ones have less,
+and users report a point more without any (docs/reproduction.md).
+
 Published defects, not copied: the best epoch on the test set is kept; without the diversity term
 the code silently gives every expert the mean logits.
 """

@@ -3,7 +3,8 @@
 Wang et al. 2021. The published loop adds the whole loss once per expert, which multiplies the
 learning rate by their number, and leaves the teacher in training mode, so that its statistics
 drift; here the loss is added once and the teacher is in eval mode. Distillation at temperature 1.5
-with weight 1, and the longer warm-up of the published configuration, 20 epochs.
+with weight 1, and the longer warm-up of the published configuration, 20 epochs, although the loss
+that asked for it is a third of what it was.
 """
 
 from dataclasses import replace

@@ -3,7 +3,7 @@
 Jin et al. 2023. 20 epochs of cosine decay from 0.1, images drawn as they come, under the
 augmentation of the first stage; as in the published code batch norm stays in train mode. The
 published optimiser goes on decaying what is frozen in old versions of torch: not copied. The
-published warm-up begins at half the rate, ours at a fifth.
+published warm-up begins at three eighths of the rate, ours at a fifth.
 """
 
 import torch

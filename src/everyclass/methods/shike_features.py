@@ -2,8 +2,12 @@
 
 Jin et al. 2023. Each expert multiplies its own last stage's map by one made of a shallower stage's,
 and has a cosine head; plain cross entropy under AutoAugment and Cutout, and two divergences between
-the experts, see ``shike_loss``. 180 epochs of cosine decay from 0.15. The authors begin the warm-up
-at a third of the rate, here at a fifth; their subset of CIFAR is not shuffled.
+the experts, see ``shike_loss``. 180 epochs of cosine decay from 0.15.
+
+Different from the published code: its warm-up begins at a sixth of the rate and ends in epoch 6,
+ours at a fifth and in epoch 5; its shortcuts have weights where channels change, ours never have;
+its convolutions of the shallow maps begin as PyTorch's do, ours as all others. Its subset of CIFAR
+is not shuffled.
 
 What it is for: features that were learned without re-balancing leave a new head the most room. The
 published log gains eight points when the heads are trained anew; see shike.

@@ -25,6 +25,7 @@ from everyclass.metrics.power import images_to_decide, samples_needed
 from everyclass.metrics.recall import (
     geometric_mean,
     harmonic_mean,
+    number_of_worst,
     per_class_recall,
     worst_mean,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "lowest_recall_interval",
     "mean_recall_intervals",
     "mid_p_mcnemar",
+    "number_of_worst",
     "pair_outcomes",
     "paired_difference_intervals",
     "per_class_recall",

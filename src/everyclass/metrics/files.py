@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from everyclass.artifacts import (
     Scores,
     some,
 )
-from everyclass.errors import EveryclassError, InputError
+from everyclass.errors import InputError, naming
 from everyclass.metrics.state import EvaluationState
 from everyclass.metrics.state_files import holds_state
 from everyclass.progress import silent
@@ -72,7 +71,7 @@ def state_of_files(
     for path in paths:
         if holds_state(path):
             stored = EvaluationState.load(path)
-            with _named(path):
+            with naming(path):
                 state.merge(stored)
             continue
         stream = PredictionStream(
@@ -84,7 +83,7 @@ def state_of_files(
             class_names=class_names,
         )
         _judge(state, stream, show)
-    with _named(*paths):
+    with naming(some(paths, most=3, width=400)):
         state.check()
     if isinstance(class_counts, str | Path):
         class_counts = ClassCounts.load(class_counts, names=state.class_names)
@@ -98,19 +97,10 @@ def _judge(state: EvaluationState, stream: PredictionStream, show: Any) -> None:
     with shown(f"judging {stream.path.name}", stream.total, stream.unit) as task:
         done = 0
         for part in stream:
-            with _named(stream.path):
+            with naming(stream.path):
                 state.update(part)
             task.advance(stream.done - done)
             done = stream.done
-
-
-@contextmanager
-def _named(*paths: str | Path) -> Iterator[None]:
-    """Say which file an error is about."""
-    try:
-        yield
-    except EveryclassError as error:
-        raise type(error)(f"{some(paths, most=3, width=400)}: {error}") from error
 
 
 def evaluation_of_file(path: str | Path, *, zero_floor: float = 1e-3, **options: Any) -> Evaluation:

@@ -15,17 +15,15 @@ a class or a file may hold any character if it stands in quotation marks.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from everyclass.artifacts import printable, quoted
+from everyclass.artifacts import did_you_mean, quoted
 from everyclass.errors import InputError
 
-__all__ = ["LISTS", "NUMBERS", "Drop", "Gate", "Number", "nearest", "parse_gate"]
+__all__ = ["LISTS", "NUMBERS", "Drop", "Gate", "Number", "parse_gate"]
 
 Unit = Literal["fraction", "loss", "count"]
 
@@ -131,13 +129,6 @@ def parse_gate(text: str) -> Gate:
     return _Reader(text).gate()
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """``; did you mean …?``, or nothing where no known word is like it."""
-    short = [name for name in known if len(name) <= 100]  # the comparison is quadratic in length
-    found = difflib.get_close_matches(word[:100], short, n=1)
-    return f"; did you mean {printable(found[0])}?" if found else "."
-
-
 class _Reader:
     def __init__(self, text: str) -> None:
         self._text, self._place = text, 0
@@ -176,7 +167,7 @@ class _Reader:
             begun = [name for name in (*NUMBERS, *LISTS) if name.startswith(f"{word}_")]
             raise InputError(
                 f"{quoted(word)} in {quoted(self._text)} is no number of an evaluation"
-                f"{nearest(word, begun[:1] or [*NUMBERS, *LISTS, 'drop', 'lower', 'upper'])}"
+                f"{did_you_mean(word, begun[:1] or [*NUMBERS, *LISTS, 'drop', 'lower', 'upper'])}"
             )
         if word in NUMBERS:
             return Number(word)

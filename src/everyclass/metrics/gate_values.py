@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import Evaluation, quoted, some
+from everyclass.artifacts import Evaluation, did_you_mean, quoted, some
 from everyclass.errors import InputError
-from everyclass.metrics.gate_language import Drop, Number, nearest
+from everyclass.metrics.gate_language import Drop, Number
 
 __all__ = ["Interval", "drop_of", "interval_of", "value_of"]
 
@@ -67,7 +67,7 @@ def _class_index(said: Evaluation, number: Number) -> int:
             f"{number.name}[0], or say what the classes are called."
         )
     if key not in said.class_names:
-        raise InputError(f"There is no class {quoted(key)}{nearest(str(key), said.class_names)}")
+        raise InputError(f"There is no class {quoted(key)}{did_you_mean(key, said.class_names)}")
     return said.class_names.index(key)
 
 
@@ -124,7 +124,7 @@ def _matched(now: Evaluation, before: Evaluation, drop: Drop) -> npt.NDArray[np.
         missing = [name for name in now.class_names if name not in place]
         if missing:
             raise InputError(
-                f"{where} has no class {quoted(missing[0])}{nearest(missing[0], place)}"
+                f"{where} has no class {quoted(missing[0])}{did_you_mean(missing[0], place)}"
             )
         order = np.array([place[name] for name in now.class_names])
     differing = np.flatnonzero((now.support > 0) != (before.support[order] > 0))

@@ -16,6 +16,7 @@ from everyclass.nn.heads import (
     module_of_head,
 )
 from everyclass.nn.last_layers import (
+    as_convolution,
     could_be_last,
     proven_head,
     unwrapped,
@@ -54,6 +55,7 @@ __all__ = [
     "RoutedExpertHead",
     "ScaledLinear",
     "TimmBackbone",
+    "as_convolution",
     "build_classifier",
     "build_timm_backbone",
     "check_takes",

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from everyclass.errors import InputError
+from everyclass.errors import InputError, first_line
 from everyclass.nn.experts import ExpertHead, RoutedExpertHead
 from everyclass.nn.heads import CosineHead, NearestMeanHead, ScaledLinear
 from everyclass.nn.mlp import mlp, mlp_experts, mlp_fused_experts
@@ -136,10 +136,10 @@ def check_takes(model: nn.Module, height: int, width: int, name: str) -> None:
         with torch.no_grad():
             model.eval()(torch.zeros(1, 3, height, width))
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise InputError(
-            f"{name} does not take pictures of {height} × {width} pixels ({reason}); name another "
-            "size, by size=… behind the data, or another backbone."
+            f"{name} does not take pictures of {height} × {width} pixels "
+            f"({first_line(error)}); name another size, by size=… behind the data, or another "
+            "backbone."
         ) from error
     finally:
         model.train(training)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from everyclass.artifacts import existing_file, load_safetensors
-from everyclass.errors import FileFormatError, InputError, MissingFileError
+from everyclass.artifacts import did_you_mean, existing_file, load_safetensors
+from everyclass.errors import FileFormatError, InputError, MissingFileError, first_line
 from everyclass.nn.experts import ExpertBackbone
 
 __all__ = ["Preprocessing", "TimmBackbone", "build_timm_backbone", "timm_experts"]
@@ -89,13 +88,13 @@ def build_timm_backbone(name: str, weights: str = "none") -> TimmBackbone:
     try:
         network = timm.create_model(name, num_classes=0, pretrained=weights == "pretrained")
     except RuntimeError as error:
-        raise InputError(f"timm has no such weights: {_first(error)}.") from error
+        raise InputError(f"timm has no such weights: {first_line(error)}.") from error
     except Exception as error:
         if weights != "pretrained":
             raise
         raise MissingFileError(
-            f"The weights of {name} cannot be downloaded ({_first(error)}); name a file of them "
-            "with weights=FILE (--weights FILE)."
+            f"The weights of {name} cannot be downloaded ({first_line(error)}); name a file of "
+            "them with weights=FILE (--weights FILE)."
         ) from error
     if weights not in ("none", "pretrained"):
         _fill(network, Path(weights), name)
@@ -145,9 +144,8 @@ def _timm(name: str) -> Any:
             f"{known}, and with timm all that it has: pip install 'everyclass[timm]'."
         ) from error
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{known}, and all that timm has, which is not this one.{hint}")
+        hint = did_you_mean(name, timm.list_models())
+        raise InputError(f"{known}, and all that timm has, which is not this one{hint}")
     return timm
 
 
@@ -161,7 +159,7 @@ def _fill(network: nn.Module, path: Path, name: str) -> None:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # of many types, for what is no file of tensors
-            raise FileFormatError(f"{path} is no file of weights: {_first(error)}.") from error
+            raise FileFormatError(f"{path} is no file of weights: {first_line(error)}.") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
     state = {str(key).removeprefix("module."): value for key, value in state.items()}
     last = getattr(network, "default_cfg", {}).get("classifier", "fc")
@@ -172,7 +170,3 @@ def _fill(network: nn.Module, path: Path, name: str) -> None:
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise FileFormatError(f"{path} does not fit {name}: {reason}") from error
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

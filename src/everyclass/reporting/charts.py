@@ -26,8 +26,9 @@ __all__ = [
     "TEXT_COLOUR",
     "Width",
     "counts_chart",
-    "from_top_to_bottom",
+    "hover",
     "inline",
+    "recall_axis",
     "recall_chart",
     "recalls_chart",
     "styled",
@@ -131,7 +132,7 @@ def recalls_chart(
         .mark_bar()
         .encode(
             x=alt.X("rank:O", axis=axis, scale=alt.Scale(paddingInner=0.08)),
-            y=_recall_axis("recall"),
+            y=recall_axis("recall"),
             color=_group_colour(),
             tooltip=["class:N", "training_count:Q", alt.Tooltip("recall:Q", format=".1%")],
         )
@@ -162,9 +163,9 @@ def _recall_bars(
     narrow = alt.RelativeBandSize(band=0.5)
     return alt.LayerChart(
         layer=[
-            base.mark_bar().encode(y=_recall_axis("recall_old"), color=grey),
-            base.mark_bar(width=narrow).encode(y=_recall_axis("recall_new"), color=colour),
-            _hover(base.encode(tooltip=_class_tooltip(old, new))),
+            base.mark_bar().encode(y=recall_axis("recall_old"), color=grey),
+            base.mark_bar(width=narrow).encode(y=recall_axis("recall_new"), color=colour),
+            hover(base.encode(tooltip=_class_tooltip(old, new))),
         ]
     )
 
@@ -177,14 +178,14 @@ def _recall_lines(
     values = [{**row, "series": f"{new}: {row['group']}"} for row in _bin_values(rows)]
     base = alt.Chart(inline(values))
     line = base.encode(x=_rank_axis("middle", rows))
-    mean_old, mean_new = _recall_axis("mean_old"), _recall_axis("mean_new")
+    mean_old, mean_new = recall_axis("mean_old"), recall_axis("mean_new")
     return alt.LayerChart(
         layer=[
             line.mark_area(opacity=0.28).encode(y=mean_old, y2=alt.Y2("worst_old:Q"), color=grey),
             line.mark_area(opacity=0.22).encode(y=mean_new, y2=alt.Y2("worst_new:Q"), color=colour),
             line.mark_line(point={"size": 16}, strokeWidth=1.5).encode(y=mean_old, color=grey),
             line.mark_line(point={"size": 24}, strokeWidth=2).encode(y=mean_new, color=colour),
-            _hover(
+            hover(
                 base.encode(
                     x=_rank_axis("start", rows), x2=alt.X2("stop:Q"), tooltip=_bin_tooltip(old, new)
                 )
@@ -226,7 +227,7 @@ def counts_chart(
         alt.LayerChart(
             layer=[
                 base.mark_bar().encode(y=y, y2=alt.Y2Datum(floor), color=_group_colour()),
-                _hover(base.encode(tooltip=tooltip)),
+                hover(base.encode(tooltip=tooltip)),
             ],
             width=width,
             height=height,
@@ -266,7 +267,8 @@ def _group_colour() -> alt.Color:
     return alt.Color("group:N", scale=scale, legend=None)
 
 
-def _recall_axis(field: str) -> alt.Y:
+def recall_axis(field: str) -> alt.Y:
+    """Recall from 0 to 1, whatever the rows hold."""
     import altair as alt
 
     percent = alt.Axis(format=".0%", tickCount=5)
@@ -301,11 +303,13 @@ def _order_of(rows: Sequence[ClassRow]) -> str:
     return f"{len(rows):,} classes, from {most:,} training images down to {fewest:,}"
 
 
-def _hover(base: alt.Chart) -> alt.Chart:
+def hover(base: alt.Chart) -> alt.Chart:
     """Catch the pointer over the whole height: thin and low bars cannot be hit."""
+    import altair as alt
 
     column: alt.Chart = base.mark_bar(opacity=0, color=TEXT_COLOUR)
-    return column.encode(**from_top_to_bottom()).properties(name="hover")
+    top, bottom = alt.YValue(0), alt.Y2Value("height")  # type: ignore[no-untyped-call]
+    return column.encode(y=top, y2=bottom).properties(name="hover")
 
 
 def _class_tooltip(old: str, new: str) -> list[alt.Tooltip]:
@@ -336,13 +340,6 @@ def _bin_tooltip(old: str, new: str) -> list[alt.Tooltip]:
         alt.Tooltip("lowest_class:N", title=f"lowest, {new}"),
         alt.Tooltip("lowest_new:Q", title="its recall", format=".1%"),
     ]
-
-
-def from_top_to_bottom() -> dict[str, Any]:
-    """Where a mark stands that takes the whole height."""
-    import altair as alt
-
-    return {"y": alt.YValue(0), "y2": alt.Y2Value("height")}  # type: ignore[no-untyped-call]
 
 
 def inline(rows: Sequence[Any]) -> alt.InlineData:

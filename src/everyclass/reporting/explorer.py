@@ -12,7 +12,8 @@ from everyclass.reporting.charts import (
     GROUP_COLOURS,
     OLD_COLOUR,
     Width,
-    from_top_to_bottom,
+    hover,
+    recall_axis,
     styled,
 )
 from everyclass.reporting.data import Report
@@ -94,14 +95,14 @@ def bars_chart(report: Report, *, width: Width = "container", height: int = 320)
     base = alt.Chart(alt.NamedData(name="rows")).encode(
         x=alt.X("class:N", sort=alt.EncodingSortField("rank", op="min"), scale=scale, axis=axis)
     )
-    old, new = _y("old"), _y("new")
+    old, new = recall_axis("old"), recall_axis("new")
     return styled(
         alt.LayerChart(
             layer=[
                 base.mark_bar(color=OLD_COLOUR).encode(y=old),
                 base.mark_bar(width=alt.RelativeBandSize(band=0.5)).encode(y=new, color=_colour()),
                 base.mark_rule(strokeWidth=1, opacity=0.6, color="#333a44").encode(
-                    y=_y("low"), y2=alt.Y2("high:Q")
+                    y=recall_axis("low"), y2=alt.Y2("high:Q")
                 ),
                 _catcher(base, ["class", *_known(report)]),
             ]
@@ -126,16 +127,16 @@ def lines_chart(report: Report, *, width: Width = "container", height: int = 320
         alt.LayerChart(
             layer=[
                 line.mark_area(opacity=0.28, color=OLD_COLOUR).encode(
-                    y=_y("old"), y2=alt.Y2("worst_old:Q")
+                    y=recall_axis("old"), y2=alt.Y2("worst_old:Q")
                 ),
                 line.mark_area(opacity=0.22).encode(
-                    y=_y("new"), y2=alt.Y2("worst_new:Q"), color=_colour()
+                    y=recall_axis("new"), y2=alt.Y2("worst_new:Q"), color=_colour()
                 ),
                 line.mark_line(
                     point={"size": 16, "color": OLD_COLOUR}, strokeWidth=1.5, color=OLD_COLOUR
-                ).encode(y=_y("old")),
+                ).encode(y=recall_axis("old")),
                 line.mark_line(point={"size": 24}, strokeWidth=2).encode(
-                    y=_y("new"), color=_colour()
+                    y=recall_axis("new"), color=_colour()
                 ),
                 _catcher(
                     base.encode(x=x("start"), x2=alt.X2("stop:Q")),
@@ -147,14 +148,6 @@ def lines_chart(report: Report, *, width: Width = "container", height: int = 320
             description="Recall of many classes.",
         )
     )
-
-
-def _y(field: str) -> alt.Y:
-    import altair as alt
-
-    percent = alt.Axis(format=".0%", tickCount=5)
-    scale = alt.Scale(domain=[0, 1])
-    return alt.Y(f"{field}:Q", title="recall", scale=scale, axis=percent)
 
 
 def _colour() -> alt.Color:
@@ -174,9 +167,8 @@ def _known(report: Report) -> list[str]:
 
 
 def _catcher(base: alt.Chart, fields: list[str]) -> alt.Chart:
-    """Catch the pointer over the whole height: thin and low bars cannot be hit."""
+    """What tells, over the whole height, of fields that the page fills."""
     import altair as alt
 
-    column: alt.Chart = base.mark_bar(opacity=0, color="#5f6773")
     tips = [alt.Tooltip(f"tip_{field.split()[0]}:N", title=field) for field in fields]
-    return column.encode(**from_top_to_bottom(), tooltip=tips).properties(name="hover")
+    return hover(base.encode(tooltip=tips))

@@ -1,4 +1,4 @@
-"""How numbers read on a page and in a comment."""
+"""How numbers read on a page, in a comment and in a notebook."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,9 @@ from everyclass.artifacts import (
     existing_file,
     quoted,
     read_npz,
+    sha256_of,
 )
-from everyclass.errors import EveryclassError, InputError
+from everyclass.errors import EveryclassError, InputError, naming
 from everyclass.metrics import EvaluationState, holds_state
 from everyclass.reporting.building import default_title, on_the_same_classes, report_of
 from everyclass.reporting.data import Report
@@ -107,10 +107,8 @@ def _read(path: Path, counts: Path | None, options: Mapping[str, Any]) -> Predic
     said = Predictions.load(path, **options)
     if counts is None:
         return said
-    try:
+    with naming(path):
         return said.with_counts(ClassCounts.load(counts, names=said.class_names))
-    except EveryclassError as error:
-        raise type(error)(f"{path}: {error}") from error
 
 
 def _named(value: str | None, files: Mapping[str, Path]) -> str | None:
@@ -133,7 +131,7 @@ def _birth(
         "files": {
             name: {
                 "file": str(path),
-                "sha256": _digest(path),
+                "sha256": sha256_of(existing_file(path, "predictions file")),
                 "images": judged[name].evaluation.num_samples,
                 **_certificate(path),
             }
@@ -143,11 +141,6 @@ def _birth(
         "intervals": next(iter(judged.values())).evaluation.interval_settings or {},
         "made with": birth_certificate(),
     }
-
-
-def _digest(path: Path) -> str:
-    with existing_file(path, "predictions file").open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _certificate(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from everyclass.artifacts import escaped, padded, printable
+from everyclass.artifacts import cells, escaped, padded, printable
 from everyclass.metrics import GateResult
 
 __all__ = ["gate_table", "github_annotations", "junit_xml"]
@@ -18,7 +18,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def gate_table(results: Sequence[GateResult]) -> str:
     """One line a gate: verdict, condition, value."""
     texts = [printable(result.gate.text, 80) for result in results]
-    width = max(map(len, texts), default=0)
+    width = max(map(cells, texts), default=0)
     lines = [
         f"{'FAIL' if result.failed else 'pass'}  {padded(text, width)}  {result}"
         for text, result in zip(texts, results, strict=True)

@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import Diagnosis, Evaluation, Predictions
-from everyclass.metrics import EvaluationState, diagnose_predictions, log_probabilities
+from everyclass.metrics import EvaluationState, certainty_of, diagnose_predictions
 
 __all__ = ["Judged"]
 
 _LOOKED_AT = 12  # classes that a diagnosis is made for
-_VALUES = 1 << 20  # scores that are turned into probabilities at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +55,11 @@ class Judged:
             class_counts=predictions.class_counts,
             ids=predictions.ids,
         )
+        said = certainty_of(predictions)
         return cls(
             **_of_state(state),
             outcomes=outcomes,
-            confidence=_confidence(predictions),
+            confidence=None if said is None else said.p_top,
             diagnosis=diagnose_predictions(predictions, worst=_LOOKED_AT),
         )
 
@@ -75,16 +75,3 @@ def _of_state(state: EvaluationState) -> dict[str, Any]:
         "pairs": tuple(state.confused_pairs(None)),
         "reliability": state.reliability(),
     }
-
-
-def _confidence(predictions: Predictions) -> npt.NDArray[np.float64] | None:
-    scores = predictions.scores
-    if scores is None:
-        return None
-    found = np.empty(len(scores))
-    step = max(1, _VALUES // scores.shape[1])
-    for start in range(0, len(scores), step):
-        rows = slice(start, start + step)
-        log_p = log_probabilities(scores[rows], are_logits=predictions.logits is not None)
-        found[rows] = np.exp(log_p.max(axis=1))
-    return found

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from everyclass.artifacts import Comparison, Evaluation
+from everyclass.reporting.formats import percent, percent_range, points, points_range
+from everyclass.reporting.numbers import SUMMARY
 
 if TYPE_CHECKING:
     import jinja2
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["comparison_html", "evaluation_html", "rescue_html"]
 
 MOST_CLASSES = 10
-NUMBERS = (
-    "lowest_recall",
-    "harmonic_mean",
-    "geometric_mean",
-    "balanced_accuracy",
-    "accuracy",
-)
 TEMPLATE = """\
 <div class="everyclass">
 <p><strong>{{ title }}</strong></p>
@@ -58,16 +51,16 @@ def evaluation_html(evaluation: Evaluation) -> str:
     """
     intervals = evaluation.intervals or {}
     numbers = [
-        [_words(name), _percent(getattr(evaluation, name)), _range(intervals.get(name))]
-        for name in NUMBERS
+        [_words(name), percent(getattr(evaluation, name)), percent_range(intervals.get(name))]
+        for name in SUMMARY
     ]
     order = evaluation.worst_first()
     limits = intervals.get("per_class_recall")
     classes = [
         [
             evaluation.class_label(int(c)),
-            _percent(evaluation.per_class_recall[c]),
-            _range(limits[c] if limits else None),
+            percent(evaluation.per_class_recall[c]),
+            percent_range(limits[c] if limits else None),
             f"{evaluation.support[c]:,}",
             f"{evaluation.predicted_count[c]:,}",
         ]
@@ -107,10 +100,10 @@ def comparison_html(comparison: Comparison) -> str:
     numbers = [
         [
             _words(name),
-            _percent(value["a"]),
-            _percent(value["b"]),
-            _points(value["difference"]),
-            _range(value["interval"], _points),
+            percent(value["a"]),
+            percent(value["b"]),
+            points(value["difference"]),
+            points_range(value["interval"]),
         ]
         for name, value in comparison.numbers.items()
     ]
@@ -120,8 +113,8 @@ def comparison_html(comparison: Comparison) -> str:
         [
             comparison.class_label(c),
             verb,
-            _points(comparison.difference[c]),
-            _range(comparison.interval[c], _points),
+            points(comparison.difference[c]),
+            points_range(comparison.interval[c]),
             f"{comparison.support[c]:,}",
         ]
         for verb, some in (("paid", paid), ("rose", rose))
@@ -148,15 +141,15 @@ def rescue_html(result: RescueResult) -> str:
     candidates = [
         [
             str(each["name"]).replace("_", " "),
-            _percent(each["harmonic_mean"]),
-            _percent(each["lowest_recall"]),
-            _percent(each["accuracy"]),
+            percent(each["harmonic_mean"]),
+            percent(each["lowest_recall"]),
+            percent(each["accuracy"]),
         ]
         for each in result.candidates
     ]
     tested = [
-        [_words(name), *(_percent(getattr(e, name)) for e in result.evaluations.values())]
-        for name in NUMBERS
+        [_words(name), *(percent(getattr(e, name)) for e in result.evaluations.values())]
+        for name in SUMMARY
         if result.evaluations
     ]
     notes = [] if result.cost is None else [result.cost.sentence(result.class_counts)]
@@ -185,18 +178,3 @@ def _template() -> jinja2.Template:
 
 def _words(name: str) -> str:
     return name.replace("_", " ") + (" %" if name.startswith("worst") else "")
-
-
-def _percent(value: float) -> str:
-    return "–" if np.isnan(value) else f"{100 * value:.1f} %"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _range(limits: Any, form: Any = None) -> str:
-    if limits is None:
-        return ""
-    low, high = limits
-    return f"{form(low)} to {form(high)}" if form else f"{100 * low:.1f}–{100 * high:.1f} %"

@@ -12,9 +12,9 @@ from everyclass.artifacts import Evaluation
 from everyclass.reporting.data import Report
 from everyclass.reporting.rows import GROUPS
 
-__all__ = ["Cell", "NumberRow", "number_rows"]
+__all__ = ["SUMMARY", "Cell", "NumberRow", "number_rows"]
 
-_SUMMARY = ("lowest_recall", "harmonic_mean", "geometric_mean", "balanced_accuracy", "accuracy")
+SUMMARY = ("lowest_recall", "harmonic_mean", "geometric_mean", "balanced_accuracy", "accuracy")
 _WORST = ("5", "10")
 _SCORES = ("calibration_error", "negative_log_likelihood")
 
@@ -45,7 +45,7 @@ def number_rows(report: Report) -> list[NumberRow]:
     """The worst classes, the means, the groups, calibration; in the order of the table."""
     if not report.evaluations:
         return []
-    rows = [_row(report, key, _values(report, key), _limits(report, key)) for key in _SUMMARY]
+    rows = [_row(report, key, _values(report, key), _limits(report, key)) for key in SUMMARY]
     scored = next(report.each())[1].num_scored
     for percent in _WORST:
         if scored * int(percent) <= 100:

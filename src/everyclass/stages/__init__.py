@@ -8,7 +8,8 @@ from everyclass.stages.diagnosing.diagnosing import diagnose
 from everyclass.stages.extraction.extracting import extract, extract_views
 from everyclass.stages.extraction.frozen_backbone import extract_part
 from everyclass.stages.extraction.into_folder import extract_into, extract_views_into
-from everyclass.stages.extraction.of_run import extract_run
+from everyclass.stages.extraction.loaders import LABEL_KEYS
+from everyclass.stages.extraction.of_run import data_of, extract_run
 from everyclass.stages.extraction.run_network import image_batches, load_network, predict_images
 from everyclass.stages.merging import merged_over_processes
 from everyclass.stages.pretraining.pretraining import pretrain
@@ -27,6 +28,7 @@ from everyclass.stages.retraining.objectives import Objective
 from everyclass.stages.retraining.retraining import Retraining, Solver, resumable, retrain
 
 __all__ = [
+    "LABEL_KEYS",
     "STRATEGIES",
     "ClassifierName",
     "Cost",
@@ -42,6 +44,7 @@ __all__ = [
     "Verdict",
     "approximate_by_one_layer",
     "cross_fit",
+    "data_of",
     "decide",
     "diagnose",
     "ensemble_log_probabilities",

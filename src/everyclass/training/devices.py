@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import torch
 
-from everyclass.errors import InputError
+from everyclass.errors import InputError, first_line
 
 __all__ = ["Precision", "autocast", "choose_device", "choose_precision", "inference_precision"]
 
@@ -28,8 +28,7 @@ def choose_device(name: str = "auto") -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(
-            f"The device {name!r} cannot be used here ({str(error).splitlines()[0]}); "
-            "name another, or auto."
+            f"The device {name!r} cannot be used here ({first_line(error)}); name another, or auto."
         ) from error
     return device
 

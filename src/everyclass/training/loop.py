@@ -21,7 +21,7 @@ from everyclass.data import (
     MemorySource,
     RowSampler,
 )
-from everyclass.errors import FileFormatError, InputError, RunFailedError
+from everyclass.errors import FileFormatError, InputError, RunFailedError, first_line
 from everyclass.processes import (
     generator_of,
     is_first,
@@ -302,10 +302,9 @@ def _compile(model: nn.Module, device: torch.device) -> None:
     try:
         torch.compile(torch.square)(torch.ones(2, device=device))
     except Exception as error:  # of whatever kind the backend that torch has chosen raises
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         warnings.warn(
-            f"The network is trained without torch.compile, which does not work here ({reason}); "
-            "install a C++ compiler, such as g++, to have it.",
+            "The network is trained without torch.compile, which does not work here "
+            f"({first_line(error)}); install a C++ compiler, such as g++, to have it.",
             stacklevel=3,
         )
         return

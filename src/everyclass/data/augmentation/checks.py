@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
+from everyclass.artifacts import did_you_mean
 from everyclass.errors import InputError
 
 __all__ = ["check_name", "check_probability", "check_range"]
@@ -14,9 +14,8 @@ def check_name(what: str, name: str, known: Iterable[str]) -> None:
     """Refuse a name that is not ``known``, and suggest the nearest one."""
     names = list(known)
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"There is no {what} {name!r}; there are {', '.join(names)}.{hint}")
+        hint = did_you_mean(name, names)
+        raise InputError(f"There is no {what} {name!r}; there are {', '.join(names)}{hint}")
 
 
 def check_probability(p: float) -> None:

@@ -9,6 +9,7 @@ from everyclass.data.pictures.shards import Shards, find_shards, read_shards
 from everyclass.data.pictures.tables import (
     Parquet,
     SavedDataset,
+    described_names,
     find_parquet,
     read_parquet,
     read_saved,
@@ -31,6 +32,7 @@ __all__ = [
     "check_policy",
     "decode",
     "default_workers",
+    "described_names",
     "find_parquet",
     "find_shards",
     "list_folder",

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.errors import first_line
+
 __all__ = ["SHAPES", "BadPictureError", "Crop", "Cut", "decode"]
 
 # Never EPS and the like, for which Pillow starts other programs.
@@ -93,8 +95,7 @@ def decode(
     except MemoryError:
         raise
     except Exception as error:  # decoders of many formats raise of many types
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise BadPictureError(reason) from error
+        raise BadPictureError(first_line(error)) from error
     return np.stack(views)
 
 

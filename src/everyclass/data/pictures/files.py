@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,16 @@ from everyclass.data.pictures.labels import checked_labels, class_number
 from everyclass.data.table_files import TableFile
 from everyclass.errors import FileFormatError, MissingFileError
 
-__all__ = ["ENDINGS", "Files", "Listed", "as_texts", "list_folder", "read_list", "read_table"]
+__all__ = [
+    "ENDINGS",
+    "Files",
+    "Listed",
+    "as_texts",
+    "list_folder",
+    "read_list",
+    "read_picture",
+    "read_table",
+]
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 MOST_BYTES = 1 << 29
@@ -42,17 +51,7 @@ class Files:
 
     def read(self, row: int) -> bytes:
         """The content of the file."""
-        path = self.place(row)
-        try:
-            about = os.stat(path)  # before it is opened: a pipe would wait for ever
-        except ValueError as error:  # a NUL in the path
-            raise OSError(f"no path of a file ({error})") from error
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError("no regular file")
-        if about.st_size > MOST_BYTES:
-            raise OSError(f"{about.st_size:,} bytes are too many for a picture")
-        with open(path, "rb") as stream:
-            return stream.read()
+        return read_picture(self.place(row))
 
     def place(self, row: int) -> str:
         """The file's path."""
@@ -65,6 +64,24 @@ class Files:
     def sizes(self, rows: npt.NDArray[np.int64]) -> Iterator[int]:
         """Bytes of these files; −1 of one that is missing."""
         return (size_of(self.place(row)) for row in rows.tolist())
+
+
+def read_picture(path: str | Path) -> bytes:
+    """The content of a picture's file.
+
+    Raises:
+        OSError: it is missing, no regular file, or too large.
+    """
+    try:
+        about = os.stat(path)  # before it is opened: a pipe would wait for ever
+    except ValueError as error:  # a NUL in the path
+        raise OSError(f"no path of a file ({error})") from error
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError("no regular file")
+    if about.st_size > MOST_BYTES:
+        raise OSError(f"{about.st_size:,} bytes are too many for a picture")
+    with open(path, "rb") as stream:
+        return stream.read()
 
 
 def size_of(path: str | Path) -> int:
@@ -201,8 +218,15 @@ def list_folder(root: str | Path) -> Listed:
 
     Raises:
         MissingFileError: there is no such folder.
-        FileFormatError: it has no folders with pictures.
+        FileFormatError: it has no folders with pictures, or one that cannot be read.
     """
+
+    def refuse(error: OSError) -> NoReturn:
+        raise FileFormatError(
+            f"{error.filename} cannot be read: {error.strerror}. Put that right, or take the "
+            f"folder out of {root}."
+        ) from error
+
     root = Path(root)
     if not os.path.isdir(root):
         raise MissingFileError(f"There is no folder {root}; it must have one folder per class.")
@@ -215,7 +239,7 @@ def list_folder(root: str | Path) -> Listed:
     for label, name in enumerate(names):
         found = sorted(
             os.path.relpath(os.path.join(folder, file), root)
-            for folder, _, files in os.walk(root / name, followlinks=True)
+            for folder, _, files in os.walk(root / name, onerror=refuse, followlinks=True)
             for file in files
             if file.lower().endswith(ENDINGS)
         )

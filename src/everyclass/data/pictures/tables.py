@@ -13,11 +13,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.data.pictures.files import size_of
+from everyclass.data.pictures.files import read_picture, size_of
 from everyclass.data.pictures.labels import checked_labels
-from everyclass.errors import FileFormatError, InputError, MissingFileError
+from everyclass.errors import (
+    FileFormatError,
+    MissingFileError,
+    MissingLibraryError,
+    first_line,
+)
 
-__all__ = ["Parquet", "SavedDataset", "find_parquet", "read_parquet", "read_saved"]
+__all__ = [
+    "Parquet",
+    "SavedDataset",
+    "described_names",
+    "find_parquet",
+    "read_parquet",
+    "read_saved",
+]
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "cls")
@@ -51,13 +63,10 @@ class Parquet:
     def read(self, row: int) -> bytes:
         """The bytes in the row."""
         group = int(np.searchsorted(self.starts, row, side="right")) - 1
-        cell = self._group(group)[row - int(self.starts[group])].as_py()
-        content = cell.get("bytes") if isinstance(cell, dict) else cell
-        if isinstance(content, bytes):
-            return content
-        if isinstance(cell, dict) and isinstance(cell.get("path"), str):
-            raise OSError(f"the row has a path ({cell['path']}) and no bytes")
-        raise OSError("the row is empty")
+        content = _content(self._group(group)[row - int(self.starts[group])].as_py())
+        if isinstance(content, str):
+            raise OSError(f"the row has a path ({content}) and no bytes")
+        return content
 
     def place(self, row: int) -> str:
         """The file and the row in it."""
@@ -107,10 +116,8 @@ class SavedDataset:
 
     def read(self, row: int) -> bytes:
         """The bytes in the row, or of the file that it names."""
-        cell = self.dataset[row][self.column]
-        if cell.get("bytes") is not None:
-            return bytes(cell["bytes"])
-        return Path(cell["path"]).read_bytes()
+        content = _content(self.dataset[row][self.column])
+        return read_picture(content) if isinstance(content, str) else content
 
     def place(self, row: int) -> str:
         """The folder and the row."""
@@ -150,7 +157,6 @@ def read_parquet(
     Raises:
         FileFormatError: no such file or column.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     starts, groups, labels = [0], [], []
@@ -161,14 +167,17 @@ def read_parquet(
                 schema = opened.schema_arrow
                 image = _column(path, schema.names, image, IMAGE_COLUMNS, "image")
                 label = _column(path, schema.names, label, LABEL_COLUMNS, "label")
-                names = names or _described(schema.metadata, label)
+                names = names or described_names(schema.metadata, label)
                 labels.append(opened.read(columns=[label])[label].to_numpy())
                 for group in range(opened.num_row_groups):
                     starts.append(starts[-1] + opened.metadata.row_group(group).num_rows)
                     groups.append((number, group))
-        except (pa.ArrowException, OSError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise FileFormatError(f"{path} is not a readable parquet file: {reason}") from error
+        except FileFormatError:
+            raise
+        except Exception as error:  # bytes can be wrong in any way
+            raise FileFormatError(
+                f"{path} is not a readable parquet file: {first_line(error)}."
+            ) from error
     assert image is not None
     source = Parquet(tuple(paths), image, np.array(starts), tuple(groups))
     return source, checked_labels(np.concatenate(labels), str(paths[0]), label or ""), names
@@ -180,9 +189,9 @@ def read_saved(
     """Open what ``datasets`` saved with ``save_to_disk``.
 
     Raises:
-        InputError: the library ``datasets`` is not installed.
+        MissingLibraryError: ``datasets`` is not installed.
         MissingFileError: the folder is none of these, or has no such part.
-        FileFormatError: no such column.
+        FileFormatError: damaged, or no such column.
     """
     if not any(os.path.isfile(folder / name) for name in SAVED_FILES):
         raise MissingFileError(
@@ -191,11 +200,14 @@ def read_saved(
     try:
         import datasets
     except ImportError as error:
-        raise InputError(
-            f"{folder} was written by the library datasets, which is not installed; get it with: "
-            "pip install datasets, or save the set as parquet files."
+        raise MissingLibraryError(f"datasets (to read {folder})", "datasets") from error
+    try:
+        loaded = datasets.load_from_disk(str(folder))
+    except Exception as error:  # bytes can be wrong in any way
+        raise FileFormatError(
+            f"{folder} is not readable as what save_to_disk writes: {first_line(error)}; save the "
+            "set again, or check that the copy is complete."
         ) from error
-    loaded = datasets.load_from_disk(str(folder))
     if isinstance(loaded, dict):
         part = part or "train"
         if part not in loaded:
@@ -205,7 +217,13 @@ def read_saved(
     label = _column(folder, loaded.column_names, label, LABEL_COLUMNS, "label")
     kind = loaded.features[label]
     names = tuple(kind.names) if isinstance(kind, datasets.ClassLabel) else None
-    loaded = loaded.cast_column(image, datasets.Image(decode=False))
+    try:
+        loaded = loaded.cast_column(image, datasets.Image(decode=False))
+    except Exception as error:  # Arrow's errors share no root
+        raise FileFormatError(
+            f"{folder}: column {image} holds no pictures: {first_line(error)}; name another with "
+            "image=COLUMN."
+        ) from error
     labels = checked_labels(np.array(loaded[label][:]), str(folder), label)
     return SavedDataset(loaded, image, folder), labels, names
 
@@ -224,7 +242,21 @@ def _column(
     )
 
 
-def _described(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
+def _content(cell: Any) -> bytes | str:
+    """The bytes in a cell of pictures, or the path that it has instead.
+
+    Raises:
+        OSError: it has neither.
+    """
+    content = cell.get("bytes") if isinstance(cell, dict) else cell
+    if content is None and isinstance(cell, dict):
+        content = cell.get("path")
+    if isinstance(content, bytes) or (isinstance(content, str) and isinstance(cell, dict)):
+        return content
+    raise OSError("the row is empty")
+
+
+def described_names(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...] | None:
     """The class names in a Hugging Face file's own description."""
     try:
         described = json.loads((metadata or {})[b"huggingface"])

@@ -15,6 +15,7 @@ from torch.utils.data import Sampler
 from everyclass.artifacts import as_labels
 from everyclass.data.samplers._numbers import whole_number
 from everyclass.errors import InputError
+from everyclass.processes import generator_of
 
 __all__ = ["RowSampler"]
 
@@ -88,8 +89,7 @@ class RowSampler(Sampler[int], ABC):
 
     def rows(self) -> Tensor:
         """This rank's rows of the whole current epoch: (len(self),) int64."""
-        entropy = np.random.SeedSequence([self.seed, self._epoch])
-        generator = torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+        generator = generator_of(self.seed, self._epoch)
         drawn = self.draw(generator, self._epoch, self.epochs or self._epoch)
         places = torch.arange(self.rank, len(self) * self.world_size, self.world_size)
         return drawn[places % len(drawn)]

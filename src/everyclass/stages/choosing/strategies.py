@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.adjustment import METHODS, deal, fit_temperature
-from everyclass.artifacts import Features, Head
+from everyclass.artifacts import Features, Head, did_you_mean
 from everyclass.errors import InputError
 from everyclass.stages.choosing.candidates import (
     RETRAINED,
@@ -290,10 +289,9 @@ def check_strategy(strategy: str, settings: Retraining) -> None:
         InputError: one of the two.
     """
     if strategy not in STRATEGIES:
-        near = difflib.get_close_matches(str(strategy), STRATEGIES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
         raise InputError(
-            f"The strategy must be one of {', '.join(STRATEGIES)}; got {strategy!r}{hint}"
+            f"The strategy must be one of {', '.join(STRATEGIES)}; got {strategy!r}"
+            f"{did_you_mean(strategy, STRATEGIES)}"
         )
     if strategy != "gml" and settings.objective != "gml":
         raise InputError(

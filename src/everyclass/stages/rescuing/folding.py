@@ -17,13 +17,13 @@ from everyclass.nn import (
     Classifier,
     EnsembleHead,
     EnsembleOfMeans,
+    as_convolution,
     head_of_module,
     module_of_head,
     unwrapped,
     weight_rows,
     with_head,
 )
-from everyclass.nn.last_layers import as_convolution
 from everyclass.stages.choosing.ensembling import Ensemble
 from everyclass.stages.rescuing.rescue_folder import module_of_classifier
 

@@ -29,12 +29,15 @@ def load_classifier(folder: str | Path, which: ClassifierName | None = None) -> 
         InputError: an unknown ``which``.
     """
     folder = Path(folder)
-    if which is not None and which not in get_args(ClassifierName):
+    known = get_args(ClassifierName)
+    if which is not None and which not in known:
         raise InputError(f"There is no classifier {which!r}; there are old, retrained, ensemble.")
     said = read_json(folder / "evaluation.json", "file of a rescue")
     try:
         use = which or said["verdict"]["use"]
         t_old, t_new = (float(said["temperatures"][name]) for name in ("old", "retrained"))
+        if use not in known:
+            raise ValueError(use)
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(
             f"{folder / 'evaluation.json'} has no verdict and temperatures; name the folder that "

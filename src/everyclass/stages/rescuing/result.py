@@ -267,7 +267,7 @@ class RescueResult:
         if test is not None:
             self.evaluate(test)
         stale = [*(f"{name}.npz" for name in _NAMES), "diagnosis.json"]
-        with replaced_together(folder, stale=stale) as new:
+        with replaced_together(folder, seal="evaluation.json", stale=stale) as new:
             if test is not None:
                 self.diagnose(test).save(new / "diagnosis.json")
                 for name in _NAMES:

@@ -97,7 +97,7 @@ def rescue_run(
     data = load_dataset(data_of(run), root=data_root)
     # Where images were left out, rows of features are no rows of the data set.
     images = partial(data.pictures, data.test) if len(data.test) == len(test) else None
-    with replaced_together(folder, stale=["bad-images.csv"]) as new:
+    with replaced_together(folder, seal="evaluation.json", stale=["bad-images.csv"]) as new:
         train.save(new / "train-features.npz")
         test.save(new / "test-features.npz")
         result.save(new, test, images=images)

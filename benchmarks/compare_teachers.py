@@ -5,7 +5,8 @@
 Runs of one data set that has `--val rest`. Each network speaks under its own head, its logits
 balanced by the class frequencies where its method is not, and under a head retrained by GML on one
 view; then all of them together, as the mean of probabilities and as the mean of logits, and all but
-one. The test set is not read. Everything is printed from benchmarks/results/teachers.json.
+one, and those that are its teachers. The test set is not read. Everything is printed from
+benchmarks/results/teachers.json.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from scipy.special import log_softmax, logsumexp
 
 from compare_recipes import NUMBERS
 from everyclass.artifacts import Run, read_json, write_json
+from everyclass.methods.distilled import RECIPE
 from everyclass.metrics import evaluate
 from everyclass.progress import progress
 from everyclass.stages import extract_run, retrain
@@ -27,6 +29,7 @@ from pages import into_page
 
 # Their heads know nothing of class frequencies.
 UNBALANCED = {"ce", "focal", "ldam", "mixup", "shike-features"}
+TEACHERS = {teacher.name for teacher in RECIPE.teachers}
 RESULTS = Path(__file__).parent / "results" / "teachers.json"
 
 
@@ -67,6 +70,10 @@ def rows(runs: list[Run]) -> dict[str, dict[str, float]]:
     for name in names:
         others = [said[other] for other in names if other != name]
         made[f"mean of logits, GML, without {name}"] = judged(np.mean(others, axis=0))
+    methods = {run.folder.name: f"{run.config['method']}-under-gml" for run in runs}
+    teaching = [said[name] for name in names if methods[name] in TEACHERS]
+    if teaching:
+        made["mean of logits, GML, of distilled's teachers"] = judged(np.mean(teaching, axis=0))
     return made
 
 

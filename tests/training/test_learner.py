@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +126,97 @@ def test_a_teacher_stays_as_it_is() -> None:
     assert not teacher.training
     assert not learner.taught(torch.randn(2, 3, 8, 8)).requires_grad
     assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
+
+
+# --- batches that come again ----------------------------------------------------------------------
+
+
+class Follower(Learner):
+    """Learns what its teachers say, with noise of its own on the images."""
+
+    def __init__(self, model: Classifier, loss: nn.Module, **options: Any) -> None:
+        super().__init__(model, loss, **options)
+        self.shown: list[Tensor] = []
+
+    def forward(
+        self, views: Sequence[Tensor], labels: Tensor, generator: torch.Generator
+    ) -> Outcome:
+        """The squared difference."""
+        images = views[0] + 0.1 * torch.randn(views[0].shape, generator=generator)
+        self.shown.append(images)
+        logits = self.model(images)
+        return Outcome((logits - self.taught(images)).square().mean(), logits)
+
+
+class Asked(nn.Module):
+    """A teacher that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = build_classifier("mlp", 3, seed=5)
+        self.times = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.times += 1
+        return self.inside(images)
+
+
+def followed(
+    repeat_after: int | None, **options: Any
+) -> tuple[list[list[Tensor]], int, dict[str, Tensor]]:
+    """The batches of each of four epochs, how often the teacher was asked, and the weights."""
+    teacher = Asked()
+    learner = Follower(
+        build_classifier("mlp", 3, seed=0),
+        nn.Identity(),
+        teachers=[teacher],  # type: ignore[list-item]
+    )
+    settings = replace(SETTINGS, repeat_after=repeat_after)
+    with contextlib.suppress(KeyboardInterrupt):
+        fit(learner, views(1), LABELS, settings, device=CPU, **options)
+    epochs = [learner.shown[i : i + 3] for i in range(0, len(learner.shown), 3)]
+    return epochs, teacher.times, learner.model.state_dict()
+
+
+def alike(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_batches_come_again_and_teachers_are_asked_once() -> None:
+    epochs, times, _ = followed(2)
+    assert alike(epochs[0], epochs[2])
+    assert alike(epochs[1], epochs[3])
+    assert not alike(epochs[0], epochs[1])
+    assert times == 2 * 3
+    epochs, times, _ = followed(None)
+    assert not any(alike(epochs[0], other) for other in epochs[1:])
+    assert times == 4 * 3
+
+
+@pytest.mark.parametrize("stop_in", [2, 3, 4])
+def test_what_teachers_said_is_asked_for_anew_after_a_stop(stop_in: int, tmp_path: Path) -> None:
+    def stop(log: EpochLog) -> None:
+        if log.epoch == stop_in:
+            raise KeyboardInterrupt
+
+    _, _, whole = followed(2)
+    path = tmp_path / "checkpoint"
+    followed(2, checkpoint=path, on_epoch=stop)
+    assert load_checkpoint(path)["epoch"] == stop_in - 1
+    _, times, resumed = followed(2, checkpoint=path)
+    assert times == 3 * min(2, 5 - stop_in)
+    assert alike(list(whole.values()), list(resumed.values()))
+
+
+def test_what_teachers_said_is_near_to_what_they_say() -> None:
+    _, _, once = followed(4)  # every batch is new, and rounded
+    teacher = Asked().eval()
+    learner = a_learner(teachers=[teacher])
+    learner.repeat_after = 1
+    images = torch.randn(5, 3, 8, 8)
+    learner.begin_epoch(1, 2)
+    first = learner.taught(images)
+    learner.begin_epoch(2, 2)
+    assert torch.equal(first, learner.taught(torch.zeros_like(images)))
+    torch.testing.assert_close(first, teacher(images), rtol=1e-3, atol=1e-3)
+    assert all(value.isfinite().all() for value in once.values())

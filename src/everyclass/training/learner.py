@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from everyclass.data import CutMix, Mixup
 from everyclass.nn import Classifier
 
-__all__ = ["Learner", "Outcome", "Supervised"]
+__all__ = ["Learner", "Outcome", "Supervised", "shown_epoch"]
 
 
 class Outcome(NamedTuple):
@@ -21,6 +21,11 @@ class Outcome(NamedTuple):
 
     loss: Tensor
     logits: Tensor
+
+
+def shown_epoch(epoch: int, repeat_after: int | None) -> int:
+    """The epoch, from 1, whose batches this one shows."""
+    return epoch if repeat_after is None else (epoch - 1) % repeat_after + 1
 
 
 class Learner(nn.Module, ABC):
@@ -37,9 +42,12 @@ class Learner(nn.Module, ABC):
 
     Attributes:
         autocast: context to run networks in; the loop says which. Losses stay outside.
+        repeat_after: epochs after which the same batches come again; the loop says so. What
+            teachers say of a batch is then kept, in half precision, and asked for once.
     """
 
     carried: ClassVar[tuple[str, ...]] = ()
+    repeat_after: int | None = None
 
     def __init__(
         self, model: Classifier, loss: nn.Module, *, teachers: Sequence[Classifier] = ()
@@ -49,6 +57,8 @@ class Learner(nn.Module, ABC):
         self.loss = loss
         self.teachers = nn.ModuleList(teachers).requires_grad_(False)
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self._said: dict[int, list[Tensor]] = {}  # by teachers, of each batch of an epoch
+        self._epoch = self._batch = 0
 
     @abstractmethod
     def forward(
@@ -64,13 +74,28 @@ class Learner(nn.Module, ABC):
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Tell what changes with the epoch, from 1; called before its first batch."""
+        self._epoch = shown_epoch(epoch, self.repeat_after)
+        self._batch = 0
         begin: Callable[[int, int], None] | None = getattr(self.loss, "begin_epoch", None)
         if begin is not None:
             begin(epoch, epochs)
 
-    @torch.no_grad()
     def taught(self, images: Tensor) -> Tensor:
-        """The teachers' (b, C) float32 logits; the mean, where there are several."""
+        """The teachers' (b, C) float32 logits; the mean, where there are several.
+
+        Called once for each batch.
+        """
+        if self.repeat_after is None:
+            return self._asked(images)
+        said = self._said.setdefault(self._epoch, [])
+        if self._batch == len(said):
+            # Rounded before they are first used: a resumed training asks for them anew.
+            said.append(self._asked(images).half())
+        self._batch += 1
+        return said[self._batch - 1].float()
+
+    @torch.no_grad()
+    def _asked(self, images: Tensor) -> Tensor:
         with self.autocast():
             return torch.stack([teacher(images).float() for teacher in self.teachers]).mean(dim=0)
 

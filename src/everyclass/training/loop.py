@@ -36,7 +36,7 @@ from everyclass.progress import silent
 from everyclass.training.allocator import keep_large_buffers
 from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
 from everyclass.training.devices import autocast
-from everyclass.training.learner import Learner, Outcome
+from everyclass.training.learner import Learner, Outcome, shown_epoch
 from everyclass.training.schedules import Schedule, build_scheduler
 
 __all__ = ["EpochLog", "TrainingSettings", "fit"]
@@ -56,6 +56,8 @@ class TrainingSettings:
             with none of them is frozen, and the longest that fits counts.
         precision: what the network computes in; weights and losses stay float32.
         seed: of the order of images and of their augmentation.
+        repeat_after: epochs after which images come in the same order, augmented and mixed in the
+            same way, so that teachers have to look once only; None: never.
         compile: compile the network where a compiler is found.
         checkpoint_every: epochs between checkpoints.
     """
@@ -68,6 +70,7 @@ class TrainingSettings:
     trained: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
+    repeat_after: int | None = None
     compile: bool = False
     checkpoint_every: int = 1
 
@@ -136,6 +139,7 @@ def fit(
     source = MemorySource(images) if isinstance(images, Sequence) else images
     learner.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     learner.autocast = partial(autocast, device, settings.precision)
+    learner.repeat_after = settings.repeat_after
     sampler = sampler or InstanceBalanced(labels)
     labels = labels.to(device)
     optimizer = torch.optim.SGD(
@@ -166,9 +170,12 @@ def fit(
             learning_rate = max(group["lr"] for group in optimizer.param_groups)
             learner.begin_epoch(epoch, epochs)
             learner.train()
-            order = sampler.draw(generator, epoch, epochs)
+            shown = shown_epoch(epoch, settings.repeat_after)
+            if settings.repeat_after is not None:
+                generator = generator_of(settings.seed, shown)
+            order = sampler.draw(generator, shown, epochs)
             # Shares are augmented independently of each other, so the one generator stays in step.
-            own = generator if world_size() == 1 else generator_of(settings.seed, epoch, rank())
+            own = generator if world_size() == 1 else generator_of(settings.seed, shown, rank())
             batches = _batches(order, settings.batch_size, least=2 * world_size())
             shares = source.augmented([my_share(rows) for rows in batches], own)
             sums = torch.zeros(3, device=device)  # loss, images that are right, images
@@ -178,12 +185,7 @@ def fit(
                     task.advance(len(whole), f"epoch {epoch}/{epochs}")
             scheduler.step()
             total, right, seen = summed_in_place(sums).tolist()
-            mean_loss = total / seen
-            if not math.isfinite(mean_loss):
-                raise RunFailedError(
-                    f"The training loss became {mean_loss} in epoch {epoch}; lower the learning "
-                    "rate. The checkpoint of the last good epoch is kept."
-                )
+            mean_loss = _finite(total / seen, epoch)
             seconds = time.perf_counter() - start
             on_epoch(EpochLog(epoch, mean_loss, right / seen, learning_rate, seconds))
             due = epoch == epochs or epoch % settings.checkpoint_every == 0
@@ -192,6 +194,20 @@ def fit(
                 state |= {"epoch": epoch, "generator": generator.get_state()}
                 save_checkpoint(checkpoint, state)
     return learner.model.eval()
+
+
+def _finite(mean_loss: float, epoch: int) -> float:
+    """The loss of an epoch.
+
+    Raises:
+        RunFailedError: it is no finite number.
+    """
+    if not math.isfinite(mean_loss):
+        raise RunFailedError(
+            f"The training loss became {mean_loss} in epoch {epoch}; lower the learning rate. The "
+            "checkpoint of the last good epoch is kept."
+        )
+    return mean_loss
 
 
 def _batches(rows: Tensor, size: int, *, least: int = 2) -> list[Tensor]:

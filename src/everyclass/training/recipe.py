@@ -45,6 +45,9 @@ class Recipe:
         augmentation: one of ``everyclass.data.AUGMENTATIONS``.
         other_views: the augmentations of further views of the same images.
         mixing: ``Mixup`` or ``CutMix``, or None.
+        repeat_after: epochs after which the same batches come again, to pixel and mixture, so that
+            teachers look once only; None: never. What they say of each is kept: n · C · 2 bytes an
+            epoch.
         schedule: epochs and learning rate.
         batch_size, momentum, nesterov, weight_decay: of SGD.
         retraining: settings of a rescue of its network, where a part of the method belongs there.
@@ -67,6 +70,7 @@ class Recipe:
     augmentation: str = "basic"
     other_views: tuple[str, ...] = ()
     mixing: Mixup | CutMix | None = None
+    repeat_after: int | None = None
     schedule: Schedule = field(default_factory=Schedule)
     batch_size: int = 128
     momentum: float = 0.9
@@ -84,6 +88,10 @@ class Recipe:
             {teacher.name for teacher in self.teachers}
         ):
             raise InputError(f"The teachers of {self.name} must be a tuple of different recipes.")
+        if self.repeat_after is not None and self.repeat_after < 1:
+            raise InputError(
+                f"repeat_after of {self.name} must be at least 1 epoch; got {self.repeat_after}."
+            )
 
     @property
     def rests_on(self) -> tuple[Recipe | HeadRecipe, ...]:
@@ -114,7 +122,7 @@ class Recipe:
             values["mixing"] = {type(self.mixing).__name__: self.mixing.alpha}
         values["schedule"]["milestones"] = list(self.schedule.milestones)
         values["other_views"] = list(self.other_views)
-        for later in ("teachers", "other_views", "nesterov", "retraining"):
+        for later in ("teachers", "other_views", "repeat_after", "nesterov", "retraining"):
             if not values[later]:
                 del values[later]
         if self.weights == "none":

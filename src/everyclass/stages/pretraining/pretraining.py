@@ -219,6 +219,7 @@ def _train(
                 trained=recipe.trained,
                 precision=chosen,
                 seed=seed,
+                repeat_after=recipe.repeat_after,
                 compile=compile,
             ),
             device=where,

@@ -25,6 +25,7 @@ from everyclass.training import HeadRecipe, Recipe, Supervised, load_checkpoint,
 METHODS = method_names()
 TRAINED = [name for name in METHODS if isinstance(get_method(name), Recipe)]
 LATER = {
+    "repeat_after",
     "weights",
     "other_views",
     "nesterov",

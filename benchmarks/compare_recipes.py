@@ -56,7 +56,8 @@ def gml_from_scratch() -> dict[str, Recipe]:
 
 def distilled() -> dict[str, Recipe]:
     """What a student of many sees, and how it listens; one thing changes at a time."""
-    recipe = _recipe("distilled")
+    recipe, paco = _recipe("distilled"), _recipe("paco")
+    gentle = replace(recipe.schedule, learning_rate=paco.schedule.learning_rate)
     return {
         "cutmix": recipe,
         "mixup": replace(recipe, mixing=Mixup()),
@@ -64,6 +65,7 @@ def distilled() -> dict[str, Recipe]:
         "cutmix-of-crops": replace(recipe, augmentation="basic"),
         "cutmix-square-root": replace(recipe, sampler=SquareRoot),
         "cutmix-decay-2e-4": replace(recipe, weight_decay=2e-4),
+        "cutmix-from-paco": replace(recipe, start=paco, keep_head=True, schedule=gentle),
     }
 
 
@@ -85,9 +87,9 @@ def row_of(recipe: Recipe, epochs: int, run_folder: Path) -> dict[str, Any]:
     data = DataConfig()
     taught = [
         pretrain(
-            teacher, data, out=Path("runs") / f"{data.folder_name}-{teacher.name}-s0", show=progress
+            needed, data, out=Path("runs") / f"{data.folder_name}-{needed.name}-s0", show=progress
         )
-        for teacher in recipe.teachers
+        for needed in recipe.rests_on
     ]
     start = [run.folder for run in taught] or None
     run = pretrain(recipe, data, epochs=epochs, start=start, out=run_folder, show=progress)

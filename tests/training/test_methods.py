@@ -20,7 +20,14 @@ from everyclass.integrations.export import export_program
 from everyclass.methods import copy_method, method_names, method_notes
 from everyclass.nn import HEADS
 from everyclass.stages import Retraining, load_network, rescue_run
-from everyclass.training import HeadRecipe, Recipe, Supervised, load_checkpoint, modern
+from everyclass.training import (
+    HeadRecipe,
+    Recipe,
+    Schedule,
+    Supervised,
+    load_checkpoint,
+    modern,
+)
 
 METHODS = method_names()
 TRAINED = [name for name in METHODS if isinstance(get_method(name), Recipe)]
@@ -221,9 +228,11 @@ def test_a_start_that_does_not_fit_is_refused(starts: dict[str, Run], tmp_path: 
         pretrain(crt, DIGITS, out=tmp_path / "d", start=unfinished.folder)
     with pytest.raises(MissingFileError, match="is not a run"):
         pretrain(crt, DIGITS, out=tmp_path / "d", start=tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"learns from runs of ce-under-gml, .* names runs of ce,"):
+    with pytest.raises(
+        InputError, match=r"learns from runs of ldam-drw-under-gml, .* names runs of ce,"
+    ):
         pretrain(get_method("distilled"), DIGITS, out=tmp_path / "d", start=[start, start])
-    with pytest.raises(InputError, match=r"begins with one finished run; start .* names 2"):
+    with pytest.raises(InputError, match=r"crt rests on ce, 1 in number; start .* names 2"):
         pretrain(crt, DIGITS, out=tmp_path / "d", start=[start, start])
     assert not any((tmp_path / name).exists() for name in "abd")
     with pytest.raises(InputError, match="shike needs a network with the features of"):
@@ -251,6 +260,28 @@ def test_a_student_of_many_learns_without_labels(starts: dict[str, Run], tmp_pat
     assert said.logits is not None
     agree = np.mean(said.logits.argmax(axis=1) == taught.argmax(axis=1))
     assert agree > np.mean(said.logits.argmax(axis=1) == said.labels)
+
+
+def test_a_student_may_begin_with_another_network(starts: dict[str, Run], tmp_path: Path) -> None:
+    mixup, bsce = get_method("mixup"), get_method("bsce")
+    assert isinstance(mixup, Recipe)
+    still = Schedule(epochs=1, learning_rate=1e-12, warmup_epochs=0)
+    dive, _ = in_seconds(get_method("dive"))
+    student = replace(dive, start=mixup, keep_head=True, schedule=still)
+    assert student.rests_on == (mixup, bsce)
+    folders = [starts[name].folder for name in ("mixup", "bsce")]
+    run = pretrain(student, DIGITS, out=tmp_path / "student", start=folders)
+    assert run.config["start"] == starts["mixup"].config
+    assert run.config["teachers"] == [starts["bsce"].config]
+    begun, ended = (load_checkpoint(r.checkpoint)["model"] for r in (starts["mixup"], run))
+    for name, value in begun.items():
+        if name.endswith(("weight", "bias")):
+            torch.testing.assert_close(ended[name], value)
+    for wrong in (folders[:1], folders[::-1]):
+        with pytest.raises(InputError, match=r"learns from runs of bsce, .* names runs of"):
+            pretrain(student, DIGITS, out=tmp_path / "no", start=wrong)
+    with pytest.raises(InputError, match="rests on mixup, bsce, 2 in number"):
+        pretrain(student, DIGITS, out=tmp_path / "no", start=folders[1:])
 
 
 def test_what_a_method_rests_on_is_that_of_the_data_set() -> None:

@@ -79,11 +79,6 @@ class Recipe:
     retraining: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.start is not None and self.teachers:
-            raise InputError(
-                f"{self.name} has a start and teachers; a recipe goes on from a network or learns "
-                "from others."
-            )
         if not isinstance(self.teachers, tuple) or len(self.teachers) != len(
             {teacher.name for teacher in self.teachers}
         ):
@@ -95,8 +90,8 @@ class Recipe:
 
     @property
     def rests_on(self) -> tuple[Recipe | HeadRecipe, ...]:
-        """The recipes whose finished runs are needed first, to go on from or to learn from."""
-        return self.teachers if self.start is None else (self.start,)
+        """The recipes whose finished runs are needed first, to go on from and to learn from."""
+        return self.teachers if self.start is None else (self.start, *self.teachers)
 
     @property
     def trains_backbone(self) -> bool:

@@ -43,8 +43,8 @@ def learner_of(
         model.keep_still(recipe.trained)
     finished = [load_network(run, dataset.num_classes) for run in begun]
     if recipe.start is not None:
-        _begin_with(model, finished[0], recipe)
-    elif finished:
+        _begin_with(model, finished.pop(0), recipe)
+    if finished:
         given["teachers"] = finished
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

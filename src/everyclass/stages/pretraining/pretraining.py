@@ -88,8 +88,8 @@ def pretrain(
         out: the run's folder; default ``runs/<data>-<method>-s<seed>``, such as
             ``runs/cifar100-lt-ir100-ce-s0``.
         start: folder of a finished run on the same data that a method in two stages begins with, or
-            folders of those that a student learns from, in the order of its teachers, instead of
-            what it would train.
+            folders of those that a student learns from, in the order of its teachers (after the one
+            that it begins with, where it does), instead of what it would train.
         data_root: folder to look for the data in.
         show: how progress is shown.
 
@@ -149,8 +149,8 @@ def pretrain(
         "compile": compile,
         "seed": seed,
     }
-    if begun and not goes_on:
-        config["teachers"] = [run.config for run in begun]
+    if taught_by := begun[goes_on:]:
+        config["teachers"] = [run.config for run in taught_by]
     with first_goes_first():
         run = Run.start(folder, config)
     with run.held() if is_first() else nullcontext():

@@ -71,16 +71,18 @@ def finished_runs(
         raise InputError(f"{recipe.name} trains from scratch; leave out start (--start).")
     runs = [_finished(folder, data) for folder in folders]
     given = [run.config["method"] for run in runs]
-    if recipe.start is None and given != needed:
+    learns_from = needed[recipe.start is not None :]
+    if learns_from and given[-len(learns_from) :] != learns_from:
         raise InputError(
-            f"{recipe.name} learns from runs of {', '.join(needed)}, in this order, and start "
+            f"{recipe.name} learns from runs of {', '.join(learns_from)}, in this order, and start "
             f"(--start) names runs of {', '.join(given)}. Leave it out: what is not there yet is "
             "trained beside the run. To learn from others, change the teachers of a copy: "
             f"everyclass methods copy {recipe.name} mine.py"
         )
     if len(runs) != len(needed):
         raise InputError(
-            f"{recipe.name} begins with one finished run; start (--start) names {len(runs)}."
+            f"{recipe.name} rests on {', '.join(needed)}, {len(needed)} in number; start (--start) "
+            f"names {len(runs)}."
         )
     return runs
 

@@ -56,16 +56,16 @@ def gml_from_scratch() -> dict[str, Recipe]:
 
 def distilled() -> dict[str, Recipe]:
     """What a student of many sees, and how it listens; one thing changes at a time."""
-    recipe, paco = _recipe("distilled"), _recipe("paco")
-    gentle = replace(recipe.schedule, learning_rate=paco.schedule.learning_rate)
+    recipe = _recipe("distilled")
+    usual = replace(recipe.schedule, learning_rate=0.1)
     return {
-        "cutmix": recipe,
+        "cutmix-from-paco": recipe,
+        "cutmix": replace(recipe, start=None, keep_head=False, schedule=usual),
         "mixup": replace(recipe, mixing=Mixup()),
         "unmixed": replace(recipe, mixing=None),
         "cutmix-of-crops": replace(recipe, augmentation="basic"),
         "cutmix-square-root": replace(recipe, sampler=SquareRoot),
         "cutmix-decay-2e-4": replace(recipe, weight_decay=2e-4),
-        "cutmix-from-paco": replace(recipe, start=paco, keep_head=True, schedule=gentle),
     }
 
 

@@ -6,11 +6,13 @@ and needs no labels. What several networks know together, one of the same size c
 what they see (Hinton et al. 2015) and is given long enough and images that are varied enough (Beyer
 et al. 2022), so every batch is cut from two images each (CutMix) under AutoAugment and Cutout, and
 teachers and student see the very same pixels. After 40 epochs the batches come again, so that the
-teachers, who take most of the time, look at the first 40 only. Ours, and beyond the paper: five
-other trainings and its own, but one standard network when it is used.
+teachers, who take most of the time, look at the first 40 only. It begins as PaCo's network, the
+best of the same size, and at PaCo's rate: from scratch it is far behind for a long time (compared
+on held-out images, docs/experiments.md). Ours, and beyond the paper: five other trainings and its
+own, but one standard network when it is used.
 
 On ImageNet-LT and Places-LT four teachers, which have recipes for these, and network, augmentation
-and twice the schedule of cross entropy.
+and twice the schedule of cross entropy, from scratch.
 
 The teachers are methods that fail differently: margins, LADE, mixup, PaCo, and SHIKE's experts.
 With heads retrained on one view before they are averaged, their mean has more harmonic mean on
@@ -98,11 +100,13 @@ RECIPE = Recipe(
     source="ours; Hinton et al. 2015, Beyer et al. 2022",
     loss=loss,
     learner=Distilled,
+    start=PACO,
+    keep_head=True,
     teachers=tuple(map(under_gml, (LDAM_DRW, LADE, MIXUP, PACO, SHIKE_FEATURES))),
     augmentation="autoaugment",
     mixing=CutMix(alpha=1.0),
     repeat_after=REPEAT_AFTER,
-    schedule=Schedule(decay="cosine"),
+    schedule=Schedule(decay="cosine", learning_rate=PACO.schedule.learning_rate),
     weight_decay=5e-4,
 )
 

@@ -55,17 +55,17 @@ def gml_from_scratch() -> dict[str, Recipe]:
 
 
 def distilled() -> dict[str, Recipe]:
-    """What a student of many sees, and how it listens; one thing changes at a time."""
+    """Where a student of many begins, what it sees, and how it listens; one of them changes."""
     recipe = _recipe("distilled")
     usual = replace(recipe.schedule, learning_rate=0.1)
     return {
-        "cutmix-from-paco": recipe,
-        "cutmix": replace(recipe, start=None, keep_head=False, schedule=usual),
+        "from-paco": recipe,
+        "from-scratch": replace(recipe, start=None, keep_head=False, schedule=usual),
         "mixup": replace(recipe, mixing=Mixup()),
         "unmixed": replace(recipe, mixing=None),
-        "cutmix-of-crops": replace(recipe, augmentation="basic"),
-        "cutmix-square-root": replace(recipe, sampler=SquareRoot),
-        "cutmix-decay-2e-4": replace(recipe, weight_decay=2e-4),
+        "crops": replace(recipe, augmentation="basic"),
+        "square-root": replace(recipe, sampler=SquareRoot),
+        "decay-2e-4": replace(recipe, weight_decay=2e-4),
     }
 
 

@@ -585,7 +585,7 @@ def test_files_of_two_results_never_stand_under_one_seal(
     def killed(*names: Any) -> None:
         nonlocal moved
         if moved == survived:
-            raise KeyboardInterrupt  # what no clean-up sees, as far as the order of moves goes
+            raise KeyboardInterrupt  # no file moves after a kill
         moved += 1
         move(*names)
 

@@ -16,8 +16,8 @@ and twice the schedule of cross entropy, from scratch.
 
 The teachers are methods that fail differently: margins, LADE, mixup, PaCo, and SHIKE's experts.
 With heads retrained on one view before they are averaged, their mean has more harmonic mean on
-held-out images than any of them, and than the mean of them under their own balanced heads; cross
-entropy and balanced softmax beside them add nothing (docs/experiments.md).
+held-out images than any of them; cross entropy and balanced softmax beside them add nothing
+(docs/experiments.md).
 """
 
 from collections.abc import Sequence

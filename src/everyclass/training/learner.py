@@ -42,12 +42,9 @@ class Learner(nn.Module, ABC):
 
     Attributes:
         autocast: context to run networks in; the loop says which. Losses stay outside.
-        repeat_after: epochs after which the same batches come again; the loop says so. What
-            teachers say of a batch is then kept, in half precision, and asked for once.
     """
 
     carried: ClassVar[tuple[str, ...]] = ()
-    repeat_after: int | None = None
 
     def __init__(
         self, model: Classifier, loss: nn.Module, *, teachers: Sequence[Classifier] = ()
@@ -57,8 +54,7 @@ class Learner(nn.Module, ABC):
         self.loss = loss
         self.teachers = nn.ModuleList(teachers).requires_grad_(False)
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
-        self._said: dict[int, list[Tensor]] = {}  # by teachers, of each batch of an epoch
-        self._epoch = self._batch = 0
+        self.repeat_after(None)
 
     @abstractmethod
     def forward(
@@ -72,9 +68,19 @@ class Learner(nn.Module, ABC):
             generator: on the CPU, for whatever the step draws.
         """
 
+    def repeat_after(self, epochs: int | None) -> None:
+        """Tell after how many epochs the same batches come again; None: never.
+
+        What teachers say of a batch is then kept, in half precision, and asked for once. The loop
+        calls this as it begins: what was said of other batches is forgotten.
+        """
+        self._period = epochs
+        self._said: dict[int, list[Tensor]] = {}  # by teachers, of each batch of an epoch
+        self._epoch = self._batch = 0
+
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Tell what changes with the epoch, from 1; called before its first batch."""
-        self._epoch = shown_epoch(epoch, self.repeat_after)
+        self._epoch = shown_epoch(epoch, self._period)
         self._batch = 0
         begin: Callable[[int, int], None] | None = getattr(self.loss, "begin_epoch", None)
         if begin is not None:
@@ -85,7 +91,7 @@ class Learner(nn.Module, ABC):
 
         Called once for each batch.
         """
-        if self.repeat_after is None:
+        if self._period is None:
             return self._asked(images)
         said = self._said.setdefault(self._epoch, [])
         if self._batch == len(said):

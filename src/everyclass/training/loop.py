@@ -139,7 +139,7 @@ def fit(
     source = MemorySource(images) if isinstance(images, Sequence) else images
     learner.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     learner.autocast = partial(autocast, device, settings.precision)
-    learner.repeat_after = settings.repeat_after
+    learner.repeat_after(settings.repeat_after)
     sampler = sampler or InstanceBalanced(labels)
     labels = labels.to(device)
     optimizer = torch.optim.SGD(

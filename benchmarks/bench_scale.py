@@ -92,12 +92,12 @@ def share_of(name: str, args: argparse.Namespace) -> dict[str, Any]:
     data = standardised(train)
     preparing = time.perf_counter() - start
     objective = gml(classes, images)
-    settings = MinibatchSettings(1, BATCH, running=True, precision=args.precision)
+    settings = MinibatchSettings(1, BATCH, precision=args.precision)
     shares, spent, peaks = [], preparing, []
     peak = peak_of(width, classes, args.precision)
     for _ in range(args.epochs if name == "imagenet-lt" else 1):
         start = time.perf_counter()
-        fit_minibatches(data, objective, 1e-5, settings)
+        fit_minibatches(data, objective, 1e-5, settings, running=True)
         seconds = time.perf_counter() - start
         after = peak_of(width, classes, args.precision)
         work = 4 * (rows // BATCH * BATCH) * width * classes
@@ -271,7 +271,7 @@ def processes_worker(args: argparse.Namespace) -> dict[str, Any]:
         fits = {
             "exact": lambda: fit_exact(data, objective, 1e-5, max_iterations=2),
             "running": lambda: fit_minibatches(
-                data, objective, 1e-5, MinibatchSettings(1, BATCH, running=True)
+                data, objective, 1e-5, MinibatchSettings(1, BATCH), running=True
             ),
         }
         seconds = {}

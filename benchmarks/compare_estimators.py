@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,16 @@ def compare(classes: int, width: int, epochs: int, sizes: list[int]) -> Any:
         for way in ("batch", "running"):
             tried = []
             for rate in RATES:  # the best by the objective itself, for both alike
-                settings = MinibatchSettings(epochs, size, rate, running=way == "running")
+                fit = partial(
+                    fit_minibatches,
+                    data,
+                    objective,
+                    penalty,
+                    MinibatchSettings(epochs, size, rate),
+                    running=way == "running",
+                )
                 try:
-                    found = judged(lambda s=settings: fit_minibatches(data, objective, penalty, s))
+                    found = judged(fit)
                 except Exception as error:  # diverged
                     print(f"{way} {size} {rate}: {error}")
                     continue

@@ -39,7 +39,7 @@ def run_problem(problem: Problem) -> list[Row]:
             settings = Retraining(
                 solver="running",
                 penalty=SHARE / train.num_classes,
-                minibatch=MinibatchSettings(precision=precision, seed=seed),  # type: ignore[arg-type]
+                minibatch=MinibatchSettings(precision=precision),  # type: ignore[arg-type]
             )
             head = retrain(train, settings, seed=seed)
             judged = evaluate(labels=val.labels, logits=head.logits(val.views[0]))

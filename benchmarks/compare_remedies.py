@@ -363,7 +363,7 @@ def tables(results: Row) -> str:
     lines += [
         "",
         "Harmonic mean of test recall in %, mean over splits, with the 95 % interval of the first",
-        "split; a star marks recalls of zero, which count as 0.001:",
+        "split; a star marks recalls below 0.001, which count as 0.001:",
         *("", head, rule),
     ]
     for remedy in _there(compared):

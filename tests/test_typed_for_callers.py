@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import everyclass as ec
 from everyclass.losses import gml_loss
 from everyclass.metrics import harmonic_mean
+from everyclass.progress import Progress, progress
 
 
 def rescued(model: nn.Module, train: ec.Features, test: ec.Features) -> nn.Module:
@@ -51,6 +52,10 @@ def loss(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
     return gml_loss(logits, labels, counts)
 
 
+def retrained(train: ec.Features, show: Progress = progress) -> ec.RescueResult:
+    return ec.rescue(train, show=show)
+
+
 images: int = ec.samples_needed(recall=0.8, half_width=0.05)
 """
 MISTAKES = """
@@ -58,6 +63,7 @@ import everyclass as ec
 
 images: str = ec.samples_needed(recall=0.8, half_width=0.05)
 ec.evaluate(label=[0, 1])
+ec.rescue(ec.Features.load("train.npz"), show=True)
 """
 
 
@@ -92,3 +98,4 @@ def test_a_callers_mistakes_are_found(tmp_path):
     assert done.returncode == 1
     assert "program.py:4" in done.stdout
     assert "program.py:5" in done.stdout
+    assert "program.py:6" in done.stdout

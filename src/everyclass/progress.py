@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 __all__ = ["Progress", "Task", "progress", "silent"]
@@ -21,8 +21,10 @@ class Task(Protocol):
 class Progress(Protocol):
     """Opens tasks: ``with progress("train", total, "images") as task``."""
 
-    def __call__(self, title: str, total: int, unit: str) -> object:
-        """Return a context manager that yields a :class:`Task`."""
+    def __call__(
+        self, title: str, total: int, unit: str, done: int = 0
+    ) -> AbstractContextManager[Task]:
+        """Open a task; ``done`` of its units have been done by an earlier run."""
 
 
 class _Quiet:

@@ -34,7 +34,7 @@ from everyclass.metrics import evaluate
 from everyclass.nn import Classifier, build_classifier
 from everyclass.stages import data_of, image_batches, load_network, predict_images
 
-__all__ = ["DEFAULT_FOLDER", "Trained", "add", "check", "load", "names"]
+__all__ = ["DEFAULT_FOLDER", "Trained", "add", "check", "known_names", "load", "names"]
 
 DEFAULT_FOLDER = Path("zoo")
 USUAL_RATIO = 100.0
@@ -63,6 +63,22 @@ def names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
     folder = Path(folder)
     found = folder.glob("*/*.safetensors")
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in found)
+
+
+def known_names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
+    """The names of all networks in a folder that has to hold some.
+
+    Raises:
+        MissingFileError: there is no such folder, or no network in it.
+    """
+    found = names(folder)
+    if not found:
+        what = "no network in" if Path(folder).is_dir() else "no folder"
+        raise MissingFileError(
+            f"There is {what} {folder}; name a zoo's folder (--folder), or add a network of yours "
+            "with: everyclass zoo add RUN"
+        )
+    return found
 
 
 def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
@@ -110,7 +126,7 @@ def add(
         data_root: folder to look for the data in.
 
     Raises:
-        InputError: the run is not finished.
+        InputError: the run is not finished, or a weight is too large for float16.
         DataNotFoundError: the data set's files are not found.
     """
     if run.result is None:
@@ -118,7 +134,7 @@ def add(
     config = data_of(run)
     dataset = load_dataset(config, root=data_root)
     model = load_network(run, dataset.num_classes)
-    arrays = {key: _narrowed(value) for key, value in model.state_dict().items()}
+    arrays = {key: _narrowed(key, value) for key, value in model.state_dict().items()}
     model.load_state_dict({key: _widened(value) for key, value in arrays.items()})
     evaluation = _evaluated(model, dataset)
     facts = plain_json(
@@ -182,8 +198,17 @@ def _evaluated(model: Classifier, dataset: Dataset) -> Evaluation:
     return evaluate(labels=labels, predicted=predicted, class_counts=counts)
 
 
-def _narrowed(value: torch.Tensor) -> np.ndarray[Any, Any]:
-    return (value.half() if value.is_floating_point() else value).numpy()
+def _narrowed(name: str, value: torch.Tensor) -> np.ndarray[Any, Any]:
+    if not value.is_floating_point():
+        return value.numpy()
+    narrow = value.half()
+    if not narrow.isfinite().all():
+        worst = value[~narrow.isfinite()][0].item()
+        raise InputError(
+            f"{name} holds {worst:g}, which is no finite number in float16 (65,504 at most); the "
+            "network would give something else, so it is not kept."
+        )
+    return narrow.numpy()
 
 
 def _widened(value: np.ndarray[Any, Any]) -> torch.Tensor:

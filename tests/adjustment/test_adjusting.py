@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from samples import COUNTS, PRIOR, draw
+from samples import COUNTS, PRIOR, draw, held_out
 from scipy import stats
 
 from everyclass import Adjustment, Head, Predictions, adjust
@@ -12,10 +12,11 @@ from everyclass.adjustment import (
     ClassObjective,
     deal,
     describe,
+    methods_for,
     pick_by_fold,
     smoothed_recall,
 )
-from everyclass.errors import EveryclassError, InputError
+from everyclass.errors import EveryclassError, InputError, InputTypeError
 from everyclass.metrics import per_class_recall
 
 VAL = draw([40] * 8, seed=1)
@@ -196,6 +197,7 @@ ONE = {"logits": VAL[0][:5], "labels": np.zeros(5, dtype=int)}
         ({**GOOD, "method": "additive"}, r"additive needs the training samples .* \(--counts\)"),
         ({**GOOD, "method": "tau_norm"}, r"tau_norm needs the last layer .* \(--head\)"),
         ({**GOOD, "folds": 1}, "folds must be at least 2; got 1"),
+        ({**GOOD, "seed": -1}, "seed must be 0 or more; got -1"),
         ({**GOOD, "min_samples": 0}, "min_samples must be at least 1; got 0"),
         ({**GOOD, "prior": [1] * 8}, "prior goes with the method 'prior'"),
         ({**GOOD, "method": "prior", "prior": [1, 2]}, "prior has 2 entries and there are 8"),
@@ -223,6 +225,16 @@ def test_predictions_without_logits(said: Predictions, sentence: str) -> None:
         adjust(said)
     with pytest.raises(InputError, match="either a Predictions or labels= and logits="):
         adjust(said, labels=[0, 1])
+
+
+def test_an_array_is_no_predictions() -> None:
+    with pytest.raises(InputTypeError, match=r"takes a Predictions, or labels= .* a ndarray"):
+        adjust(VAL[0])  # type: ignore[arg-type]
+
+
+def test_probabilities_are_not_compared_by_an_objective() -> None:
+    with pytest.raises(InputError, match=r"serves no objective.* adjust\(…, method='prior'\)"):
+        methods_for(held_out([5] * 8), "prior")
 
 
 def test_a_cosine_head_has_no_lengths() -> None:

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import optimize, stats
 
-from everyclass.adjustment import ClassObjective, named_weights, smoothed_recall
+from everyclass.adjustment import (
+    ClassObjective,
+    balanced_weights,
+    named_weights,
+    smoothed_recall,
+)
 from everyclass.errors import InputError, InputTypeError
 from everyclass.metrics import worst_mean
 
@@ -127,3 +132,17 @@ def test_weights_by_name() -> None:
 def test_weights_of_no_class(said: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         named_weights([said], ("lynx", "cat"), 2)
+
+
+def test_an_objective_keeps_its_settings() -> None:
+    goal = ClassObjective("weighted_mean", worst_percent=3, class_weights=[1.0, 5.0])
+    assert goal.for_classes(2, np.array([True, True])).worst_percent == 3
+    few = ClassObjective("harmonic_mean", worst_percent=3).for_choosing(np.array([0, 1]))
+    assert (few.name, few.worst_percent) == ("geometric_mean", 3)
+
+
+def test_balanced_weights_make_a_mean_of_class_means() -> None:
+    labels, values = np.array([4, 0, 0, 4, 4, 2]), np.array([1.0, 2.0, 4.0, 0.0, 5.0, 7.0])
+    means = [values[labels == c].mean() for c in (0, 2, 4)]
+    assert balanced_weights(labels) @ values == pytest.approx(np.mean(means))
+    assert balanced_weights(labels).sum() == pytest.approx(1)

@@ -80,10 +80,30 @@ def test_em_finds_the_most_likely_shares(seed: int) -> None:
     def loss(z: np.ndarray) -> float:
         return -np.log(p @ softmax(z)).mean()
 
-    found = optimize.minimize(loss, np.zeros(3), bounds=[(-12, 12)] * 3)
+    found = softmax(optimize.minimize(loss, np.zeros(3), bounds=[(-12, 12)] * 3).x)
+    least = np.maximum(found, 1 / (2 * 30 * 3))
     shares = estimate_prior(logits, rounds=20_000, tolerance=1e-10)
     assert shares.sum() == pytest.approx(1)
-    assert loss(np.log(np.maximum(shares, 1e-12))) <= found.fun + 1e-5
+    assert loss(np.log(shares)) <= loss(np.log(least / least.sum())) + 1e-5
+
+
+def test_a_class_that_no_sample_looks_like_keeps_a_small_share() -> None:
+    """An estimate of zero was refused as if the caller had said it."""
+    logits, labels = draw([50] * 8, seed=1)
+    alone = 900 * np.eye(8)[np.repeat([0, 1], 20)]
+    shares = estimate_prior(alone)
+    assert shares.sum() == pytest.approx(1)
+    assert shares[2:] == pytest.approx(1 / (2 * 40 * 8), rel=0.02)
+    found = adjust(
+        logits=logits,
+        labels=labels,
+        class_counts=COUNTS,
+        method="prior",
+        prior="estimated",
+        unlabelled=alone,
+    )
+    assert np.isfinite(found.bias).all()
+    assert found.bias[2:].max() < found.bias[:2].min()
 
 
 def test_shares_of_everything_that_counts() -> None:

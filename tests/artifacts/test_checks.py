@@ -306,6 +306,101 @@ def test_probabilities_given_as_logits_and_the_reverse() -> None:
     assert Predictions([0, 1], logits=inside).top.tolist() == [0, 2]  # logits may lie in 0..1
 
 
+WHOLE = np.array([[0.62, 0.27, 0.11], [0.2, 0.3, 0.5]])
+
+
+@pytest.mark.parametrize(
+    ("probs", "message"),
+    [
+        (WHOLE * 100, r"is 62, outside 0\.\.1; these are percentages: divide them by 100\.$"),
+        (WHOLE * 99, "these are percentages"),
+        (np.array([[62, 27, 11]] * 2), "these are percentages"),
+        (WHOLE + 0.01, "sums to 1.03 .* were rounded: give more digits, or divide each row by its"),
+        (WHOLE * 1.0123, "these are probabilities: give all, or divide each row by its sum"),
+        (WHOLE * 2, "outside 0..1; if these are logits, pass them as logits"),
+        ([[-0.1, 0.6, 0.5]] * 2, "is -0.1, outside 0..1; if these are logits"),
+    ],
+)
+def test_probabilities_that_are_none_are_called_what_they_look_like(
+    probs: Any, message: str
+) -> None:
+    with refused(message):
+        Predictions([0, 1], probs=probs)
+
+
+def test_rounded_probabilities_are_no_logits_either() -> None:
+    rounded = np.array([[0.33, 0.33, 0.33], [0.67, 0.17, 0.17]])
+    with refused("these are probabilities; pass them as probs"):
+        Predictions([0, 1], logits=rounded)
+    for scores in (rounded + 0.005, rounded * 1.0123):  # sums that no rounding explains
+        assert Predictions([0, 1], logits=scores).logits is not None
+
+
+def test_a_score_is_named_by_its_class() -> None:
+    names = ("ant", "bee", "cat")
+    with refused(r"probs\[0, 0\] \(class 'ant'\) is 2, outside"):
+        Predictions([0, 1], probs=LOGITS, class_names=names)
+    with refused(r"logits\[1, 2\] \(class 'cat'\) is inf; 1 of 6 values"):
+        Predictions([0, 1], logits=[[0, 0, 0], [0, 0, np.inf]], class_names=names)
+
+
+# Names as labels ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["cat", "ant"],
+        np.array(["cat", "ant"]),
+        np.array(["cat", "ant"], dtype=object),
+        np.array([b"cat", b"ant"]),
+    ],
+)
+@pytest.mark.parametrize("names", [("ant", "bee", "cat"), np.array(["ant", "bee", "cat"])])
+def test_labels_may_be_names_of_all_classes(labels: Any, names: Any) -> None:
+    """The test set has no bee: numbering its own names would call a cat a bee."""
+    said = Predictions(labels, probs=PROBS, class_names=names)
+    assert said.labels.tolist() == [2, 0]
+    assert said.labels.dtype == np.int64
+    said = Predictions(labels, predicted=["bee", "ant"], class_names=names)
+    assert (said.labels.tolist(), said.top.tolist()) == ([2, 0], [1, 0])
+    assert Predictions([2, 0], predicted=labels, class_names=names).top.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("given_", "kind", "message"),
+    [
+        ({}, InputTypeError, r"got <U3 and no class_names: pass all .*class_names=clf\.classes_"),
+        ({"class_counts": {"cat": 1, "ant": 2, "b": 3}}, InputTypeError, "and no class_names"),
+        ({"class_names": ("ant", "bee", "dog")}, InputError, r"labels\[0\] is 'cat', which is no"),
+        ({"class_names": ("ant", "cat")}, InputError, "2 class names and 3 classes"),
+        ({"class_names": ("cat", "cat", "a")}, InputError, "'cat' stands twice"),
+    ],
+)
+def test_names_that_cannot_be_numbered(
+    given_: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with refused(message, kind):
+        Predictions(["cat", "ant"], logits=LOGITS, **given_)
+
+
+def test_a_missing_name_is_named_by_its_row() -> None:
+    labels = np.array(["ant", None, float("nan")], dtype=object)
+    with refused(r"labels\[8\] is 'None', which is no class; the classes are ant, bee"):
+        Predictions(labels, predicted=[0, 1, 1], class_names=("ant", "bee"), first_row=7)
+    with refused("labels must be one-dimensional"):
+        Predictions([["ant"], ["bee"]], predicted=[0, 1], class_names=("ant", "bee"))
+
+
+def test_names_are_never_to_be_numbered_by_those_of_the_test_images() -> None:
+    with refused(r"number them by one list of all classes: \[classes\.index", InputTypeError) as it:
+        Features(np.ones((2, 1)), ["cat", "ant"])
+    assert "unique" not in str(it.value)
+
+
+# What does not fit -------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("said", "message"),
     [
@@ -344,6 +439,27 @@ def test_counts_by_name_are_put_in_the_order_of_the_names() -> None:
         assert said.class_counts is not None
         assert said.class_counts.counts.tolist() == [7, 5]
         assert said.class_counts.names == ("a", "b")
+
+
+class Counted(str):
+    """A name that counts how often it is looked up."""
+
+    times = 0
+
+    def __hash__(self) -> int:
+        Counted.times += 1
+        return super().__hash__()
+
+    def __str__(self) -> str:
+        return self
+
+
+def test_counts_of_many_names_are_looked_up_once_each() -> None:
+    names = [Counted(f"class {c}") for c in range(500)]
+    given = dict.fromkeys(names, 1)
+    Counted.times = 0
+    assert ClassCounts.of(given, names=names).num_classes == 500
+    assert Counted.times < 20 * len(names)  # and not the square of it
 
 
 def test_names_may_be_an_array() -> None:

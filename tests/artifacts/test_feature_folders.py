@@ -182,6 +182,25 @@ def test_a_chunk_that_does_not_fit_is_refused(tmp_path, features, labels, messag
     assert folder.missing() == [0]
 
 
+@pytest.mark.parametrize("views", [1, 2])
+def test_a_chunk_may_be_empty_where_all_of_it_was_left_out(tmp_path, views):
+    given = np.arange(views * 6 * 2, dtype=np.float32).reshape(views, 6, 2)
+    folder = FeatureFolder(
+        tmp_path / "x", num_images=8, num_features=2, num_views=views, chunk_rows=2, dtype="float32"
+    )
+    bad = {"5.jpg": "no such file", "6.jpg": "no such file"}
+    for chunk, rows in enumerate(([0, 1], [2, 3], [], [4, 5])):
+        ids = np.array(rows, dtype=np.int64)
+        folder.write(chunk, given[:, rows], rows, ids, None if rows else bad)
+    assert folder.missing() == []
+    folder.finish()
+    features = Features.load(tmp_path / "x")
+    assert np.array_equal(features.views, given)
+    assert features.labels.tolist() == features.ids.tolist() == [0, 1, 2, 3, 4, 5]
+    assert np.array_equal(features.take(np.array([4, 3])).views, given[:, [4, 3]])
+    features.verify()
+
+
 def test_changed_bytes_are_found(tmp_path):
     stored = Features.load(made(tmp_path / "x", some()))
     file = tmp_path / "x" / "chunk-00002.npy"

@@ -28,6 +28,7 @@ from everyclass.artifacts import (
     atomic_write,
     birth_certificate,
     holding_lock_file,
+    json_text,
     prepare_folder,
     read_json,
     read_npz,
@@ -167,6 +168,41 @@ def test_what_the_disk_loses_at_the_end_is_lost_for_the_new_file_only(
     assert_earlier_file_survives_a_full_disk(SAVERS["head.npz"], tmp_path / "head.npz")
 
 
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.EROFS, "no permission to write there; name another folder"),
+        (errno.EACCES, "no permission to write there; name another folder"),
+        (errno.ENOSPC, "the disk is full; free some space"),
+        (errno.EDQUOT, "your quota is used up; free some space"),
+        (errno.ENAMETOOLONG, "the name is too long; choose a shorter one"),
+        (errno.EIO, os.strerror(errno.EIO)),
+    ],
+)
+@pytest.mark.parametrize("refuses", ["mkdir", "stat", "open", "fsync", "replace"])
+def test_whatever_the_system_refuses_is_a_sentence(
+    refuses: str, number: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system to be read only refuses the removal of the temporary file too."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "new" / "a.json"
+    with monkeypatch.context() as patch:
+        if refuses == "open":
+            patch.setattr("everyclass.artifacts._files.open", refuse, raising=False)
+        elif refuses == "mkdir":
+            patch.setattr(Path, "mkdir", refuse)
+        else:
+            patch.setattr(os, refuses, refuse)
+        if refuses != "stat":
+            patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(OutputError, match=rf"Cannot write .*a\.json: .*{message}"):
+            write_json(path, {})
+    assert not path.exists()
+
+
 @contextlib.contextmanager
 def ordinary_user() -> Iterator[Path]:
     """A folder of root's, as somebody else than root."""
@@ -264,6 +300,37 @@ def test_json_of_whatever_a_result_holds(tmp_path: Path) -> None:
         "3": {"nested": [None]},
     }
     assert "ä" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+NO_UTF8 = os.fsdecode(b"caf\xe9.npz")  # what Python makes of such a file name
+
+
+def test_json_of_names_that_are_no_utf8(tmp_path: Path) -> None:
+    value = {"names": [NO_UTF8, "\ud83d"], NO_UTF8: "é 👩\u200d🔬", "steering": "\x1b[31m\u202e"}
+    write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert "caf\\udce9.npz" in text
+    assert "é 👩\u200d🔬" in text
+    assert read_json(tmp_path / "a.json") == json.loads(text) == value
+    assert json_text(value) + "\n" == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_json_in_what_windows_writes(encoding: str, tmp_path: Path) -> None:
+    said = evaluate(labels=[0, 1, 1], predicted=[0, 0, 1], class_names=("käse", "b"))
+    text = json_text(said.to_dict()).replace("\n", "\r\n")
+    (tmp_path / "e.json").write_bytes(text.encode(encoding))
+    assert Evaluation.load(tmp_path / "e.json").class_names == ("käse", "b")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\0" * 40, b"\xff\xfe{", b"\xef\xbb\xbf", '{"a": "é"}'.encode("latin1"), b'{"a": 1'],
+)
+def test_json_that_is_damaged_is_a_sentence(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_bytes(data)
+    with pytest.raises(FileFormatError, match=r"^.*e\.json is not a readable evaluation: .*\.$"):
+        Evaluation.load(tmp_path / "e.json")
 
 
 def test_an_npz_holds_its_arrays_and_no_more(tmp_path: Path) -> None:
@@ -368,11 +435,12 @@ def test_a_lock_file_is_there_only_while_it_is_held(
         assert path.is_file()
 
 
+@pytest.mark.parametrize("name", ["ENOLCK", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EBADF"])
 def test_a_file_system_without_locks_goes_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without(*_: Any) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(getattr(errno, name), "No locks available")
 
     monkeypatch.setattr("fcntl.flock", without)
     entered = 0
@@ -383,6 +451,44 @@ def test_a_file_system_without_locks_goes_without(
     assert entered == 2
 
 
+def test_a_file_system_that_locks_only_what_may_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def of_nfs(file: Any, kind: int) -> None:  # Linux makes byte-range locks of them there
+        if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        lock(file, kind)
+
+    monkeypatch.setattr("fcntl.flock", of_nfs)
+    run = Run.start(tmp_path / "run", {"seed": 0})
+    before = (run.folder / "config.json").read_bytes()
+    with run.held(), pytest.raises(InputError, match="working in"), Run.open(run.folder).held():
+        pytest.fail("held twice")
+    assert (run.folder / "config.json").read_bytes() == before
+
+    entered = 0
+    with ordinary_user() as folder:
+        if IS_ROOT:
+            os.setresuid(0, 0, 0)
+        folder.chmod(0o755)
+        Run.start(folder, {"seed": 0})
+        (folder / "config.json").chmod(0o444)
+        if IS_ROOT:
+            os.setresuid(65534, 65534, 0)
+        with Run.open(folder).held():  # may be read only, so that nothing can be locked
+            entered += 1
+        monkeypatch.setattr("fcntl.flock", lock)
+        with (
+            Run.open(folder).held(),
+            pytest.raises(InputError, match="working in"),
+            Run.open(folder).held(),
+        ):
+            pytest.fail("held twice")
+    assert entered == 1
+
+
 WITHOUT_POSIX = """
 import os, sys
 sys.modules["fcntl"] = sys.modules["resource"] = None  # as on Windows
@@ -390,6 +496,7 @@ sys.modules["fcntl"] = sys.modules["resource"] = None  # as on Windows
 import numpy as np
 import everyclass as ec
 from everyclass.artifacts import birth_certificate, holding_lock_file
+from everyclass.artifacts._leftovers import temporary_prefix
 
 with holding_lock_file(None, "wait") as nothing:
     assert nothing is None
@@ -402,7 +509,7 @@ assert birth_certificate()["peak_memory_bytes"] is None
 # There a signal of 0 is Ctrl-C, so nobody is asked whether they live, and leftovers stay.
 sys.platform = "win32"
 os.kill = lambda *_: sys.exit("a signal was sent")
-left = os.path.join(sys.argv[1], ".evaluation.json.tmp-4194305-abc")
+left = os.path.join(sys.argv[1], temporary_prefix("evaluation.json") + "abc")
 open(left, "x").close()
 said.save(sys.argv[1] + "/evaluation.json")
 assert os.path.exists(left)
@@ -538,18 +645,6 @@ def test_a_birth_certificate_says_what_made_a_number(tmp_path: Path) -> None:
     assert read_json(tmp_path / "c.json") == said
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    dead = 2**22 + 1  # above every process number that Linux gives
-    left = tmp_path / f".x.json.tmp-{dead}-abc"
-    of_living = tmp_path / f".x.json.tmp-{os.getpid()}-abc"
-    of_another = tmp_path / f".y.json.tmp-{dead}-abc"
-    for path in (left, of_living, of_another):
-        path.write_text("half")
-    with atomic_write(tmp_path / "x.json") as stream:
-        stream.write(b"{}")
-    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "x.json", of_living, of_another])
-
-
 def test_files_that_belong_together_take_their_places_together(tmp_path: Path) -> None:
     for name in ("a.txt", "old.txt"):
         (tmp_path / name).write_text("old")
@@ -596,37 +691,6 @@ def test_files_of_two_results_never_stand_under_one_seal(
     assert not (tmp_path / "b.json").exists()
     write("newer")
     assert {path.read_text() for path in tmp_path.iterdir()} == {"newer"}
-
-
-def test_the_hidden_folder_of_a_killed_process_is_removed(tmp_path: Path) -> None:
-    dead = 2**22 + 1  # above every process number that Linux gives
-    left = tmp_path / f".results.tmp-{dead}-abc"
-    of_living = tmp_path / f".results.tmp-{os.getpid()}-abc"
-    for folder in (left, of_living):
-        folder.mkdir()
-        (folder / "half.npz").write_text("half")
-    killed = subprocess.Popen(
-        [sys.executable, "-c", KILLED_INSIDE, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    with killed:
-        assert killed.stdout is not None
-        assert killed.stdout.readline() == "inside\n"
-        killed.kill()
-    assert not left.exists()
-    assert len(list(tmp_path.iterdir())) == 2  # its own is there still
-    with replaced_together(tmp_path, seal="s") as new:
-        (new / "a.txt").write_text("new")
-    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a.txt", of_living])
-
-
-KILLED_INSIDE = """
-import sys, time
-from everyclass.artifacts import replaced_together
-with replaced_together(sys.argv[1], seal="s") as new:
-    (new / "a.txt").write_text("half")
-    print("inside", flush=True)
-    time.sleep(600)
-"""
 
 
 def test_a_file_that_cannot_take_its_place(tmp_path: Path) -> None:

@@ -202,6 +202,41 @@ def test_of_two_kinds_of_scores_one_is_chosen(tmp_path: Path) -> None:
             Predictions.load(make(tmp_path / name), scores="probs")
 
 
+@pytest.mark.parametrize("make", [npz, tensors])
+def test_of_several_arrays_one_is_chosen(make: Callable[..., Path], tmp_path: Path) -> None:
+    path = tmp_path / ("p.npz" if make is npz else "p.safetensors")
+    wrong = (PREDICTED + 1) % CLASSES
+
+    def both_ways(**asked: Any) -> list[Predictions]:
+        return [Predictions.load(path, **asked), *PredictionStream(path, values=900, **asked)]
+
+    for kind in ("logits", "probs"):
+        make(path, predicted=wrong, **{kind: VALUES[kind]})
+        for asked in ({}, {"scores": kind}):
+            whole, *parts = both_ways(**asked)
+            np.testing.assert_array_equal(getattr(whole, kind), VALUES[kind])
+            assert whole.predicted is None
+            assert np.concatenate([part.top for part in parts]).tolist() == PREDICTED.tolist()
+
+    make(path, logits=LOGITS, probs=PROBS, predicted=wrong)
+    with pytest.raises(
+        FileFormatError, match=r"p\.\w+ has arrays of logits and probs; choose with scores \(--sc"
+    ):
+        both_ways()
+    for kind, other in (("logits", "probs"), ("probs", "logits")):
+        for part in both_ways(scores=kind):
+            assert getattr(part, kind) is not None
+            assert getattr(part, other) is None
+            assert part.predicted is None
+
+
+def test_an_array_that_says_what_it_is_goes_before_one_called_scores(tmp_path: Path) -> None:
+    path = npz(tmp_path / "p.npz", scores=PROBS, logits=LOGITS)
+    np.testing.assert_array_equal(Predictions.load(path).logits, LOGITS)
+    np.testing.assert_array_equal(Predictions.load(path, scores="logits").logits, LOGITS)
+    np.testing.assert_array_equal(Predictions.load(path, scores="probs").probs, PROBS)
+
+
 # --- rows are named, wherever they are ------------------------------------------------------------
 
 BAD_LABELS = np.where(np.arange(ROWS) == 777, 9, LABELS)

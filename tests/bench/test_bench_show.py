@@ -248,7 +248,7 @@ def test_text_says_what_was_replaced(tmp_path: Path) -> None:
     assert f"{100 * ce['accuracy']:.2f} " in lines["CE"]
     assert "2.05" in lines["CE"]  # the paper's harmonic mean
     assert "*" not in lines["CE + GML"]
-    assert "counts as 0.001" in table_text(table, rows)
+    assert "* recalls below 0.001 count as 0.001" in table_text(table, rows)
 
 
 # --- what is refused ------------------------------------------------------------------------------

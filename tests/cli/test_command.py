@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from everyclass import __version__
 from everyclass.cli.app import app
 
 Command = Callable[..., Any]
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 HEAVY = ("torch", "sklearn", "scipy", "pyarrow", "altair", "safetensors")
 COMMANDS = (
     (),
@@ -289,6 +291,43 @@ def test_bench_refuses_in_one_sentence(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_figure_is_not_replaced_unasked(
+    everyclass: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("everyclass.bench.save_figure", lambda _, out, __: out.write_text("new"))
+    out = tmp_path / "f.svg"
+    show = ("bench", "show", "figure2", "--results", tmp_path, "--out", out)
+    done = everyclass(*show)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == f"Figure: {out}"
+    out.write_text("old")
+    everyclass(*show).refused("f.svg is there already", "--overwrite")
+    assert out.read_text() == "old"
+    said = json.loads(everyclass(*show, "--overwrite", "--json").out)
+    assert (set(said), said["out"], out.read_text()) == ({"rows", "out"}, str(out), "new")
+
+
+def test_lists_as_json(everyclass: Command, tmp_path: Path) -> None:
+    tables = json.loads(everyclass("bench", "list", "--json").out)["tables"]
+    lines = everyclass("bench", "list").out.splitlines()
+    assert [f"{each['name']:<13} {each['title']}" for each in tables] == lines
+    listed = json.loads(everyclass("methods", "list", "--json", "--results", tmp_path).out)
+    methods = {each["name"]: each for each in listed["methods"]}
+    assert methods["paco"]["cost"] == "400 epochs × 2 views"
+    assert methods["ce"]["gave"] is None  # there are no results
+    with_results = everyclass("methods", "list", "--json", "--results", RESULTS).out
+    gave = {each["name"]: each["gave"] for each in json.loads(with_results)["methods"]}
+    assert 0.3 < gave["ce"]["accuracy"] < 0.5
+    text = everyclass("methods", "list", "--results", RESULTS).out
+    assert f"{gave['ce']['accuracy']:.1%}, {gave['ce']['lowest_recall']:.0%}" in text
+
+
+def test_a_table_is_shown_as_json_either_way(everyclass: Command, tmp_path: Path) -> None:
+    show = ("bench", "show", "table8", "--results", tmp_path)
+    assert everyclass(*show, "--json").out == everyclass(*show, "--format", "json").out
+    everyclass(*show, "--json", "--format", "latex").refused("two formats; leave one out")
+
+
 def test_a_table_as_markdown_and_latex(everyclass: Command, tmp_path: Path) -> None:
     markdown = everyclass("bench", "show", "table6", "--format", "markdown", "--results", tmp_path)
     lines = [line for line in markdown.out.splitlines() if line.startswith("|")]
@@ -312,6 +351,9 @@ def test_a_method_is_shown_and_copied(everyclass: Command, tmp_path: Path) -> No
     done = everyclass("methods", "copy", "ce", tmp_path / "mine.py")
     assert f"everyclass pretrain {tmp_path / 'mine.py'}" in done.out
     everyclass("methods", "copy", "ce", tmp_path / "mine.py").refused("--overwrite")
+    said = json.loads(everyclass("methods", "show", "ldam-drw", "--json").out)
+    assert (said["name"], said["recipe"]["head"]) == ("ldam-drw", "cosine")
+    assert "Cao et al. 2019" in said["notes"]
     everyclass("methods", "show", "ldam-dwr").refused("did you mean 'ldam-drw'?")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,27 @@ def test_out_writes_a_file_that_can_be_read(
     assert done.code == 0, done.err
     assert Comparison.load(tmp_path / "c.json").rose == (2,)
     assert "undecided" in done.out
+
+
+def test_out_of_files_whose_names_are_no_utf8(everyclass: Command, tmp_path: Path) -> None:
+    old = save(tmp_path / os.fsdecode(b"caf\xe9.npz"), OLD)
+    new = save(tmp_path / "new.npz", NEW)
+    done = everyclass("compare", old, new, "--out", tmp_path / "c.json")
+    assert done.code == 0, done.err
+    assert Comparison.load(tmp_path / "c.json").names == (str(old), str(new))
+
+
+def test_only_a_comparison_is_replaced_by_one(
+    everyclass: Command, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    third = save(tmp_path / "third.npz", OLD)
+    out = tmp_path / "c.json"
+    for files in (pair, (*pair, third), pair):  # one comparison, and a file of several
+        assert everyclass("compare", *files, "--out", out).code == 0
+    for content in ('{"precious": 1}', "precious", "[1]"):
+        out.write_text(content)
+        everyclass("compare", *pair, "--out", out).refused("c.json is there and is no comparison")
+        assert out.read_text() == content
 
 
 def test_several_with_a_baseline(
@@ -171,3 +193,23 @@ def test_plan_refuses(everyclass: Command) -> None:
     everyclass("plan", "--recall", "0.8").refused("either half_width or lift")
     everyclass("plan", "--recall", "80", "--half-width", "0.05").refused("between 0 and 1; got 80")
     everyclass("plan", "--recall", "0.8", "--lift", "0.5").refused("within 0..1; got 0.5 from 0.8")
+
+
+def test_a_column_id_pairs_images_as_ids_does(everyclass: Command, tmp_path: Path) -> None:
+    """Rows in another order within each class look like the same rows to whom reads no ids."""
+    rng = np.random.default_rng(1)
+    order = np.concatenate([rng.permutation(np.flatnonzero(label == LABELS)) for label in range(3)])
+
+    def table(name: str, said: np.ndarray, rows: Any, column: str) -> Path:
+        lines = [f"{row},{NAMES[LABELS[row]]},{NAMES[said[row]]}" for row in rows]
+        (tmp_path / name).write_text("\n".join([f"{column},labels,predicted", *lines, ""]))
+        return tmp_path / name
+
+    a = table("a.csv", OLD, range(180), "id")
+    said = [
+        everyclass("compare", a, table("b.csv", NEW, rows, column), "--json")
+        for rows, column in ((range(180), "id"), (order, "id"), (order, "ids"))
+    ]
+    assert [done.code for done in said] == [0, 0, 0], said[0].err
+    assert said[0].out == said[1].out == said[2].out
+    everyclass("compare", a, table("b.csv", NEW, range(179), "id")).refused("ids do not match")

@@ -93,3 +93,14 @@ def test_it_needs_no_torch_for_predictions() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_only_a_diagnosis_is_replaced_by_one(
+    everyclass: Command, said: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "why.json"
+    for _ in range(2):
+        assert everyclass("diagnose", said, "--out", out).code == 0
+    out.write_text('{"precious": 1}')
+    everyclass("diagnose", said, "--out", out).refused("why.json is there and is no diagnosis")
+    assert out.read_text() == '{"precious": 1}'

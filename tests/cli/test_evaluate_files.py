@@ -453,3 +453,19 @@ def test_class_names_from_anybody(folder: Path, everyclass: Command) -> None:
     assert len(done.out.splitlines()) == 9 + 6
     said = json.loads(everyclass("evaluate", "p.parquet", "--json").out)
     assert said["class_names"] == sorted(NAMES_FROM_HELL)  # whole and as they are, for machines
+
+
+def test_columns_beside_the_classes_are_no_classes(folder: Path, everyclass: Command) -> None:
+    scores = dict(zip(NAMES, LOGITS.T, strict=True))
+    said = {"id": np.arange(16) * 1000, "labels": np.array(NAMES)[LABELS], **scores}
+    pa.csv.write_csv(pa.table(said), "ids.csv")
+    done = everyclass("evaluate", "ids.csv", "--scores", "logits", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["accuracy"] == WANTED.accuracy
+    pa.csv.write_csv(pa.table({**said, "confidence": PROBS.max(axis=1)}), "more.csv")
+    done = everyclass("evaluate", "more.csv", "--scores", "logits")
+    done.refused("more.csv: the column 'confidence' is no class", "(--class-names)")
+    done = everyclass(
+        "evaluate", "more.csv", "--scores", "logits", "--class-names", "names.txt", "--json"
+    )
+    assert json.loads(done.out)["accuracy"] == WANTED.accuracy

@@ -56,6 +56,8 @@ def test_a_program(rescued: Any, tmp_path: Path, capsys: pytest.CaptureFixture[s
     code, _, error = run(capsys, "export", folder, out)
     assert code == 2
     assert "--overwrite" in error
+    code, said, _ = run(capsys, "export", folder, tmp_path / "W.SAFETENSORS")  # as Windows may
+    assert (code, (tmp_path / "W.SAFETENSORS").exists()) == (0, True)
 
 
 def test_weights(rescued: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -171,6 +171,42 @@ def test_a_file_called_as_the_list_of_bad_pictures_ends_an_extraction_before_it_
     assert (tmp_path / "x.bad-images.csv").read_text() == "mine"
 
 
+def test_a_chunk_of_bad_pictures_only_is_left_out_like_any_other(
+    tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    good = a_picture(0, np.random.default_rng(0))
+    for name, count, content in (("bee", 3, good), ("cat", 253, good), ("dog", 2, b"junk")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(count):
+            (tmp_path / "pictures" / name / f"{i}.jpg").write_bytes(content)
+    extract = (
+        "extract", "--data", f"folder:{tmp_path}/pictures,size=32", "--backbone", "resnet32",
+        "--weights", "none", "--bad-images", "skip", "--workers", 0, "--views", 2, "--quiet",
+    )  # fmt: skip
+    made = everyclass(*extract, "--out", tmp_path / "features")  # in chunks of 256
+    assert made.code == 0, made.err
+    features = Features.load(tmp_path / "features")
+    assert features.views.shape == (2, 256, 64)
+    assert features.class_counts.counts.tolist() == [3, 253, 0]
+    assert np.array_equal(features.take(np.array([2, 3])).labels, [0, 1])
+    assert features.views.any(axis=2).all()
+    features.verify()
+    assert "2 bad pictures left out" in made.err + made.out
+
+
+def test_a_folder_of_bad_pictures_only_is_no_features(
+    tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "pictures" / name / "1.jpg").write_bytes(b"junk")
+    everyclass(
+        "extract", "--data", f"folder:{tmp_path}/pictures,size=32", "--backbone", "resnet32",
+        "--weights", "none", "--bad-images", "skip", "--workers", 0, "--quiet",
+        "--out", tmp_path / "features",
+    ).refused("None of the 2 pictures can be used", "cat/1.jpg", "is this the data?")  # fmt: skip
+
+
 def test_features_in_a_folder_are_replaced_only_when_asked(
     tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
 ) -> None:

@@ -183,6 +183,93 @@ def test_other_images_are_refused(
     everyclass("report", pair[0], pair[0]).refused("The same file was given twice")
 
 
+@pytest.mark.parametrize("kind", ["json", "state.npz"])
+def test_classes_in_another_order_are_the_same_classes(
+    everyclass: Command, kind: str, tmp_path: Path
+) -> None:
+    """Of a balanced test set, whose images per class tell no order from another."""
+    labels = np.repeat([0, 1, 2], 60)
+    said = np.where(np.arange(180) % 60 < np.array([54, 30, 6])[labels], labels, (labels + 1) % 3)
+    for name, place in (("old", [0, 1, 2]), ("new", [2, 1, 0])):
+        state = EvaluationState(class_names=[NAMES[c] for c in place])
+        state.update(labels=np.array(place)[labels], predicted=np.array(place)[said])
+        path = tmp_path / f"{name}.{kind}"
+        state.evaluation().save(path) if kind == "json" else state.save(path)
+    files, out = (tmp_path / f"old.{kind}", tmp_path / f"new.{kind}"), tmp_path / "r.md"
+    done = everyclass("report", *files, "--names", "old,new", "--out", out)
+    assert done.code == 0, done.err
+    text = out.read_text(encoding="utf-8")
+    assert "The harmonic mean of recall is the same with `new` as with `old`." in text
+    assert "No class loses recall. The recall of the worst class stays at 10.0%" in text
+
+
+def test_counts_go_with_an_evaluation(everyclass: Command, tmp_path: Path) -> None:
+    said, out, counts = tmp_path / "said.json", tmp_path / "r.html", tmp_path / "counts.csv"
+    evaluate(labels=LABELS, predicted=OLD).save(said)
+    everyclass("report", said, "--out", out, "--counts", counts).refused("counts.csv")
+    counts.write_text("class,count\n0,500\n1,50\n2,5\n")
+    done = everyclass("report", said, "--out", out, "--counts", counts)
+    assert done.code == 0, done.err
+    assert "few (≤ 20)" in out.read_text(encoding="utf-8")
+
+
+def test_a_gate_of_numbers_without_names_goes_by_number(
+    everyclass: Command, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    evaluate(labels=LABELS, predicted=NEW).save(tmp_path / "bare.json")
+    Predictions(LABELS, predicted=NEW).save(tmp_path / "bare.npz")
+    for bare in ("bare.json", "bare.npz"):
+        gates = ("--fail-if", f"drop({pair[0]}) > 0.5", "--fail-if", "recall[2] < 0.1")
+        done = everyclass("report", tmp_path / bare, "--out", tmp_path / "r.md", *gates)
+        assert done.code == 0, done.err
+
+
+def test_labels_go_with_files_that_have_none(everyclass: Command, tmp_path: Path) -> None:
+    Predictions(LABELS, predicted=OLD).save(tmp_path / "old.npz")
+    np.save(tmp_path / "new.npy", NEW)
+    np.save(tmp_path / "labels.npy", LABELS)
+    files, out = (tmp_path / "old.npz", tmp_path / "new.npy"), tmp_path / "r.md"
+    done = everyclass("report", *files, "--out", out, "--labels", tmp_path / "labels.npy")
+    assert done.code == 0, done.err
+    assert out.read_text(encoding="utf-8").startswith("### `new` serves the weak classes better")
+    done = everyclass("report", files[0], "--out", out, "--labels", tmp_path / "labels.npy")
+    done.refused("has labels of its own; leave labels (--labels) out")
+
+
+# --- which file is written ------------------------------------------------------------------------
+
+
+def test_the_name_of_the_file_follows_the_format(
+    everyclass: Command,
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert everyclass("report", *pair, "--format", "md").out == "Report: report.md\n"
+    assert Path("report.md").read_text(encoding="utf-8").startswith("### `new`")
+    assert not Path("report.html").exists()
+    assert everyclass("report", *pair, "--format", "html").out == "Report: report.html\n"
+
+
+def test_only_a_report_is_replaced_by_one(
+    everyclass: Command, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for name in ("r.html", "r.md"):
+        out = tmp_path / name
+        for _ in range(2):  # what is made again in a moment need not be asked for twice
+            assert everyclass("report", *pair, "--out", out).code == 0
+    assert everyclass("report", pair[0], "--out", tmp_path / "r.html", "--format", "md").code == 0
+    mine = tmp_path / "index.html"
+    for content in ("<h1>Mine</h1>", "everyclass"):
+        mine.write_text(content)
+        everyclass("report", *pair, "--out", mine).refused("index.html is there and is no report")
+        assert mine.read_text() == content
+    everyclass("report", pair[0], "--out", pair[1]).refused("new.npz is there and is no report")
+    mine.write_text("")
+    assert everyclass("report", *pair, "--out", mine).code == 0
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"num_classes": 3}', "[" * 100_000])
 def test_a_malformed_evaluation_is_refused(
     everyclass: Command, pair: tuple[Path, Path], tmp_path: Path, text: str

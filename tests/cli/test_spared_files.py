@@ -189,6 +189,20 @@ def test_features_in_chunks_do_not_go_where_they_come_from(
     assert listed.read_text() == "path,label\na.png,0\n"
 
 
+@pytest.mark.parametrize("name", ["train.npy", "train.NPY", "train.csv", "v1.5"])
+def test_features_go_into_a_file_or_a_folder_and_nothing_else(
+    name: str, everyclass: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "train.txt").write_text("a.png 0\n")
+    done = everyclass(
+        "extract", "--data", f"list:{tmp_path / 'train.txt'}", "--backbone", "resnet50",
+        "--out", tmp_path / name,
+    )  # fmt: skip
+    stem = Path(name).stem
+    done.refused(f"a features file, such as {stem}.npz, or a folder", f"such as {stem}/")
+    assert not (tmp_path / name).exists()
+
+
 def test_links_and_other_spellings_are_seen_through(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_text("x")

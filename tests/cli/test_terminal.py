@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import typer
 
-from everyclass import cli
+from everyclass import Predictions, cli
 from everyclass.cli import main
 from everyclass.cli.options import harmless, print_json, say
 
@@ -119,6 +119,56 @@ def test_a_line_in_a_name_is_no_line(folder: Path, terminal: Callable[..., str])
     assert "a\\nb" in said
     assert f"rare{RED}" not in said
     assert "rare\\x1b[31m" in said
+
+
+# --- a terminal that knows fewer signs ------------------------------------------------------------
+
+
+@pytest.fixture
+def in_encoding(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run the command with a strict stdout of an encoding, as PYTHONIOENCODING makes one."""
+
+    def run(encoding: str, *arguments: Any) -> str:
+        written = io.BytesIO()
+        stream = io.TextIOWrapper(written, encoding=encoding, errors="strict")
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", stream)
+            with pytest.raises(SystemExit) as ended:
+                main([str(argument) for argument in arguments])
+        stream.flush()
+        said = written.getvalue().decode(encoding)
+        assert (ended.value.code or 0) == 0, said
+        return said
+
+    return run
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "iso-8859-1"])
+def test_a_sign_that_the_terminal_lacks_is_an_escape(
+    encoding: str, tmp_path: Path, in_encoding: Callable[..., str]
+) -> None:
+    for name in ("old", "new"):
+        Predictions([0, 0, 1], predicted=[0, 1, 1]).save(tmp_path / f"{name}.npz")
+    said = in_encoding(encoding, "compare", tmp_path / "old.npz", tmp_path / "new.npz")
+    assert "B \\u2212 A" in said
+
+
+def test_so_it_is_in_tables_of_rich(files: Path, in_encoding: Callable[..., str]) -> None:
+    said = in_encoding(
+        "iso-8859-1", "rescue", files / "train.npz", "--head", files / "head.npz", "--val",
+        files / "val.npz", "--test", files / "test.npz", "--out", files / "out",
+        "--strategy", "auto", "--penalty", "0.01", "-q",
+    )  # fmt: skip
+    assert " \\u2190 " in said  # the arrow in rich's table
+    assert "classes never predicted" in said
+
+
+def test_json_is_json_in_every_encoding(tmp_path: Path, in_encoding: Callable[..., str]) -> None:
+    names = ("é", "👩\u200d🔬→")
+    Predictions([0, 0, 1], predicted=[0, 1, 1], class_names=names).save(tmp_path / "p.npz")
+    for encoding in ("ascii", "cp1252", "utf-8"):
+        said = json.loads(in_encoding(encoding, "evaluate", tmp_path / "p.npz", "--json"))
+        assert tuple(said["class_names"]) == names
 
 
 def test_say_keeps_lines_and_escapes_what_has_no_glyph(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+import everyclass.data.augmentation as room
 from everyclass.data import AUGMENTATIONS, BatchAugmentation, get_augmentation
-from everyclass.data.augmentation import CropAndFlip, Transform
-from everyclass.errors import InputError
+from everyclass.data.augmentation import (
+    AutoAugment,
+    ColorJitter,
+    CropAndFlip,
+    CutMix,
+    Cutout,
+    GaussianBlur,
+    Grayscale,
+    Mixup,
+    RandAugment,
+    RandomResizedCrop,
+    Rotation,
+    Transform,
+)
+from everyclass.errors import InputError, InputTypeError
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 CPU = torch.device("cpu")
@@ -181,8 +197,83 @@ def test_images_of_another_type_are_refused() -> None:
 
 
 def test_a_negative_padding_is_refused() -> None:
-    with pytest.raises(InputError, match="padding must be 0 or more pixels; got -1"):
+    with pytest.raises(InputError, match=r"^padding must be 0 or more; got -1\.$"):
         CropAndFlip(-1, True)
+    with pytest.raises(InputTypeError, match=r"^padding must be a whole number; got 1\.5\.$"):
+        CropAndFlip(1.5, True)
+
+
+# --- what views follow from -----------------------------------------------------------------------
+
+OTHER_SETTINGS = [
+    CropAndFlip(1, False),
+    CropAndFlip(4, False),
+    CropAndFlip(4, True),
+    Cutout(),
+    Cutout(8),
+    AutoAugment(),
+    AutoAugment(style="published"),
+    RandAugment(1, 1),
+    RandAugment(6, 1),
+    RandAugment(6, 30),
+    RandAugment(6, 30, magnitude_std=1.5),
+    RandAugment(6, 30, probability=0.5),
+    Rotation(),
+    Rotation(20),
+    RandomResizedCrop(),
+    RandomResizedCrop((0.08, 1.0)),
+    RandomResizedCrop(ratio=(0.5, 2.0)),
+    *(ColorJitter(**{name: 0.3}) for name in ("brightness", "contrast", "saturation", "hue", "p")),
+    Grayscale(),
+    Grayscale(0.3),
+    GaussianBlur(),
+    GaussianBlur((0.1, 3.0)),
+    GaussianBlur(p=0.3),
+    Mixup(),
+    Mixup(0.2),
+    CutMix(),
+    CutMix(0.2),
+]
+
+
+@pytest.mark.parametrize("transform", OTHER_SETTINGS, ids=repr)
+def test_a_transform_is_written_as_it_is_made(transform: Transform) -> None:
+    again = eval(repr(transform), dict(vars(room)))
+    assert type(again) is type(transform)
+    assert repr(again) == repr(transform)
+    assert [repr(other) for other in OTHER_SETTINGS].count(repr(transform)) == 1
+
+
+def test_equal_settings_are_written_alike_whatever_they_were_given_as() -> None:
+    assert repr(CropAndFlip(np.int64(4), True)) == "CropAndFlip(padding=4, flip=True)"
+    assert repr(Rotation(np.float32(15))) == repr(Rotation(15)) == "Rotation(degrees=15.0)"
+    as_list = RandomResizedCrop([np.float64(0.5), 1], (0.5, 2))
+    assert repr(as_list) == "RandomResizedCrop(scale=(0.5, 1.0), ratio=(0.5, 2.0))"
+
+
+def test_other_settings_are_another_identity() -> None:
+    images = some_images()
+    found = [batches_of(images, t).identity() for t in OTHER_SETTINGS]
+    assert all(found.count(one) == 1 for one in found)
+    assert batches_of(images, RandAugment(1, 1)).identity() in found
+    assert batches_of(images).identity()["transforms"] == []
+
+
+def test_somebody_elses_transforms_are_told_apart_as_far_as_they_say() -> None:
+    def turned(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return images.flip(1)
+
+    class Silent:
+        def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+            return images
+
+    images = some_images()
+    for make in (lambda: turned, Silent, lambda: partial(turned, generator=None)):
+        one, same = (batches_of(images, make()).identity()["transforms"] for _ in range(2))
+        assert one == same
+        assert "0x" not in one[0]
+    names = batches_of(images, turned, Silent(), partial(turned, generator=None)).identity()
+    assert len(set(names["transforms"])) == 3
 
 
 # --- pipelines by name ----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from scipy import stats
 
 from everyclass.data.augmentation import AutoAugment, RandAugment
 from everyclass.data.augmentation.policies import POLICIES
-from everyclass.errors import InputError
+from everyclass.errors import EveryclassError, InputError
 
 AFFINE = Image.Transform.AFFINE
 
@@ -210,11 +210,22 @@ def test_levels_vary_and_operations_are_skipped_where_that_is_asked_for() -> Non
     assert stats.kstest(level[:5000].numpy(), stats.norm(21, 1.5).cdf).pvalue > 0.001
     strongest = RandAugment(2, 30, magnitude_std=1.5).draw(1000, torch.Generator().manual_seed(0))
     assert strongest[1].abs().max() == 1
-    with pytest.raises(InputError, match=r"probability in 0\.\.1; got -1 and 0\.5"):
+    with pytest.raises(InputError, match=r"^magnitude_std must be 0 or more; got -1\.$"):
         RandAugment(magnitude_std=-1, probability=0.5)
+    with pytest.raises(InputError, match=r"^probability must be from 0 to 1; got 1\.5\.$"):
+        RandAugment(probability=1.5)
 
 
-@pytest.mark.parametrize("arguments", [(-1, 9), (2, -1), (2, 31)])
-def test_randaugment_refuses_impossible_numbers(arguments: tuple[int, int]) -> None:
-    with pytest.raises(InputError, match=r"magnitude in 0\.\.30; got"):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((-1, 9), "num_ops must be 0 or more; got -1."),
+        ((1.5, 9), "num_ops must be a whole number; got 1.5."),
+        ((2, -1), "magnitude must be from 0 to 30; got -1."),
+        ((2, 31), "magnitude must be from 0 to 30; got 31."),
+    ],
+)
+def test_randaugment_refuses_impossible_numbers(arguments: tuple[int, int], said: str) -> None:
+    with pytest.raises(EveryclassError) as caught:
         RandAugment(*arguments)
+    assert str(caught.value) == said

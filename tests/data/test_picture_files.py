@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import io
+import json
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ import torch
 from picture_trees import a_picture, write_tree
 
 from everyclass.data import (
+    DATASETS,
+    PUBLISHED,
     BadPictures,
     BatchAugmentation,
     DataConfig,
@@ -34,6 +37,7 @@ from everyclass.data import (
     open_every_part,
     parse_spec,
 )
+from everyclass.data.augmentation import CropAndFlip, RandAugment, RandomResizedCrop, Transform
 from everyclass.data.pictures import SavedDataset
 from everyclass.errors import (
     FileFormatError,
@@ -312,6 +316,38 @@ def test_workers_change_nothing_and_a_seed_says_everything(tree: Path) -> None:
     assert not torch.equal(alone[0], alone[1])
 
 
+def test_other_views_have_another_identity(tree: Path) -> None:
+    data = load_dataset(DataConfig(f"list:{tree / 'train.txt'},size=16"))
+    assert isinstance(data.train, EncodedSet)
+
+    def identity(*transforms: Transform) -> dict[str, Any]:
+        made = DecodedSource(
+            data.train,
+            cut=data.cut,
+            augmentations=[transforms],
+            mean=data.mean,
+            std=data.std,
+            device=torch.device("cpu"),
+            bad=BadPictures("fail"),
+        ).identity()
+        assert json.loads(json.dumps(made)) == made
+        return made
+
+    views = [
+        (RandomResizedCrop((0.08, 1.0)), RandAugment(1, 1)),
+        (RandomResizedCrop((0.08, 1.0)), RandAugment(6, 30)),
+        (RandomResizedCrop((0.2, 1.0)), RandAugment(1, 1)),
+        (RandomResizedCrop((0.08, 1.0), (0.5, 2.0)), RandAugment(1, 1)),
+        (RandAugment(1, 1), RandomResizedCrop((0.08, 1.0))),
+        (CropAndFlip(1, False),),
+        (CropAndFlip(4, True),),
+        (),
+    ]
+    found = [identity(*transforms) for transforms in views]
+    assert all(found.count(one) == 1 for one in found)
+    assert identity(RandomResizedCrop((0.08, 1)), RandAugment(1, 1)) == found[0]
+
+
 def test_plain_batches_are_normalised_pixels(tree: Path) -> None:
     data = load_dataset(DataConfig(f"list:{tree / 'train.txt'},size=16"))
     assert isinstance(data.train, EncodedSet)
@@ -517,11 +553,28 @@ def test_what_is_judged_must_not_be_trained_on(tree: Path) -> None:
         ("cifar100-lt,root=/x", r"cifar100-lt takes no keys such as root=.*\(--data-root\)"),
         ("list:a.txt,root=a,root=b", "give root= once"),
         ("imagenet", "no data set 'imagenet'; there are cifar10-lt"),
+        ("list", "no data set 'list'; there are cifar10-lt.* pictures in files as list:…, table:…"),
+        ("list,root=/x", "no data set 'list,root=/x'"),
+        ("", "no data set ''"),
     ],
 )
 def test_specifications_that_say_nothing(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_dataset(DataConfig(name))
+
+
+@pytest.mark.parametrize("name", ["nonsense", "list", "folder", "cifar100"])
+def test_a_specification_of_nothing_known_is_refused_where_it_is_read(name: str) -> None:
+    with pytest.raises(InputError, match=f"no data set '{name}'"):
+        parse_spec(name)
+    with pytest.raises(InputError, match=f"no data set '{name}'"):
+        DataConfig(name)
+
+
+def test_a_named_set_is_a_specification() -> None:
+    for name in (*DATASETS, *PUBLISHED):
+        spec = parse_spec(name)
+        assert (spec.kind, spec.where, dict(spec.options), spec.files) == (name, "", {}, [])
 
 
 @pytest.mark.parametrize("name", ["cifar100-lt", "cifar10-lt", "digits-lt", "imagenet-lt"])

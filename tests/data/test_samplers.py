@@ -334,8 +334,8 @@ def refusal(call, *args, **kwargs) -> EveryclassError:
         (
             ["ant"],
             InputTypeError,
-            "labels must be integers 0..C−1; got <U3; number them: class_names, labels = "
-            "np.unique(labels, return_inverse=True).",
+            "labels must be integers 0..C−1; got <U3; number them by one list of all classes: "
+            "[classes.index(name) for name in labels].",
         ),
         (torch.tensor([True]), InputTypeError, "labels must be integers 0..C−1; got bool."),
     ],
@@ -381,7 +381,10 @@ def test_images_per_class() -> None:
 def test_progress_needs_an_end() -> None:
     sampler = ProgressivelyBalanced([0, 1])
     text = "ProgressivelyBalanced has to know when the last epoch is; give it epochs=…."
-    assert str(refusal(iter, sampler)) == text
+    for epoch in (1, 2):
+        sampler.set_epoch(epoch)
+        assert str(refusal(sampler.rows)) == text
+        assert str(refusal(list, sampler)) == text
     assert len(sampler.draw(generator(), 1, 10)) == 2
 
 

@@ -46,9 +46,9 @@ def slow_weights(counts: list[int], beta: float) -> list[float]:
 def test_the_weights_in_many_digits(sizes, beta) -> None:
     counts = [*sizes, 7]
     expected = slow_weights(counts, beta)
-    exact = class_balanced_weights(counts, beta, dtype=torch.float64)
+    exact = class_balanced_weights(counts, beta=beta, dtype=torch.float64)
     assert exact.tolist() == pytest.approx(expected, rel=1e-11)
-    rounded = class_balanced_weights(torch.tensor(counts), beta)
+    rounded = class_balanced_weights(torch.tensor(counts), beta=beta)
     assert rounded.dtype == torch.float32
     assert rounded.tolist() == pytest.approx(expected, rel=2e-6)
     assert exact.sum().item() == pytest.approx(sum(n > 0 for n in counts))
@@ -62,10 +62,22 @@ def test_the_weights_of_cifar100_lt() -> None:
     assert weights.sum().item() == pytest.approx(100.0, rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("beta", [0.9, 0.9999, 1.0])
+def test_a_narrow_type_is_that_of_the_result_alone(beta, dtype) -> None:
+    counts = [100_000, 50, 5]  # float16 ends at 65,504
+    narrow = class_balanced_weights(counts, beta=beta, dtype=dtype)
+    exact = class_balanced_weights(counts, beta=beta, dtype=torch.float64)
+    assert narrow.dtype == dtype
+    assert torch.equal(narrow, exact.to(dtype))
+    assert (narrow > 0).all()
+
+
 def test_the_limits_of_beta() -> None:
-    assert class_balanced_weights([500, 50, 5], 0.0).tolist() == [1.0, 1.0, 1.0]
+    assert class_balanced_weights([500, 50, 5], beta=0.0).tolist() == [1.0, 1.0, 1.0]
     inverse = torch.tensor([1 / 500, 1 / 50, 1 / 5])
-    torch.testing.assert_close(class_balanced_weights([500, 50, 5], 1.0), inverse / inverse.mean())
+    limit = class_balanced_weights([500, 50, 5], beta=1.0)
+    torch.testing.assert_close(limit, inverse / inverse.mean())
 
 
 def test_a_class_without_images_has_no_weight_and_takes_none() -> None:
@@ -74,10 +86,17 @@ def test_a_class_without_images_has_no_weight_and_takes_none() -> None:
     assert class_balanced_weights([0, 0]).tolist() == [0.0, 0.0]
 
 
+def test_settings_are_named() -> None:
+    """Two of them follow each other; by their place they would be taken for each other."""
+    for call in (ClassBalancedLoss, class_balanced_weights):
+        with pytest.raises(TypeError, match="positional argument"):
+            call(COUNTS, 0.99)
+
+
 @pytest.mark.parametrize("beta", [-0.1, 1.1, float("nan")])
 def test_beta_outside_its_range(beta) -> None:
     with pytest.raises(InputError) as caught:
-        class_balanced_weights([3, 4], beta)
+        class_balanced_weights([3, 4], beta=beta)
     assert str(caught.value) == f"beta must be from 0 to 1; got {beta}."
 
 
@@ -105,7 +124,7 @@ def test_equals_the_equation(gamma) -> None:
     assert got.tolist() == pytest.approx(expected, rel=1e-9)
     mean = sum(expected) / sum(weights[label] for label in labels.tolist())
     assert class_balanced_loss(logits, labels, COUNTS, **options).item() == pytest.approx(mean)
-    module = ClassBalancedLoss(COUNTS, 0.99, gamma)  # counts, β, γ in this order
+    module = ClassBalancedLoss(COUNTS, **options)
     assert module(logits, labels).item() == pytest.approx(mean)
 
 
@@ -114,7 +133,7 @@ def test_equals_the_equation(gamma) -> None:
 def test_it_is_focal_loss_with_those_weights(reduction, form) -> None:
     logits, labels = batch()
     labels[1] = -1
-    weight = class_balanced_weights(COUNTS, 0.999, dtype=torch.float64)
+    weight = class_balanced_weights(COUNTS, beta=0.999, dtype=torch.float64)
     options = {"form": form, "gamma": 0.5, "reduction": reduction, "ignore_index": -1}
     expected = focal_loss(logits, labels, weight=weight, **options)
     got = class_balanced_loss(logits, labels, COUNTS, beta=0.999, **options)

@@ -17,7 +17,7 @@ BATCH = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
 
 def pair(start: float = 0.8) -> DeferredLoss:
     weights = class_balanced_weights([90, 10])
-    return DeferredLoss(LDAMLoss([90, 10]), LDAMLoss([90, 10], weight=weights), start)
+    return DeferredLoss(LDAMLoss([90, 10]), LDAMLoss([90, 10], weight=weights), start=start)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_any_two_losses_and_any_arguments() -> None:
 
 def test_three_losses_one_inside_another() -> None:
     parts = [nn.Identity(), nn.Tanh(), nn.Sigmoid()]
-    loss = DeferredLoss(parts[0], DeferredLoss(parts[1], parts[2], 0.75), 0.25)
+    loss = DeferredLoss(parts[0], DeferredLoss(parts[1], parts[2], start=0.75), start=0.25)
     x = torch.tensor(0.5)
     seen = []
     for epoch in range(1, 5):
@@ -103,3 +103,5 @@ def test_a_start_that_is_no_fraction() -> None:
         assert str(caught.value) == f"start must be from 0 to 1; got {start}."
     with pytest.raises(InputTypeError, match=r"^start must be a number; got str\.$"):
         pair("0.8")
+    with pytest.raises(TypeError, match="positional argument"):
+        DeferredLoss(nn.Identity(), nn.Identity(), 0.8)

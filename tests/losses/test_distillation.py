@@ -110,13 +110,33 @@ def test_low_precision_gives_float32(dtype: torch.dtype) -> None:
 
 def test_bad_input_is_refused() -> None:
     logits, teacher = two()
-    with pytest.raises(InputError, match=r"must both be \(n, C\)"):
+    fitting = r"must both be tensors \(n, C\), n ≥ 1; got"
+    with pytest.raises(InputError, match=rf"{fitting} shape \(4, 3\) and shape \(4, 2\)\."):
         distillation_loss(logits, teacher[:, :2])
-    with pytest.raises(InputError, match=r"must both be \(n, C\)"):
+    with pytest.raises(InputError, match=fitting):
         distillation_loss(logits[:0], teacher[:0])
-    with pytest.raises(InputError, match="temperature must be"):
-        distillation_loss(logits, teacher, temperature=0.0)
-    with pytest.raises(InputError, match="power must be"):
-        DistillationLoss(power=0.0)
+    for pair in ((logits.tolist(), teacher), (logits, teacher.numpy())):
+        with pytest.raises(InputError, match=rf"{fitting} .*(list|ndarray)"):
+            distillation_loss(*pair)
+    with pytest.raises(InputError, match=rf"{fitting} shape \(4, 3\) and list\."):
+        dive_loss(logits, LABELS, COUNTS, teacher.tolist())
+
+
+@pytest.mark.parametrize("module", [DistillationLoss, lambda **how: DiVELoss(COUNTS, **how)])
+@pytest.mark.parametrize("name", ["temperature", "power"])
+def test_settings_are_looked_at_at_once(module, name) -> None:
+    logits, teacher = two()
+    for value in (0, -1.0, float("nan")):
+        with pytest.raises(InputError, match=rf"^{name} must be above 0; got {value}\.$"):
+            module(**{name: value})
+        with pytest.raises(InputError, match=rf"^{name} must be above 0; got {value}\.$"):
+            distillation_loss(logits, teacher, **{name: value})
+    assert distillation_loss(logits, teacher, **{name: 1e-7}).isfinite()
+
+
+def test_alpha_is_a_share() -> None:
+    logits, teacher = two()
     with pytest.raises(InputError, match="alpha must be from 0 to 1"):
         dive_loss(logits, LABELS, COUNTS, teacher, alpha=1.5)
+    with pytest.raises(InputError, match="alpha must be from 0 to 1"):
+        DiVELoss(COUNTS, alpha=1.5)

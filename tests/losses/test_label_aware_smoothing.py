@@ -68,6 +68,16 @@ def test_the_ends_are_exact_and_equal_classes_have_no_head(profile) -> None:
     assert smoothing_by_class([7, 7, 7], profile=profile).tolist() == pytest.approx([0.1] * 3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_narrow_type_is_that_of_the_result_alone(profile, dtype) -> None:
+    counts = [100_000, 50, 5]  # float16 ends at 65,504
+    narrow = smoothing_by_class(counts, profile=profile, dtype=dtype)
+    exact = smoothing_by_class(counts, profile=profile, dtype=torch.float64)
+    assert narrow.dtype == dtype
+    assert torch.equal(narrow, exact.to(dtype))
+
+
 def test_smoothing_outside_its_range() -> None:
     for name in ("smooth_head", "smooth_tail"):
         with pytest.raises(InputError, match=rf"^{name} must be from 0 to 1; got 1\.5\.$"):

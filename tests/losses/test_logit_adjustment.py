@@ -99,7 +99,7 @@ def test_a_label_of_a_class_without_images() -> None:
 def test_adjusted_logits_are_those_of_the_equation(tau, shape) -> None:
     logits = torch.randn(shape, generator=torch.Generator().manual_seed(0)).double()
     shares = [n / sum(COUNTS) for n in COUNTS]
-    got = adjust_logits(logits, COUNTS, tau)
+    got = adjust_logits(logits, COUNTS, tau=tau)
     assert got.shape == shape
     for row, adjusted in zip(
         logits.reshape(-1, 4).tolist(), got.reshape(-1, 4).tolist(), strict=True
@@ -128,9 +128,9 @@ def test_adjusting_undoes_what_the_loss_adds() -> None:
 def test_adjusted_logits_are_at_least_float32(dtype) -> None:
     logits, _ = batch(dtype)
     for tau in (0.0, 1.0):
-        got = adjust_logits(logits, COUNTS, tau)
+        got = adjust_logits(logits, COUNTS, tau=tau)
         assert got.dtype == torch.float32
-        expected = adjust_logits(logits.double(), COUNTS, tau)
+        expected = adjust_logits(logits.double(), COUNTS, tau=tau)
         torch.testing.assert_close(got.double(), expected, rtol=1e-6, atol=1e-6)
 
 

@@ -215,7 +215,8 @@ def test_reductions_are_those_of_torch(case: Case) -> None:
         unweighted = case.loss(logits, labels, reduction="none")
         torch.testing.assert_close(losses, unweighted * WEIGHT[labels])
     elif case.counted:
-        factors = class_balanced_weights(COUNTS, case.settings["beta"], dtype=torch.float64)
+        beta = case.settings["beta"]
+        factors = class_balanced_weights(COUNTS, beta=beta, dtype=torch.float64)
     assert losses.shape == (7,)
     total = case.loss(logits, labels, reduction="sum", **options)
     torch.testing.assert_close(total, losses.sum())

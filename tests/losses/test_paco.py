@@ -125,10 +125,12 @@ def test_large_and_low_precision_logits_stay_finite(dtype: torch.dtype) -> None:
         ({"anchors": torch.zeros(4, 5)}, InputError, r"anchors must be \(n, p\)"),
         ({"others": torch.zeros(6, 4)}, InputError, r"anchors must be \(n, p\)"),
         ({"other_labels": torch.zeros(3)}, InputError, r"anchors must be \(n, p\)"),
+        ({"others": [[0.0] * 5] * 6}, InputError, r"got shape \(5, 5\), list and shape \(6,\)"),
         ({"labels": torch.tensor([0, 1, 2, 3, 0])}, InputError, r"labels\[3\] is 3"),
         ({"labels": torch.zeros(5)}, InputTypeError, "labels must be integers"),
         ({"class_counts": [70, 1]}, InputError, "class_counts has 2 entries"),
-        ({"temperature": 0.0}, InputError, "temperature must be"),
+        ({"temperature": 0.0}, InputError, "temperature must be above 0; got 0.0"),
+        ({"beta": 0}, InputError, "beta must be above 0; got 0"),
         ({"alpha": -1.0}, InputError, "alpha must be 0 or more"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from everyclass.errors import InputError
+from everyclass.errors import InputError, InputTypeError
 from everyclass.losses import RIDELoss, ldam_loss, ride_loss
 
 COUNTS = [70, 1, 500]
@@ -76,9 +76,33 @@ def test_the_mean_has_no_gradient() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    with pytest.raises(InputError, match=r"expert_logits must be \(experts, n, C\)"):
-        ride_loss(experts()[0], LABELS, COUNTS)
-    with pytest.raises(InputError, match="diversity must be 0 or more"):
-        RIDELoss(COUNTS, diversity=-0.1)
-    with pytest.raises(InputError, match="flattening must be from 0 to 1"):
-        RIDELoss(COUNTS, flattening=2.0)
+    text = r"expert_logits must be a tensor \(experts, n, C\), one expert or more, C ≥ 1; got "
+    for wrong, got in (
+        (experts()[0], r"shape \(4, 3\)\."),
+        (experts()[:0], r"shape \(0, 4, 3\)\."),
+        (experts().tolist(), r"list\."),
+        (experts().detach().numpy(), r"ndarray\."),
+    ):
+        with pytest.raises(InputError, match=text + got):
+            ride_loss(wrong, LABELS, COUNTS)
+        with pytest.raises(InputError, match=text + got):
+            RIDELoss(COUNTS)(wrong, LABELS)
+    with pytest.raises(InputTypeError, match=r"logits must be floating-point numbers; got .*int64"):
+        ride_loss(experts().long(), LABELS, COUNTS)
+    with pytest.raises(InputTypeError, match="labels must be integers"):
+        ride_loss(experts(), LABELS.float(), COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("diversity", -0.1, "0 or more"),
+        ("max_margin", -1, "0 or more"),
+        ("scale", -3.0, "0 or more"),
+        ("flattening", 2.0, "from 0 to 1"),
+    ],
+)
+def test_settings_are_looked_at_at_once(name, value, allowed) -> None:
+    for call in (RIDELoss, lambda counts, **how: ride_loss(experts(), LABELS, counts, **how)):
+        with pytest.raises(InputError, match=rf"^{name} must be {allowed}; got {value}\.$"):
+            call(COUNTS, **{name: value})

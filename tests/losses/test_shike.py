@@ -117,12 +117,12 @@ def test_low_precision_gives_float32(dtype: torch.dtype) -> None:
 
 def test_bad_input_is_refused() -> None:
     logits = experts()
-    with pytest.raises(InputError, match=r"must be a tensor \(experts, n, C\), C ≥ 2"):
-        shike_loss(logits[0], LABELS)
-    with pytest.raises(InputError, match=r"must be a tensor \(experts, n, C\), C ≥ 2"):
-        shike_loss(logits[:, :, :1], LABELS)
-    with pytest.raises(InputError, match=r"must be a tensor \(experts, n, C\), C ≥ 2"):
-        shike_loss(logits[:0], LABELS)
+    text = r"must be a tensor \(experts, n, C\), one expert or more, C ≥ 2; got shape"
+    for wrong in (logits[0], logits[:, :, :1], logits[:0]):
+        with pytest.raises(InputError, match=text):
+            shike_loss(wrong, LABELS)
+    with pytest.raises(InputError, match=r"C ≥ 2; got list\."):
+        shike_loss(logits.tolist(), LABELS)
     with pytest.raises(InputError, match=r"labels\[1\] is 5, outside 0\.\.4"):
         shike_loss(logits, torch.tensor([0, 5, 1, 1]))
     with pytest.raises(InputTypeError, match="labels must be integers"):

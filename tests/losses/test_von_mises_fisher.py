@@ -64,9 +64,15 @@ def test_any_length_of_the_mean_gives_finite_logits(length: float) -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    with pytest.raises(InputError, match="p ≥ 16"):
-        von_mises_fisher_logits(torch.zeros(2, 8), torch.zeros(3, 8))
-    with pytest.raises(InputError, match="temperature must be"):
+    for v, means, got in (
+        (torch.zeros(2, 8), torch.zeros(3, 8), r"shape \(2, 8\) and shape \(3, 8\)"),
+        (torch.zeros(2, 16), torch.zeros(3, 17), r"shape \(2, 16\) and shape \(3, 17\)"),
+        (torch.zeros(2, 16), torch.zeros(16), r"shape \(2, 16\) and shape \(16,\)"),
+        (torch.zeros(2, 16).tolist(), torch.zeros(3, 16), r"list and shape \(3, 16\)"),
+    ):
+        with pytest.raises(InputError, match=rf"one \(C, p\), p ≥ 16; got {got}\."):
+            von_mises_fisher_logits(v, means)
+    with pytest.raises(InputError, match=r"^temperature must be above 0; got 0\.0\.$"):
         von_mises_fisher_logits(torch.zeros(2, 16), torch.zeros(3, 16), temperature=0.0)
     with pytest.raises(InputError, match="order must be 7 or more"):
         log_bessel(2, torch.ones(1))

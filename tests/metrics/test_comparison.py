@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from everyclass import Comparison, Predictions, compare, compare_all, evaluate
 from everyclass.errors import FileFormatError, InputError, InputTypeError
+from everyclass.metrics import adjust_p_values, mid_p_mcnemar
 from everyclass.metrics.paired_lowest import worst_difference
 from everyclass.metrics.paired_means import linear_difference, mean_differences
 from everyclass.metrics.pairing import Outcomes
@@ -341,3 +342,57 @@ def test_calls_that_do_not_fit() -> None:
     for bad in ({"confidence": 1.0}, {"replicates": 5}, {"power": 0.0}):
         with pytest.raises(InputError, match=next(iter(bad))):
             compare(OLD, NEW, **bad)
+
+    with pytest.raises(InputError, match="seed must be"):
+        compare(OLD, NEW, seed=-1)
+
+
+# --- the floor, and images that are still needed --------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [1, 2100])  # of thousands, sums are drawn
+def test_losing_the_last_right_images_is_no_gain(classes: int) -> None:
+    table = np.array([[4996, 0, 4, 0], *[[1000, 500, 500, 3000]] * classes])
+    for name, found in mean_differences(Outcomes(table, None), replicates=200).items():
+        assert found.b == found.a, name
+        assert found.low < 0 < found.high
+
+
+def test_classes_at_the_floor_count_the_same_among_thousands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their recalls, 8 of 9,000, are drawn above the floor as often as below it."""
+    table = np.array([[8984, 8, 8, 0]] * 40 + [[1000, 500, 500, 3000]] * 2100)
+    summed = mean_differences(Outcomes(table, None))["harmonic_mean"]
+    monkeypatch.setattr("everyclass.metrics.paired_means.MANY", 10_000)
+    one_by_one = mean_differences(Outcomes(table, None))["harmonic_mean"]
+    assert summed.low == pytest.approx(one_by_one.low, rel=0.1)
+    assert summed.high == pytest.approx(one_by_one.high, rel=0.1)
+
+
+def test_images_needed_are_those_at_which_a_class_would_be_named() -> None:
+    """With so many images of the same shares, its p-value comes down to what would name it."""
+    sizes = [400] * 12
+    a = made(sizes, [0.5] * 12, 3)
+    b = made(sizes, [0.65] * 6 + [0.55] * 6, 4)
+    needed = {}
+    for correction in ("holm", "bh", "none"):
+        found = compare(a, b, correction=correction, power=0.5)
+        needed[correction] = found.images_needed
+        named = len(found.rose) + len(found.paid)
+        for c in found.undecided:
+            if np.isinf(found.images_needed[c]):
+                continue
+            times = 1 + found.images_needed[c] / found.support[c]
+            only_a, only_b = (
+                np.round(k[c] * times).astype(int) for k in (found.only_a, found.only_b)
+            )
+            p = found.p_value.copy()
+            p[c] = mid_p_mcnemar([only_a], [only_b])[0]
+            # Holm's first step is Bonferroni's.
+            adjusted = 12 * p if correction == "holm" else adjust_p_values(p, correction)
+            assert adjusted[c] == pytest.approx(0.05, rel=0.35), (correction, c)
+        assert 0 < named < 12
+    both = ~np.isnan(needed["bh"])
+    assert (needed["bh"][both] <= needed["holm"][both]).all()
+    assert (needed["bh"][both] < needed["holm"][both]).any()

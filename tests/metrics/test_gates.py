@@ -22,6 +22,7 @@ from everyclass import (
     gate,
 )
 from everyclass.errors import InputError, InputTypeError, MissingFileError
+from everyclass.metrics import judge_gates
 from everyclass.metrics.gate_language import NUMBERS, parse_gate
 
 NAMES = ("cat", "dog", 'it\'s "a" [lynx]', "elk")
@@ -224,7 +225,7 @@ def test_baselines_in_files_of_every_kind(tmp_path: Path) -> None:
             evaluate(labels=LABELS % 3, predicted=LABELS, class_names=NAMES),
             "'elk' has test images in this evaluation and none in the baseline b",
         ),
-        (said(zero_floor=0.01), "zero as 0.01 and this evaluation as 0.001; harmonic_mean"),
+        (said(zero_floor=0.01), "less than 0.01 and this evaluation none less than 0.001; harm"),
     ],
 )
 def test_baselines_of_something_else(before: Evaluation, message: str) -> None:
@@ -403,7 +404,32 @@ def test_values_that_cannot_be_judged() -> None:
         gate(few, "recall['yak'] < 0.5")
     with pytest.raises(InputError, match="Class 'dog' was never predicted, so its precision"):
         gate(few, "precision['dog'] < 0.5")
+    said = evaluate(labels=[0, 1], predicted=[0, 2], class_names=names)
+    with pytest.raises(GateFailedError, match=r"precision\['yak'\] < 0.5 is 0\."):
+        gate(said, "precision['yak'] < 0.5")
     assert gate(few, "never_predicted > 1")[0].detail == "dog"
     unnamed = evaluate(labels=[0, 1], predicted=[0, 0])
     with pytest.raises(InputError, match=r"no class names to find 'cat' among; write a number, as"):
         gate(unnamed, "recall['cat'] < 0.5")
+
+
+def test_a_baseline_of_several_gates_is_evaluated_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def baseline(name: str) -> Evaluation:
+        asked.append(name)
+        return BEFORE
+
+    texts = [f"drop({name}{of}) > 1" for of in ("", ", accuracy") for name in ("a.json", "b.json")]
+    judge_gates(SAID, [parse_gate(text) for text in texts], baseline)
+    assert asked == ["a.json", "b.json"]
+    BEFORE.save(tmp_path / "b.json")
+    read: list[Path] = []
+    monkeypatch.setattr(
+        "everyclass.metrics.gates.evaluation_of_file", lambda p, **_: read.append(p) or BEFORE
+    )
+    path = tmp_path / "b.json"
+    gate(SAID, [f"drop('{path}') > 1", f"drop('{path}', harmonic_mean) > 1"])
+    assert read == [str(path)]

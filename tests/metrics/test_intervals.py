@@ -56,6 +56,20 @@ def test_no_images_is_no_interval() -> None:
         assert np.isnan(found).tolist() == [[False, False], [True, True]]
 
 
+@pytest.mark.parametrize("confidence", [1e-6, 0.1, 0.95, 0.999999])
+@pytest.mark.parametrize("images", [2, 1000, 10**7, 10**10])
+def test_recalls_of_nothing_but_0_and_1_have_a_limit_at_every_size(
+    images: int, confidence: float
+) -> None:
+    """Of one class alone it is Wilson's with n - 0 for n, whatever the size."""
+    z = stats.norm.ppf(0.5 + confidence / 2)
+    low, high = weighted_recall_interval([images], [images], [1.0], confidence=confidence)
+    assert high == 1
+    assert 1 - low == pytest.approx(z**2 / (images + z**2), rel=0.05, abs=1e-11)
+    low, high = weighted_recall_interval([images] * 3, [images] * 3, [1] * 3, confidence=confidence)
+    assert 0 < low <= 1 == high
+
+
 # --- weighted means -------------------------------------------------------------------------------
 
 

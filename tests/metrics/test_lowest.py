@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import combinations, product
+import math
+from fractions import Fraction
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
@@ -154,3 +156,38 @@ def test_bad_input() -> None:
         worst_mean_interval([1], [2], 0)
     with pytest.raises(InputError, match="recall must lie between 0 and 1"):
         lowest_if_equal([3], 1.5)
+
+
+def slow_lowest(sizes: np.ndarray, recall: float) -> list[tuple[float, float]]:
+    """Every j / n of every size, and P(min > it) by SciPy, one size after the other."""
+    values = sorted({Fraction(j, int(size)) for size in sizes for j in range(size + 1)})
+    chance = np.ones(len(values))
+    for size in sizes:
+        chance *= stats.binom.sf([math.floor(value * int(size)) for value in values], size, recall)
+    return [(float(value), float(c)) for value, c in zip(values, chance, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "recall"),
+    [
+        (np.arange(50, 120), 0.8),
+        (np.r_[3, np.arange(90, 150)], 0.6),
+        (np.arange(60, 130), 0.02),
+        (np.arange(60, 130), 0.995),
+    ],
+)
+def test_if_all_were_equal_with_many_sizes_is_exact(sizes: np.ndarray, recall: float) -> None:
+    found = slow_lowest(sizes, recall)
+    mean = sum(c * (after - value) for (value, c), (after, _) in pairwise(found))
+    limits = [next(value for value, c in found if c <= p) for p in (0.975, 0.025)]
+    expected, *between = lowest_if_equal(sizes, recall)
+    assert expected == pytest.approx(mean, abs=1e-7)
+    assert between == pytest.approx(limits, abs=1e-12)
+
+
+def test_four_hundred_sizes_and_sizes_of_millions() -> None:
+    # A sum over every j / n of the four hundred.
+    assert lowest_if_equal(np.arange(50, 450), 0.8)[0] == pytest.approx(0.682987, abs=1e-6)
+    expected, low, high = lowest_if_equal([10**9], 0.8)
+    assert expected == pytest.approx(0.8, abs=1e-6)
+    assert (low, high) == pytest.approx(stats.binom.ppf([0.025, 0.975], 10**9, 0.8) / 1e9)

@@ -125,9 +125,25 @@ def test_coverage_of_the_intervals_is_close(shares: tuple[float, float]) -> None
 
 
 def test_bad_input() -> None:
-    with pytest.raises(InputError, match="whole numbers, one per class"):
+    with pytest.raises(InputError, match="whole numbers from 0, one per class"):
         mid_p_mcnemar([1], [1, 2])
     with pytest.raises(InputError, match="correction must be 'holm', 'bh' or 'none'; got 'sidak'"):
         adjust_p_values([0.5], "sidak")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="at most support"):
         paired_difference_intervals([3], [3], [5])
+
+
+@pytest.mark.parametrize(
+    "counts", [([], [], []), ([1.0], [2.0], [9.0]), ([1], [2], [9, 9]), ([-1], [2], [9])]
+)
+def test_counts_that_are_none(counts: tuple[list[float], ...]) -> None:
+    with pytest.raises(InputError, match="only_a, only_b and support must be whole numbers from 0"):
+        paired_difference_intervals(*counts)
+    with pytest.raises(InputError, match="only_a and only_b must be whole numbers from 0"):
+        mid_p_mcnemar(counts[0], counts[1] if counts[2] != [9, 9] else [1, 2])
+
+
+def test_of_no_class_there_is_no_interval() -> None:
+    none = np.zeros(0, dtype=int)
+    assert paired_difference_intervals(none, none, none).shape == (0, 2)
+    assert mid_p_mcnemar(none, none).shape == (0,)

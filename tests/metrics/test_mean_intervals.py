@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everyclass import Evaluation, evaluate
-from everyclass.errors import FileFormatError, InputError
+from everyclass.errors import EveryclassError, FileFormatError, InputError
 from everyclass.metrics import (
     geometric_mean,
     harmonic_mean,
@@ -178,3 +178,23 @@ def test_zero_recalls_are_called_dead_or_unlucky() -> None:
     said = evaluate(labels=[0, 0, 1, 1], predicted=[0, 0, 0, 0])
     assert "dead or unlucky" in said.table()
     assert "dead or unlucky" not in example().table()
+
+
+def test_recalls_below_the_floor_count_as_it_in_the_lower_limit() -> None:
+    n = np.full(20, 4000)
+    for right in (0, 1, 3):
+        k = np.r_[right, np.full(19, 3000)]
+        for name, mean in MEANS.items():
+            low, high = mean_recall_intervals(k, n)[name]
+            assert low <= mean(k / n) <= high
+            assert low == pytest.approx(mean(np.r_[0, np.full(19, 0.75)]), rel=0.01)
+    high = [mean_recall_intervals(np.r_[r, k[1:]], n)["harmonic_mean"][1] for r in (0, 1, 3)]
+    assert high == sorted(high)  # a class that was right may be better
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None])
+def test_seeds_that_no_generator_takes(seed: Any) -> None:
+    with pytest.raises(EveryclassError, match="seed must be"):
+        example(seed=seed)
+    with pytest.raises(EveryclassError, match="seed must be"):
+        mean_recall_intervals([3], [4], seed=seed)

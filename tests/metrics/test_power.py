@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,3 +99,33 @@ def test_bad_input() -> None:
     ):
         with pytest.raises(InputError, match=words):
             samples_needed(**bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [({"broken": 0.1}, "broken"), ({"power": 0.9}, "power"), ({"classes": 5}, "classes")],
+)
+def test_what_goes_with_a_lift_does_not_go_with_an_interval(
+    more: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(InputError, match=rf"{name} \(--{name}\) goes with lift .* Leave it out"):
+        samples_needed(recall=0.8, half_width=0.05, **more)
+    assert samples_needed(recall=0.8, half_width=0.05, power=0.8, classes=1) == 245
+
+
+def test_what_is_out_of_range_is_refused_before_anything_else() -> None:
+    with pytest.raises(InputError, match=r"power must lie between 0 and 1, such as 0.8; got 7"):
+        samples_needed(recall=0.8, half_width=0.05, power=7)
+    with pytest.raises(InputError, match="classes must be 1 at least; got -3"):
+        samples_needed(recall=0.8, half_width=0.05, classes=-3)
+    for bad, words in (
+        ({"level": 2}, "level must lie between 0 and 1, such as 0.05; got 2"),
+        ({"level": 0}, "level must lie between 0 and 1"),
+        ({"power": 3}, "power must lie between 0 and 1, such as 0.8; got 3"),
+    ):
+        with pytest.raises(InputError, match=words):
+            images_to_decide([0.2], [0.1], **bad)
+    for fixed, broken in (([-0.1], [0.1]), ([0.7], [0.6]), ([0.1, 0.2], [0.1])):
+        with pytest.raises(InputError, match="shares of the same images, one per class each"):
+            images_to_decide(fixed, broken)
+    assert np.isnan(images_to_decide([np.nan, 0.2], [np.nan, 0.1])).tolist() == [True, False]

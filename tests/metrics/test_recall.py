@@ -79,10 +79,10 @@ def test_means_against_scipy_and_the_zero_floor_is_marked(outcome: Outcome, floo
     labels, predicted, _ = outcome
     said = judged(outcome, zero_floor=floor)
     recall = [np.mean(predicted[labels == c] == c) for c in np.unique(labels)]
-    floored = [r if r > 0 else floor for r in recall]
+    floored = [max(r, floor) for r in recall]
     assert said.geometric_mean == pytest.approx(stats.gmean(floored), rel=1e-12)
     assert said.harmonic_mean == pytest.approx(stats.hmean(floored), rel=1e-12)
-    assert said.zeros_replaced == sum(r == 0 for r in recall)
+    assert said.zeros_replaced == sum(r < floor for r in recall)
     assert said.zero_floor == floor
     assert said.lowest_recall == min(recall)  # never the floor
     worst = [c for c, r in zip(np.unique(labels), recall, strict=True) if r == min(recall)]
@@ -99,8 +99,21 @@ def test_the_floor_by_hand() -> None:
     assert said.harmonic_mean == pytest.approx(3 / (1 / 0.5 + 1 / 1.0 + 1 / 1e-3))
     assert said.accuracy == 0.5
     table = str(said)
-    assert "(1 zero recalls counted as 0.001)" in table
-    assert "zero recalls" not in str(evaluate(labels=[0, 1], predicted=[0, 1]))
+    assert "(1 recalls below 0.001 counted as 0.001)" in table
+    assert "counted as" not in str(evaluate(labels=[0, 1], predicted=[0, 1]))
+
+
+def test_losing_the_last_right_image_raises_no_mean() -> None:
+    images = 5000
+    means = []
+    for right in range(8):
+        predicted = np.r_[np.arange(images) >= right, np.ones(images)].astype(int)
+        said = evaluate(labels=np.repeat([0, 1], images), predicted=predicted)
+        assert said.zeros_replaced == (right < 5)
+        assert said.lowest_recall == right / images
+        means.append((said.geometric_mean, said.harmonic_mean))
+    assert (np.diff(means, axis=0)[:5] == 0).all()  # 0 to 5 of 5,000 count as 0.001
+    assert (np.diff(means, axis=0)[5:] > 0).all()
 
 
 @given(outcomes())

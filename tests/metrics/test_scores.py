@@ -12,7 +12,7 @@ from scipy.special import log_softmax, softmax
 from sklearn import metrics as sk
 
 from everyclass.artifacts import Predictions
-from everyclass.metrics import evaluate, log_probabilities
+from everyclass.metrics import certainty_of, evaluate, log_probabilities
 
 BINS = 15
 
@@ -198,3 +198,19 @@ def test_8142_classes_in_more_than_one_chunk() -> None:
     assert said.brier_score == pytest.approx(expected, rel=1e-9)
     assert said.num_scored == count
     assert len(said.untestable) == classes - count
+
+
+def test_a_brier_score_is_never_below_zero() -> None:
+    for images, size in ((10, 25), (100, 30), (3000, 22)):  # sums that rounding takes below it
+        labels = np.arange(images) % 3
+        said = evaluate(labels=labels, logits=size * np.eye(3)[labels])
+        assert said.brier_score is not None
+        assert 0 <= said.brier_score < 1e-12
+
+
+def test_logits_as_far_apart_as_doubles_go() -> None:
+    logits = np.array([[1e308, -1e308], [-1e308, 1e308]])
+    assert log_probabilities(logits, are_logits=True).tolist() == [[0, -np.inf], [-np.inf, 0]]
+    said = certainty_of(Predictions([0, 0], logits=logits))
+    assert said is not None
+    assert (said.p_label.tolist(), said.p_top.tolist()) == ([1, 0], [1, 1])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from everyclass.nn import BatchNormReLU
-from everyclass.nn._kernels import CHANNELS, compiled_kernel
+from everyclass.nn._kernels import CHANNELS
 
 
 def inputs(
@@ -130,15 +130,83 @@ def test_without_a_compiler_it_does_the_same(monkeypatch: pytest.MonkeyPatch) ->
         torch.testing.assert_close(a, b, rtol=5e-2, atol=5e-2 * float(b.abs().max()))
 
 
-def test_a_compiler_that_fails_means_no_kernel(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+# --- what the kernel must not be given ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("training", [True, False])
+@torch.no_grad()
+def test_a_layer_in_bfloat16_is_torchs(training: bool) -> None:
+    norm, plain = layer(64).bfloat16(), nn.BatchNorm2d(64).bfloat16()
+    plain.load_state_dict(norm.state_dict())
+    x, shortcut = inputs(64, shortcut=True)
+    found, sure = norm.train(training)(x, shortcut), plain.train(training)(x)
+    assert torch.equal(found, torch.relu(sure + shortcut))
+
+
+@pytest.mark.parametrize("name", ["weight", "bias", "running_mean", "running_var"])
+@torch.no_grad()
+def test_parameters_and_statistics_of_two_types_are_refused_as_torch_does(name: str) -> None:
+    norm = layer(64).eval()
+    getattr(norm, name).data = getattr(norm, name).data.bfloat16()
+    with pytest.raises(RuntimeError, match=r"scalar type|mixed dtype"):
+        norm(*inputs(64, shortcut=True))
+
+
+LAYERS: dict[str, dict[str, Any]] = {
+    "parameters": {"affine": False},
+    "momentum": {"momentum": None},
+    "running statistics": {"track_running_stats": False},
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("lacks", LAYERS)
+@torch.no_grad()
+def test_a_layer_that_lacks_something_is_torchs(
+    lacks: str, training: bool, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    broken = tmp_path / "broken.c"
-    broken.write_text("this is no C\n")
-    assert compiled_kernel(broken) is None
-    assert not list(tmp_path.rglob("*.so"))
-    monkeypatch.setenv("CC", "no-such-compiler")
-    fine = tmp_path / "fine.c"
-    fine.write_text("int one(void) { return 1; }\n")
-    assert compiled_kernel(fine) is None
+    norm, plain = (
+        kind(16, **LAYERS[lacks]).train(training) for kind in (BatchNormReLU, nn.BatchNorm2d)
+    )
+    x, shortcut = inputs(16, shortcut=True, dtype=dtype)
+    for _ in range(2):  # momentum None is the mean of all batches
+        assert torch.equal(norm(x, shortcut), torch.relu(plain(x) + shortcut))
+    assert all(map(torch.equal, norm.state_dict().values(), plain.state_dict().values()))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(16, 1, 1), (1, 16, 9, 13), (6, 16, 9, 1), ()])
+@torch.no_grad()
+def test_a_shortcut_that_torch_broadcasts_is_torchs(shape: tuple[int, ...], training: bool) -> None:
+    norm, plain = layer(16).train(training), nn.BatchNorm2d(16).train(training)
+    plain.load_state_dict(norm.state_dict())
+    x = inputs(16, shortcut=False)[0]
+    shortcut = torch.randn(shape, generator=torch.Generator().manual_seed(0)).bfloat16()
+    assert torch.equal(norm(x, shortcut), torch.relu(plain(x) + shortcut))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_empty_batch_is_torchs(training: bool) -> None:
+    norm = layer(16).train(training)
+    x = torch.zeros(0, 16, 8, 8, dtype=torch.bfloat16, requires_grad=training)
+    with torch.set_grad_enabled(training):
+        y = norm(x, x)
+    assert y.shape == x.shape
+    if training:
+        y.sum().backward()
+        assert norm.weight.grad is not None
+        assert not norm.weight.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((1, 16, 1, 1), "Expected more than 1 value per channel"),
+        ((16, 8, 8), "expected 4D input"),
+        ((2, 32, 8, 8), "running_mean should contain 32 elements"),
+    ],
+)
+def test_what_torch_refuses_is_refused(shape: tuple[int, ...], said: str) -> None:
+    with pytest.raises((RuntimeError, ValueError), match=said):
+        layer(16)(torch.zeros(shape))

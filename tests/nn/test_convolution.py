@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -95,3 +99,45 @@ def test_a_frozen_layer_passes_its_gradient_on() -> None:
     layer(x).sum().backward()
     assert x.grad is not None
     assert layer.weight.grad is None
+
+
+def test_fewer_threads_than_asked_for_give_the_same_gradients() -> None:
+    # glibc fills what it hands out with huge numbers: memory that nobody has written is seen.
+    environment = {**os.environ, "OMP_THREAD_LIMIT": "1", "MALLOC_PERTURB_": "128"}
+    done = subprocess.run(
+        [sys.executable, "-c", GRADIENT], env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert float(done.stdout) < 2e-5
+
+
+GRADIENT = """
+import torch
+from everyclass.nn import Convolution
+
+torch.set_num_threads(4)
+layer, x = Convolution(16, 16), torch.randn(60, 16, 16, 16)
+layer(x).square().sum().backward()
+found = layer.weight.grad.double()
+exact = torch.nn.Conv2d(16, 16, 3, padding=1, bias=False).double()
+exact.load_state_dict({"weight": layer.weight.double()})
+exact(x.double()).square().sum().backward()
+print(float((found - exact.weight.grad).norm() / exact.weight.grad.norm()))
+"""
+
+
+@pytest.mark.parametrize("shape", [(2, 48, 8, 8), (2, 24, 8, 8)])
+def test_another_number_of_channels_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(RuntimeError, match="to have 32 channels"):
+        Convolution(32, 16)(torch.zeros(shape))
+
+
+def test_a_single_image_and_none_at_all_are_torchs() -> None:
+    layer = Convolution(16, 32)
+    image = drawn(1, 16, 8, 8, seed=0)
+    torch.testing.assert_close(layer(image[0]), layer(image)[0], rtol=1e-4, atol=1e-4)
+    none = layer(image[:0])
+    assert none.shape == (0, 32, 8, 8)
+    none.sum().backward()
+    assert layer.weight.grad is not None
+    assert not layer.weight.grad.any()

@@ -11,7 +11,14 @@ import pytest
 
 from everyclass.artifacts import Predictions
 from everyclass.metrics import judge_gates, read_gates
-from everyclass.reporting import Judged, Report, render_comment, report_of, write_comment
+from everyclass.reporting import (
+    Judged,
+    Report,
+    holds_report,
+    render_comment,
+    report_of,
+    write_comment,
+)
 
 LABELS = np.repeat([0, 1, 2], 60)
 
@@ -95,3 +102,4 @@ def test_written_whole(tmp_path: Path) -> None:
     path = write_comment(tmp_path / "c.md", made())
     assert path.read_text(encoding="utf-8") == render_comment(made())
     assert [p.name for p in tmp_path.iterdir()] == ["c.md"]
+    assert holds_report(path)

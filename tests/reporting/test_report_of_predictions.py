@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 import everyclass as ec
-from everyclass.artifacts import ClassCounts, ClassDiagnosis, Diagnosis, Predictions
+from everyclass.artifacts import CAUSES, ClassCounts, ClassDiagnosis, Diagnosis, Predictions
 from everyclass.errors import InputError, InputTypeError
-from everyclass.metrics import compare, samples_needed
+from everyclass.metrics import EvaluationState, compare, diagnose_predictions, samples_needed
 from everyclass.reporting import Judged, Report, report_of
-from everyclass.reporting.building import on_the_same_classes
 from everyclass.reporting.calibration import reliability_rows
 from everyclass.reporting.cards import worst_cards
 from everyclass.reporting.confused import pair_rows
 from everyclass.reporting.explorer import class_columns
 from everyclass.reporting.needed import needed_images
+from everyclass.reporting.same_classes import on_the_same_classes
 from everyclass.reporting.words import words_of
 
 NAMES = ("cat", "dog", "lynx")
@@ -108,6 +108,12 @@ def test_numbers_alone_are_compared_without_a_test() -> None:
     assert needed_images(report).undecided is None  # type: ignore[union-attr]
 
 
+def test_a_tie_is_called_one() -> None:
+    judged = {name: Judged(_judged()["old"].evaluation) for name in ("old", "new")}
+    words = words_of(report_of(judged, title="", settings={}))
+    assert text([words.headline]) == "The harmonic mean of recall is the same with new as with old."
+
+
 def _judged() -> dict[str, Judged]:
     return {
         name: Judged.of(Predictions(LABELS, predicted=p, class_names=NAMES))
@@ -148,10 +154,60 @@ def test_cards_with_few_images_do_not_guess() -> None:
     few = Predictions([0, 0, 0, 1], predicted=[0, 0, 1, 0], class_names=("a", "b"))
     card = worst_cards(report_of({"m": Judged.of(few)}, title="", settings={}))[0]
     assert (card.name, card.cause) == ("b", "too few test images to say")
-    numbers = report_of({"m": Judged(Judged.of(few).evaluation)}, title="", settings={})
+
+
+def test_numbers_alone_do_not_say_where_errors_go_nor_why() -> None:
+    numbers = report_of({"m": Judged(_judged()["old"].evaluation)}, title="", settings={})
     card = worst_cards(numbers)[0]
-    assert (card.name, card.cause, card.takers) == ("b", "too few test images", ())
-    assert "From one image its recall cannot be told" in card.reason
+    assert (card.name, card.cause, card.reason, card.takers) == ("lynx", None, "", ())
+
+
+def state_of(predicted: np.ndarray, **options: object) -> Judged:
+    state = EvaluationState(**options)  # type: ignore[arg-type]
+    state.update(labels=LABELS, predicted=predicted)
+    return Judged.of_state(state)
+
+
+@pytest.mark.parametrize("counts", [None, [500, 400, 5]])
+def test_counts_and_pairs_have_the_causes_that_diagnose_finds(counts: list[int] | None) -> None:
+    said = Predictions(LABELS, predicted=OLD, class_names=NAMES, class_counts=counts)
+    found = {NAMES[c.index]: c for c in diagnose_predictions(said).classes}
+    judged = state_of(OLD, class_names=NAMES, class_counts=counts)
+    cards = worst_cards(report_of({"m": judged}, title="", settings={}))
+    assert {card.name: (card.cause, card.reason) for card in cards} == {
+        name: (CAUSES[each.cause], each.reason) for name, each in found.items()
+    }
+    assert found["lynx"].cause == ("too_few_training_images" if counts else "undecided")
+    judged_ = judged.diagnosed()
+    assert judged_ is not None
+    assert {each.examples for each in judged_.classes} == {()}  # rows that nobody has
+
+
+def test_a_confusable_pair_is_one_in_counts_too() -> None:
+    labels = np.repeat([0, 1, 2], 60)
+    given = np.where(np.arange(180) % 2, labels, np.array([1, 0, 2])[labels])
+    said = Predictions(labels, predicted=given, class_names=NAMES)
+    state = EvaluationState(class_names=NAMES)
+    state.update(said)
+    for judged in (Judged.of(said), Judged.of_state(state)):
+        cards = worst_cards(report_of({"m": judged}, title="", settings={}))
+        assert [c.cause for c in cards[:2]] == ["a confusable pair"] * 2
+        assert "'dog' takes 30 of its 30 errors" in cards[0].reason
+
+
+def test_more_images_than_fit_memory_are_not_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everyclass.reporting.judged._MOST_IMAGES", 249)
+    assert state_of(OLD).diagnosed() is None
+
+
+def test_equally_bad_classes_all_have_a_cause() -> None:
+    """Cards are in the order of classes where recalls are equal, a diagnosis in that of images."""
+    sizes = np.arange(2, 42)
+    labels = np.repeat(np.arange(40), sizes)
+    judged = Judged.of(Predictions(labels, predicted=np.full(len(labels), 39)))
+    cards = worst_cards(report_of({"m": judged}, title="", settings={}))
+    assert [card.index for card in cards] == [0, 1, 2, 3, 4, 5]
+    assert None not in {card.cause for card in cards}
 
 
 def test_a_diagnosis_of_the_same_outcomes_takes_over() -> None:
@@ -167,7 +223,7 @@ def test_a_diagnosis_of_the_same_outcomes_takes_over() -> None:
     assert (card.cause, card.nearest) == ("fixable by the head", ("cat",))
     assert card.reason == "Another head finds 80 % of them."
     other = worst_cards(made(diagnosis=diagnosis(34)))[0]  # of another classifier
-    assert other.cause == "one confusable class"
+    assert other.cause == "not shown to be worse than the others"  # what predictions tell
 
 
 def test_confused_pairs_stand_side_by_side() -> None:
@@ -188,6 +244,16 @@ def test_images_still_needed() -> None:
     assert [(row.name, row.support, row.more) for row in needed.to_know] == [("lynx", 50, more)]
     assert needed.undecided == 1  # the dog, which does not move: no number of images decides
     assert needed.to_decide == []
+
+
+def test_a_card_and_the_table_ask_for_the_same_images() -> None:
+    said = Predictions([0] * 3 + [1] * 300, predicted=[0, 1, 1] + [1] * 300, class_names=("a", "b"))
+    report = report_of({"m": Judged.of(said)}, title="", settings={})
+    needed = needed_images(report)
+    assert needed is not None
+    more = samples_needed(recall=1 / 3, half_width=0.1) - 3
+    assert more == 80
+    assert worst_cards(report)[0].more_images == needed.to_know[0].more == needed.total == more
 
 
 def test_reliability_holds_every_image_once() -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from everyclass.artifacts import ClassCounts
 from everyclass.errors import InputError, OutputError
-from everyclass.reporting import Report, html, render_report, write_report
+from everyclass.reporting import Report, holds_report, html, render_report, write_report
 from everyclass.reporting.charts import GROUP_COLOURS, OLD_COLOUR
 
 HOSTILE = [
@@ -288,6 +288,7 @@ def test_written_whole_or_not_at_all(
         write_report(path, report)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+    assert holds_report(path)
 
 
 def test_a_folder_that_cannot_be_written_is_said(report: Report, tmp_path: Path) -> None:

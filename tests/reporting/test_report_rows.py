@@ -107,6 +107,10 @@ def test_groups_are_left_out_where_there_is_one_and_calibration_where_it_is_unkn
 def test_what_stays_open(report: Report) -> None:
     assert report.never_predicted() == {"old": ["lynx"], "retrained": [], "ensemble": []}
     assert report.zeros() == {"old": 1, "retrained": 0, "ensemble": 0}
+    assert report.floored() == report.zeros()
+    old = replace(report.evaluations["old"], zeros_replaced=2)  # one at zero, one hardly above
+    other = replace(report, evaluations={**report.evaluations, "old": old})
+    assert (other.zeros()["old"], other.floored()["old"]) == (1, 2)
     assert report.untestable() == ["yeti"]
 
 
@@ -176,6 +180,12 @@ def test_names_become_printable_and_stay_distinct() -> None:
         "c (index 4)",
         "👩‍🔬",
         "class 2 (index 6)",
+    ]
+    rows = recall_rows(None, None, ClassCounts([5, 4, 3], names=("x", "x ", "x (index 0)")))
+    assert [row["class"] for row in rows] == [
+        "x (index 0) (index 0)",
+        "x (index 1)",
+        "x (index 0) (index 2)",
     ]
     unnamed = recall_rows(None, None, ClassCounts([2, 1]))
     assert [row["class"] for row in unnamed] == ["class 0", "class 1"]

@@ -104,6 +104,17 @@ def test_mean_confidence_is_what_it_says() -> None:
     assert mean_confidence(logits, 1.7) == pytest.approx(expected)
 
 
+def test_half_precision_is_scaled_in_double() -> None:
+    """A logit over 1/20, or just another temperature, does not fit or shift a float16."""
+    logits = (400 * calibrated(300)[0]).astype(np.float16)
+    logits[0, 0] = 60000
+    double = logits.astype(np.float64)
+    assert mean_confidence(logits, 0.05) == mean_confidence(double, 0.05)
+    assert mean_confidence(logits, 7.3) == mean_confidence(double, 7.3)
+    small = calibrated(300)[0].astype(np.float16)
+    assert match_confidence(small, 0.6) == match_confidence(small.astype(np.float64), 0.6)
+
+
 @pytest.mark.parametrize("target", [0.3, 0.5, 0.7, 0.9, 0.97])
 def test_a_confidence_is_met(target: float) -> None:
     logits, _ = calibrated(300)

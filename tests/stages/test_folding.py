@@ -192,6 +192,25 @@ def test_two_layers_of_the_same_weights_are_named() -> None:
         fold_head(model, head, head)
 
 
+def test_a_layer_that_is_named_has_to_be_one_of_them(
+    model: Network, rescued: tuple[RescueResult, Features]
+) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"No layer 'tail.clasifier' has .* did you mean 'tail.classifier'\? Those that have",
+    ):
+        rescued[0].to_module(model, layer="tail.clasifier")
+    with pytest.raises(InputError, match=r"No layer 'trunk.0' has .* them: 'tail.classifier'\."):
+        rescued[0].to_module(model, layer="trunk.0")  # there, and of other weights
+    named = rescued[0].to_module(model, "retrained", layer="tail.classifier")
+    assert np.array_equal(outputs(named), outputs(rescued[0].to_module(model, "retrained")))
+    layer = nn.Linear(4, 4)
+    twice = nn.Sequential(layer, nn.ReLU(), copy.deepcopy(layer))
+    head = Head(layer.weight.detach().numpy(), layer.bias.detach().numpy())
+    with pytest.raises(InputError, match=r"No layer 'last' has .* them: '0', '2'\."):
+        fold_head(twice, head, head, layer="last")
+
+
 def test_this_librarys_own_networks() -> None:
     torch.manual_seed(0)
     model = Classifier(nn.Linear(6, 5), nn.Linear(5, 4)).eval()

@@ -244,7 +244,7 @@ def test_running_means_come_near_the_exact_objective_with_tiny_batches():
 
     best = reached(*fit_exact(data, objective, 0.01))
     settings = MinibatchSettings(epochs=40, batch_size=8, learning_rate=0.02, momentum=0.9)
-    running = reached(*fit_minibatches(data, objective, 0.01, replace(settings, running=True)))
+    running = reached(*fit_minibatches(data, objective, 0.01, settings, running=True))
     batches = reached(*fit_minibatches(data, objective, 0.01, settings))
     assert best <= running < best + 0.02
     assert running < batches

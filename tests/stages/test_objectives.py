@@ -13,7 +13,7 @@ from torch import Tensor
 
 from everyclass.losses import balanced_softmax_loss, gml_loss, label_aware_smoothing_loss
 from everyclass.stages import Objective
-from everyclass.stages.retraining.objectives import RunningMeans
+from everyclass.stages.retraining.objectives import RunningMeans, Whole
 
 KINDS = [
     ("gml", True),
@@ -88,6 +88,35 @@ def test_values_are_those_of_the_public_losses(
     value, residual = objective.value_and_gradient(logits.clone(), labels)
     torch.testing.assert_close(value, expected.detach(), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(residual, gradient, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["class_weighted", "smoothing", "cross_entropy"])
+def test_batches_drawn_at_random_have_the_whole_gradient_on_average(name: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.arange(3).repeat_interleave(torch.tensor([30, 5, 1]))
+    logits = torch.randn(36, 3, generator=generator, dtype=torch.float64)
+    objective = Objective(name, torch.tensor([30.0, 5.0, 1.0]).double())  # type: ignore[arg-type]
+    value, residual = objective.value_and_gradient(logits.clone(), labels)
+    values, parts = [], torch.zeros_like(residual)
+    for rows in torch.randperm(36, generator=generator).split(4):
+        whole = Whole.of(labels[rows], 3, drawn=True)
+        of_batch = objective.value_and_gradient(logits[rows].clone(), labels[rows], whole)
+        values.append(of_batch[0])
+        parts[rows] = of_batch[1]
+    torch.testing.assert_close(torch.stack(values).mean(), value)
+    torch.testing.assert_close(parts / len(values), residual)
+
+
+def test_where_classes_are_drawn_alike_nothing_is_left_to_balance() -> None:
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 0, 1, 1, 2, 2])
+    whole = Whole.of(labels, 3, drawn=True)
+    counts = torch.tensor([500.0, 50.0, 5.0])
+    plain = Objective("cross_entropy", counts).value_and_gradient(logits.clone(), labels)
+    for name in ("class_weighted", "balanced_softmax"):
+        balanced = Objective(name, counts, balanced=True)  # type: ignore[arg-type]
+        torch.testing.assert_close(
+            balanced.value_and_gradient(logits.clone(), labels, whole), plain
+        )
 
 
 @pytest.mark.parametrize(("name", "reweight"), KINDS)

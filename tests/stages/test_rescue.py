@@ -15,7 +15,7 @@ from gaussians import Gaussians, long_tail
 
 from everyclass import Features, Head, Predictions, RescueResult, Retraining, evaluate, rescue
 from everyclass.errors import InputError
-from everyclass.stages import MinibatchSettings, ensemble_log_probabilities
+from everyclass.stages import MinibatchSettings, ensemble_log_probabilities, fit_temperature
 
 COUNTS = long_tail(8, 300, 5)
 CLASSES = Gaussians(8, 10, spread=0.9)
@@ -180,6 +180,30 @@ def test_evaluate_gives_the_old_and_the_recommended(
     assert len(set(map(id, unchanged.evaluate(test_set)))) == 1
 
 
+@pytest.mark.parametrize("held_out", [False, True])
+def test_the_retrained_head_can_be_read_as_probabilities(
+    held_out: bool, test_set: Features
+) -> None:
+    val = CLASSES.draw([20] * 8, seed=7) if held_out else None
+    result = rescue(long_tailed(), val=val, retraining=QUICK)
+    fitted = result.settings["temperatures"]["retrained"]
+    logits = result.predict(test_set, "retrained").logits
+    assert logits is not None
+    assert result.ensemble.t_new == 1
+    assert abs(fitted - 1) > 0.05  # there was something to calibrate
+    assert fit_temperature(logits, test_set.labels) == pytest.approx(1, rel=0.3)
+
+
+def test_a_verdict_that_costs_accuracy_says_how_much() -> None:
+    for seed in range(5):
+        result = rescue(long_tailed(seed), val=CLASSES.draw([60] * 8, seed=7), retraining=QUICK)
+        assert result.cost is not None
+        before, after = result.cost.accuracy
+        falls = result.verdict.use != "old" and before - after > 0.02
+        sentence = f"accuracy falls from {before:.1%} to {after:.1%}"
+        assert (sentence in str(result.verdict)) == falls
+
+
 def test_temperatures_fit_new_images(test_set: Features) -> None:
     """The Bayes head is calibrated; one that is four times as sure has to be cooled to 4."""
     classes = Gaussians(5, 8, spread=0.7)
@@ -246,8 +270,9 @@ def test_keep_old_keeps_the_rows_and_retrains_the_others(val: bool, test_set: Fe
     result = rescue(train, val=held_out, retraining=QUICK, missing_classes="keep-old")
     old, new = train.head, result.retrained
     assert old is not None
-    assert np.array_equal(new.weight[[2, 5]], old.weight[[2, 5]])
-    assert np.array_equal(new.bias[[2, 5]], old.bias[[2, 5]])
+    t = result.settings["temperatures"]["retrained"]
+    np.testing.assert_allclose(t * new.weight[[2, 5]], old.weight[[2, 5]], rtol=1e-6)
+    np.testing.assert_allclose(t * new.bias[[2, 5]], old.bias[[2, 5]], rtol=1e-6)
     others = [0, 1, 3, 4, 6, 7]
     assert (np.abs(new.weight[others] - old.weight[others]).max(axis=1) > 1e-3).all()
     assert result.class_counts.counts.tolist() == [40, 30, 0, 20, 10, 0, 10, 5]
@@ -255,6 +280,14 @@ def test_keep_old_keeps_the_rows_and_retrains_the_others(val: bool, test_set: Fe
     result.evaluate(test_set)
     assert result.evaluations["retrained"].num_classes == 8
     assert result.settings["missing_classes"] == "keep-old"
+
+
+@pytest.mark.parametrize("strategy", ["gml", "bias", "auto"])
+def test_validation_images_of_few_classes_decide_nothing(strategy: str) -> None:
+    for held_out, said in (([40] + [0] * 7, "1 of 8"), ([9, 9, 9] + [0] * 5, "3 of 8")):
+        val = CLASSES.draw(held_out, seed=5)
+        with pytest.raises(InputError, match=f"has images of {said} classes, .* by cross-fitting"):
+            rescue(long_tailed(), val=val, strategy=strategy)
 
 
 def test_keep_old_without_an_old_head_is_refused() -> None:

@@ -176,6 +176,24 @@ def test_an_unfinished_training_is_refused(run: Run) -> None:
     assert not (run.folder / "rescue").exists()
 
 
+@pytest.mark.parametrize("refused_by", ["the data", "the rescue"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_refused_rescue_leaves_no_folder_behind(
+    refused_by: str, is_there: bool, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise InputError("features of")
+
+    monkeypatch.setattr("everyclass.stages.rescuing.run_rescue.rescue", refused)
+    out = tmp_path / "rescued"
+    if is_there:
+        out.mkdir()
+    val, said = ("train.npz", "'none' or 'rest'") if refused_by == "the data" else (None, "feature")
+    with pytest.raises(InputError, match=said):
+        rescue_run(run, num_views=1, val=val, out=out)
+    assert out.exists() == is_there  # what was there before is somebody's
+
+
 def test_a_run_without_a_checkpoint_is_refused(run: Run) -> None:
     run.checkpoint.unlink()
     with pytest.raises(MissingFileError, match="no checkpoint yet"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from everyclass.data import BatchAugmentation, ClassAware, Mixed, RowSampler, ge
 from everyclass.errors import FileFormatError, RunFailedError
 from everyclass.losses import DeferredLoss
 from everyclass.nn import build_classifier
+from everyclass.processes import generator_of
 from everyclass.training import (
     EpochLog,
     Schedule,
@@ -194,6 +195,62 @@ def test_a_seed_names_a_training() -> None:
     assert not all(torch.equal(weights[0][k], weights[2][k]) for k in weights[0])
 
 
+class Dropping(nn.Module):
+    """A network that draws from torch's global generator in every step, as dropout does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = a_problem()[2]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.dropout(self.network(images), 0.5, self.training)
+
+
+def fit_dropping(settings: TrainingSettings = SETTINGS, **options: Any) -> dict[str, Tensor]:
+    images, labels, _ = a_problem()
+    learner = Supervised(Dropping(), nn.CrossEntropyLoss())  # type: ignore[arg-type]
+    fit(learner, [images], labels, settings, device=CPU, **options)  # type: ignore[list-item]
+    return learner.model.state_dict()
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_seed_names_what_a_network_draws_too() -> None:
+    weights = []
+    for seed in (5, 5, 6, -1):
+        torch.randn(3)  # whatever the caller has drawn before
+        weights.append(fit_dropping(replace(SETTINGS, seed=seed)))
+    assert same(weights[0], weights[1])
+    assert not same(weights[0], weights[2])
+
+
+def test_every_epoch_draws_anew_and_not_what_the_images_are_drawn_by() -> None:
+    seeds: list[int] = []
+    fit_dropping(on_epoch=lambda _: seeds.append(torch.initial_seed()))
+    again: list[int] = []
+    repeating = replace(SETTINGS, repeat_after=2)
+    fit_dropping(repeating, on_epoch=lambda _: again.append(torch.initial_seed()))
+    assert seeds == again
+    assert len(set(seeds)) == 4
+    images = {generator_of(5, epoch).initial_seed() for epoch in range(1, 5)}
+    assert not images & set(seeds)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_callers_generator_is_left_alone(fails: bool) -> None:
+    def fail(log: EpochLog) -> None:
+        if fails:
+            raise Stop
+
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    with pytest.raises(Stop) if fails else nullcontext():
+        fit_dropping(on_epoch=fail)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_progress_counts_the_images() -> None:
     seen: list[Any] = []
 
@@ -288,6 +345,21 @@ def test_a_stopped_training_goes_on_bit_for_bit(stop_after: int, tmp_path: Path)
     assert epochs == list(range(stop_after + 1, 5))
     for a, b in zip(undisturbed.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_a_stopped_training_with_dropout_goes_on_bit_for_bit(
+    stop_after: int, tmp_path: Path
+) -> None:
+    def stop(log: EpochLog) -> None:
+        if log.epoch == stop_after + 1:
+            raise Stop
+
+    undisturbed = fit_dropping()
+    with pytest.raises(Stop):
+        fit_dropping(checkpoint=tmp_path / "c", on_epoch=stop)
+    torch.randn(3)  # another process has another state
+    assert same(fit_dropping(checkpoint=tmp_path / "c"), undisturbed)
 
 
 def test_checkpoints_every_few_epochs_and_after_the_last(tmp_path: Path) -> None:

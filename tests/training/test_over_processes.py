@@ -97,6 +97,30 @@ def test_a_checkpoint_is_gone_on_with_by_another_number_of_processes(processes, 
     assert_same(by_one, expected, tolerance=0.2)
 
 
+class _Draws(nn.Module):
+    """A loss that draws as dropout does, and keeps what came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn: list[float] = []
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.drawn.append(torch.rand(()).item())
+        return nn.functional.cross_entropy(logits, labels)
+
+
+def _draw(group: Any) -> list[float]:
+    loss = _Draws()
+    train(loss, None, epochs=2)
+    return loss.drawn
+
+
+def test_processes_draw_differently_and_the_same_when_asked_again(processes):
+    answers = processes.run(_draw, [()] * 4)
+    assert len({tuple(drawn) for drawn in answers}) == 4
+    assert processes.run(_draw, [()] * 4) == answers
+
+
 def _refused(group: Any) -> str:
     try:
         train(nn.CrossEntropyLoss(), None, batch_size=7)

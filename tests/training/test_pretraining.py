@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from everyclass import DataConfig, Predictions, Run, evaluate, get_method, load_dataset, pretrain
 from everyclass.errors import FileFormatError, InputError, OutputExistsError
@@ -228,3 +229,97 @@ def test_a_run_that_dies_at_any_write_ends_the_same(
         assert undisturbed.result is not None
         assert run.result["test"] == undisturbed.result["test"]
     assert deaths == 9  # configuration, three logs and checkpoints, predictions, result
+
+
+# --- bad pictures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> DataConfig:
+    """Two classes of small pictures; one training picture and one test picture are missing."""
+    generator = np.random.default_rng(0)
+    lines = []
+    for number in range(12):
+        pixels = generator.integers(0, 128, (8, 8, 3)) + 100 * (number % 2)
+        lines.append(f"{number}.png {number % 2}")
+        if number not in (3, 9):
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{number}.png")
+    (tmp_path / "train.txt").write_text("\n".join(lines[:8]))
+    (tmp_path / "test.txt").write_text("\n".join(lines[8:]))
+    parts = f"list:{tmp_path}/train.txt,test={tmp_path}/test.txt,size=8"
+    return DataConfig(parts, bad_images="skip")
+
+
+def train_on(pictures: DataConfig, out: Path, method: str = "ce") -> Run:
+    return pretrain(
+        get_method(method), pictures, epochs=2, backbone="mlp", workers=0, out=out, device="cpu"
+    )
+
+
+def left_out(run: Run) -> tuple[str, int]:
+    assert run.result is not None
+    listed = (run.folder / "bad-images.csv").read_text()
+    return listed, run.result["bad_images"]
+
+
+@pytest.mark.parametrize("method", ["ce", "ncm"])
+def test_bad_pictures_of_every_part_are_listed_and_counted(
+    method: str, pictures: DataConfig, tmp_path: Path
+) -> None:
+    listed, count = left_out(train_on(pictures, tmp_path / "run", method))
+    expected = [f"{tmp_path}/{n}.png,no such file" for n in (3, 9)]
+    assert (listed.splitlines(), count) == (["path,reason", *expected], 2)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_run_that_dies_at_any_write_has_forgotten_no_bad_picture(
+    after: bool, pictures: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = left_out(train_on(pictures, tmp_path / "undisturbed"))
+    deaths = 0
+    for at in range(1, 20):
+        folder = tmp_path / f"dead-{at}"
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", dying(at, after=after))
+            try:
+                train_on(pictures, folder)
+                break
+            except Death:
+                deaths += 1
+        assert left_out(train_on(pictures, folder)) == expected, at
+    assert deaths == 10  # configuration, two lists, logs, checkpoints, a list, predictions, result
+
+
+def test_a_list_of_bad_pictures_counts_from_its_checkpoint_on(
+    pictures: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = left_out(train_on(pictures, tmp_path / "undisturbed"))
+    monkeypatch.setattr(os, "replace", dying(2, after=True))  # no checkpoint yet
+    with pytest.raises(Death):
+        train_on(pictures, tmp_path / "run")
+    monkeypatch.undo()
+    listed = tmp_path / "run" / "bad-images.csv"
+    listed.write_text(listed.read_text() + "long repaired.png,no such file\n")
+    assert left_out(train_on(pictures, tmp_path / "run")) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "said"),
+    [
+        ("mine", OutputExistsError, "no list of bad pictures"),
+        ("path,reason\na.png\n", FileFormatError, "remove it to go on without it"),
+        ('path,reason\na\rb.png,"no such file\n', FileFormatError, "remove it to go on"),
+    ],
+)
+def test_a_damaged_list_of_bad_pictures_is_refused(
+    content: str, error: type[Exception], said: str, pictures: DataConfig, tmp_path: Path
+) -> None:
+    run = train_on(pictures, tmp_path / "run")
+    (run.folder / "result.json").unlink()
+    listed = run.folder / "bad-images.csv"
+    whole = listed.read_text()
+    listed.write_text(content)
+    with pytest.raises(error, match=said):
+        train_on(pictures, run.folder)
+    listed.write_text(whole)
+    assert left_out(train_on(pictures, run.folder)) == (whole, 2)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from everyclass.errors import (
     OutputError,
     RunFailedError,
 )
+from everyclass.stages import load_network
 
 ROOT = Path(__file__).parents[2]
 KEPT = zoo.names(ROOT / "zoo")
@@ -124,8 +125,55 @@ def test_the_commands(run: Run, tmp_path: Path) -> None:
     checked = CliRunner().invoke(app, ["zoo", "check", *place])
     assert checked.exit_code == 0
     assert "every recall as stored" in checked.stdout
-    shutil.rmtree(tmp_path / "zoo")
-    assert not CliRunner().invoke(app, ["zoo", "list", *place]).stdout
+    said = json.loads(CliRunner().invoke(app, ["zoo", "list", "--json", *place]).stdout)
+    assert said == {"networks": [{"name": "digits-lt-ir20/ce", **facts(tmp_path)["test"]}]}
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    return zoo.load("digits-lt-ir20/ce", folder / "zoo").facts
+
+
+def test_a_check_of_nothing_fails(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="There is no folder"):
+        zoo.known_names(tmp_path / "nowhere")
+    (tmp_path / "digits-lt").mkdir()
+    for command in ("list", "check"):
+        for folder, said in ((tmp_path, "no network in"), (tmp_path / "nowhere", "no folder")):
+            done = CliRunner().invoke(app, ["zoo", command, "--folder", str(folder)])
+            assert done.exit_code != 0
+            assert said in str(done.exception)
+            assert not done.stdout
+
+
+def test_a_check_goes_on_after_a_bad_network(folder: Path) -> None:
+    path = folder / "digits-lt-ir20" / "ce.safetensors"
+    arrays, metadata = load_safetensors(path)
+    turned = {**arrays, "head.weight": np.roll(arrays["head.weight"], 1, axis=0)}
+    save_safetensors(path.with_name("a.safetensors"), turned, metadata)
+    path.with_name("b.safetensors").write_bytes(b"junk")
+    done = CliRunner().invoke(app, ["zoo", "check", "--folder", str(folder)])
+    assert isinstance(done.exception, RunFailedError)
+    assert "2 of 3 networks failed: digits-lt-ir20/a, digits-lt-ir20/b." in str(done.exception)
+    assert "digits-lt-ir20/a gives other recalls" in done.stderr
+    assert "b.safetensors" in done.stderr
+    assert done.stdout.startswith("digits-lt-ir20/ce: ")
+    one = ["zoo", "check", "digits-lt-ir20/b", "--folder", str(folder)]
+    assert isinstance(CliRunner().invoke(app, one).exception, FileFormatError)
+
+
+@pytest.mark.parametrize("value", [1e5, float("nan")])
+def test_weights_that_float16_cannot_hold_are_refused(
+    value: float, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*arguments: Any) -> Any:
+        model = load_network(*arguments)
+        model.state_dict()["head.weight"][0, 0] = value
+        return model
+
+    monkeypatch.setattr("everyclass.zoo.load_network", damaged)
+    with pytest.raises(InputError, match=r"head\.weight holds .* no finite number in float16"):
+        zoo.add(run, folder=tmp_path / "zoo")
+    assert not (tmp_path / "zoo").exists()
 
 
 @pytest.mark.skipif("EVERYCLASS_DATA" not in os.environ, reason="needs CIFAR in EVERYCLASS_DATA")

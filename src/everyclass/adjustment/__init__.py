@@ -24,6 +24,7 @@ from everyclass.adjustment.objectives import (
 )
 from everyclass.adjustment.pooling import drawn_objectives, needed_certainty
 from everyclass.adjustment.prior_shift import as_shares, estimate_prior, fit_balanced, with_prior
+from everyclass.adjustment.sample_weights import balanced_weights
 from everyclass.adjustment.temperature import fit_temperature, match_confidence, mean_confidence
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Pick",
     "adjust",
     "as_shares",
+    "balanced_weights",
     "cross_fit_methods",
     "deal",
     "describe",

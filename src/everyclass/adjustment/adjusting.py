@@ -27,10 +27,11 @@ from everyclass.artifacts import (
     Head,
     Predictions,
     as_floats,
+    check_whole_number,
     did_you_mean,
 )
-from everyclass.errors import InputError
-from everyclass.progress import silent
+from everyclass.errors import InputError, InputTypeError
+from everyclass.progress import Progress, silent
 
 __all__ = ["METHODS", "adjust", "methods_for"]
 
@@ -65,7 +66,7 @@ def adjust(
     min_samples: int = 3,
     folds: int = 5,
     seed: int = 0,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> Adjustment:
     """Find one scale and one bias per class that raise the worst classes, on validation samples.
 
@@ -102,6 +103,7 @@ def adjust(
     Raises:
         InputError: no logits, one class only, an unknown method or objective, or something that a
             method needs and was not given.
+        InputTypeError: not predictions.
 
     Example:
         >>> generator = np.random.default_rng(0)
@@ -128,6 +130,7 @@ def adjust(
         raise InputError("prior goes with the method 'prior'; leave it out, or ask for that one.")
     if folds < 2:
         raise InputError(f"folds must be at least 2; got {folds}.")
+    check_whole_number("seed", seed)
     methods = methods_for(samples, method)
     fold_of = deal(samples.labels, folds, seed)
     found = cross_fit_methods(samples, goal, methods, fold_of, show=show)
@@ -185,11 +188,17 @@ def methods_for(samples: HeldOut, method: str = "auto") -> list[Method]:
     """The methods that can be fitted to these samples; or the one that is named.
 
     Raises:
-        InputError: an unknown name, or something that the named one needs is not there.
+        InputError: an unknown name, "prior", which serves no objective, or something that the named
+            one needs is not there.
     """
     if method not in CHOICES:
         hint = did_you_mean(method, CHOICES)
         raise InputError(f"The method must be one of {', '.join(CHOICES)}; got {method!r}{hint}")
+    if method == "prior":
+        raise InputError(
+            "The method prior gives probabilities and serves no objective, so it is none of those "
+            "that are compared; call adjust(…, method='prior')."
+        )
     if method != "auto":
         _check_needs(METHODS[method], samples)
         return [METHODS[method]]
@@ -219,6 +228,11 @@ def _as_predictions(
         if labels is None or logits is None:
             raise InputError("adjust needs a Predictions, or labels= and logits=.")
         predictions = Predictions(labels, logits)
+    elif not isinstance(predictions, Predictions):
+        raise InputTypeError(
+            f"adjust takes a Predictions, or labels= and logits=; got a "
+            f"{type(predictions).__name__}."
+        )
     elif labels is not None or logits is not None:
         raise InputError("Give adjust either a Predictions or labels= and logits=, not both.")
     if predictions.logits is None:

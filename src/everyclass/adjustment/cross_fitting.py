@@ -13,7 +13,7 @@ from everyclass.adjustment.held_out import HeldOut
 from everyclass.adjustment.methods import Method
 from everyclass.adjustment.objectives import ClassObjective, smoothed_recall
 from everyclass.artifacts import Adjustment
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 
 __all__ = ["CrossFitted", "Pick", "cross_fit_methods", "deal", "pick_by_fold", "score"]
 
@@ -134,7 +134,7 @@ def cross_fit_methods(
     fold_of: Integers,
     *,
     by: ClassObjective | None = None,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> list[CrossFitted]:
     """Fit each method under each of its settings to all folds but one, in turn.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -79,8 +79,9 @@ class ClassObjective:
             labels: (n,) classes of the samples that choose.
         """
         support = np.bincount(labels)
-        few = np.median(support[support > 0]) < FEW
-        return ClassObjective("geometric_mean") if few and self.name == "harmonic_mean" else self
+        if self.name != "harmonic_mean" or np.median(support[support > 0]) >= FEW:
+            return self
+        return replace(self, name="geometric_mean")
 
     def for_classes(self, num_classes: int, there: npt.NDArray[np.bool_]) -> ClassObjective:
         """The objective over the classes that have samples.
@@ -99,7 +100,7 @@ class ClassObjective:
                 f"class_weights has {len(self.class_weights)} entries and there are {num_classes} "
                 "classes; give one weight per class, in class order."
             )
-        return ClassObjective(self.name, class_weights=self.class_weights[there])
+        return replace(self, class_weights=self.class_weights[there])
 
     def value(self, recall: npt.NDArray[np.floating[Any]]) -> Any:
         """The objective of recalls: (…, C) in 0..1, all of them defined, to (…)."""

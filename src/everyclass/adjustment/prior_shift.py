@@ -15,6 +15,7 @@ import numpy.typing as npt
 import scipy.optimize
 
 from everyclass.adjustment.held_out import HeldOut
+from everyclass.adjustment.sample_weights import balanced_weights
 from everyclass.artifacts import Adjustment, ClassCounts, as_array, as_floats
 from everyclass.errors import InputError
 from everyclass.metrics import log_probabilities
@@ -38,7 +39,7 @@ def fit_balanced(samples: HeldOut) -> Adjustment:
     """
     classes, labels = samples.num_classes, samples.labels
     rows = np.arange(len(labels))
-    weight = 1 / (samples.support[labels] * np.count_nonzero(samples.support))
+    weight = balanced_weights(labels)
     # Columns: the directions in which the biases may move.
     if samples.log_prior is not None:
         directions = (samples.log_prior.mean() - samples.log_prior)[:, None]
@@ -119,7 +120,9 @@ def estimate_prior(
     """Shares of the classes in unlabelled samples, by expectation maximisation.
 
     q_c ← mean_i softmax(z_i + log q)_c until no share moves (Saerens et al. 2002). Nothing in it
-    checks the assumption that only the classes' shares differ.
+    checks the assumption that only the classes' shares differ. A class that no sample looks like
+    ends near zero, and n samples do not show that it never occurs; so no share is below 1 / 2nC, as
+    if all classes had half a sample among them.
 
     Args:
         logits: (n, C) whose softmax is the posterior under a uniform prior, as
@@ -128,7 +131,7 @@ def estimate_prior(
         tolerance: the largest movement of a share to stop at.
 
     Returns:
-        (C,) shares.
+        (C,) shares, all above zero.
 
     Example:
         >>> q = estimate_prior(np.log([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]))
@@ -146,4 +149,5 @@ def estimate_prior(
         shares = moved
         if done:
             break
-    return shares
+    shares = np.maximum(shares, 0.5 / p.size)
+    return np.asarray(shares / shares.sum())

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.optimize
 
+from everyclass.adjustment.sample_weights import balanced_weights
 from everyclass.artifacts import as_floats, as_labels
 from everyclass.metrics import log_probabilities, row_blocks
 
@@ -34,7 +35,7 @@ def fit_temperature(logits: Any, labels: Any, *, balanced: bool = True) -> float
     """
     logits = as_floats(logits, name="logits", ndim=(2,))
     labels = as_labels(labels, num_classes=logits.shape[1], length=len(logits))
-    weights = _sample_weights(labels, logits.shape[1], balanced)
+    weights = balanced_weights(labels) if balanced else np.full(len(labels), 1 / len(labels))
     log_p = np.empty(len(labels))
 
     def loss(log_t: float) -> float:
@@ -52,11 +53,9 @@ def fit_temperature(logits: Any, labels: Any, *, balanced: bool = True) -> float
 
 
 def mean_confidence(logits: npt.NDArray[Any], temperature: float = 1.0) -> float:
-    """Mean of the highest probability of softmax(o / t)."""
-    highest = [
-        log_probabilities(logits[rows] / temperature, are_logits=True).max(axis=1)
-        for rows in row_blocks(logits)
-    ]
+    """Mean of the highest probability of softmax(o / t), in float64 whatever the logits are in."""
+    scaled = (logits[rows].astype(np.float64) / temperature for rows in row_blocks(logits))
+    highest = [log_probabilities(part, are_logits=True).max(axis=1) for part in scaled]
     return float(np.exp(np.concatenate(highest)).mean())
 
 
@@ -77,12 +76,3 @@ def match_confidence(logits: npt.NDArray[Any], target: float) -> float:
     if excess(bound) >= 0:
         return LARGEST_TEMPERATURE
     return float(np.exp(scipy.optimize.brentq(excess, -bound, bound, xtol=1e-4)))
-
-
-def _sample_weights(
-    labels: npt.NDArray[np.int64], classes: int, balanced: bool
-) -> npt.NDArray[np.float64]:
-    if not balanced:
-        return np.full(len(labels), 1 / len(labels))
-    support = np.bincount(labels, minlength=classes)
-    return 1 / (support[labels] * np.count_nonzero(support))

@@ -21,6 +21,7 @@ from everyclass.artifacts._files import (
     cache_folder,
     check_free,
     existing_file,
+    json_text,
     plain_json,
     prepare_folder,
     read_json,
@@ -31,6 +32,7 @@ from everyclass.artifacts._files import (
 )
 from everyclass.artifacts._folders import replaced_together
 from everyclass.artifacts._locks import holding_lock_file
+from everyclass.artifacts._settings import check_choice, check_number, check_whole_number
 from everyclass.artifacts._text import (
     cells,
     did_you_mean,
@@ -108,13 +110,17 @@ __all__ = [
     "birth_certificate",
     "cache_folder",
     "cells",
+    "check_choice",
     "check_free",
+    "check_number",
+    "check_whole_number",
     "did_you_mean",
     "escaped",
     "existing_file",
     "free_memory",
     "holding_lock_file",
     "is_feature_folder",
+    "json_text",
     "load_class_names",
     "load_safetensors",
     "look_like_probs",

@@ -9,10 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._text import quoted
+from everyclass.artifacts._text import quoted, some
 from everyclass.errors import InputError, InputTypeError
 
-__all__ = ["as_array", "as_float32", "as_floats", "as_ids", "as_labels", "as_names", "stored_names"]
+__all__ = [
+    "as_array",
+    "as_float32",
+    "as_floats",
+    "as_ids",
+    "as_labels",
+    "as_names",
+    "class_numbers",
+    "holds_names",
+    "of_class",
+    "stored_names",
+]
 
 # One number per class is kept in memory: a label of 10**12 is a mistake, not a trillion classes.
 MOST_CLASSES = 10_000_000
@@ -35,7 +46,8 @@ def as_array(value: Any) -> npt.NDArray[Any]:
         raise InputError(f"These values make no array: {error}.") from error
 
 
-_NUMBERED = "; number them: class_names, labels = np.unique(labels, return_inverse=True)"
+# Not by np.unique: labels of test images may lack a class, and all after it would be another one.
+_NUMBERED = "; number them by one list of all classes: [classes.index(name) for name in labels]"
 _TO_INTEGERS = {  # by kind of dtype
     "f": "; convert them with labels.astype(int)",
     "U": _NUMBERED,
@@ -93,8 +105,60 @@ def as_labels(
     return labels
 
 
+def holds_names(value: Any) -> bool:
+    """Whether labels are strings; of an array of objects, whether any is."""
+    labels = as_array(value)
+    if labels.dtype.kind == "O":
+        return any(isinstance(label, str) for label in labels.flat)
+    return labels.dtype.kind in "UST"
+
+
+def class_numbers(
+    value: Any, class_names: Sequence[str], *, name: str, first_row: int | None = None
+) -> npt.NDArray[np.int64]:
+    """Return the place of each label, a string, among the class names.
+
+    Args:
+        value: (n,) strings.
+        class_names: C names in class order.
+        name: what to call the labels.
+        first_row: where they begin in what they are a part of; None if they are all.
+
+    Raises:
+        InputError: not one-dimensional, or a label that is no class (the first is named).
+    """
+    labels = as_array(value)
+    if labels.ndim != 1:
+        raise InputError(f"{name} must be one-dimensional; got an array of shape {labels.shape}.")
+    if labels.dtype.kind == "S":
+        labels = _as_text(labels, name)
+    place = {class_name: c for c, class_name in enumerate(class_names)}
+    said = labels.tolist()
+    numbers = np.array([place.get(label, -1) if isinstance(label, str) else -1 for label in said])
+    unknown = np.flatnonzero(numbers < 0)
+    if unknown.size:
+        row = int(unknown[0])
+        raise InputError(
+            f"{name}[{row + (first_row or 0)}] is {quoted(said[row])}, which is no class; the "
+            f"classes are {some(class_names)}."
+        )
+    return numbers.astype(np.int64)
+
+
+def of_class(class_names: Any, column: int) -> str:
+    """`` (class 'cat')`` for a message about a column of scores; nothing where it has no name."""
+    if not isinstance(class_names, list | tuple | np.ndarray) or column >= len(class_names):
+        return ""
+    return f" (class {quoted(class_names[column])})"
+
+
 def as_floats(
-    value: Any, *, name: str, ndim: tuple[int, ...], first_row: int | None = None
+    value: Any,
+    *,
+    name: str,
+    ndim: tuple[int, ...],
+    first_row: int | None = None,
+    columns: Any = None,
 ) -> npt.NDArray[np.floating[Any]]:
     """Return a finite, non-empty floating-point array, or say what is wrong with it.
 
@@ -103,6 +167,7 @@ def as_floats(
         name: what to call it.
         ndim: how many dimensions it may have.
         first_row: where it begins in what it is a part of; None if it is all.
+        columns: what the columns are called, or None.
 
     Raises:
         InputTypeError: not numbers.
@@ -124,7 +189,8 @@ def as_floats(
         place = [where[0] + (first_row or 0), *where[1:]]
         count = array.size - int(finite.sum())
         such = f"{count} of {array.size}" if first_row is None else f"at least {count}"
-        raise InputError(f"{name}{place} is {array[where]}; {such} values are not finite.")
+        named = of_class(columns, where[-1])
+        raise InputError(f"{name}{place}{named} is {array[where]}; {such} values are not finite.")
     return array
 
 

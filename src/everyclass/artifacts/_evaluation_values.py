@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from numbers import Integral, Real
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._text import printable
+from everyclass.artifacts._json_values import (
+    as_class,
+    as_count,
+    as_list,
+    as_mapping,
+    as_number,
+    as_share,
+    as_text,
+    or_nan,
+    or_none,
+    per_class,
+)
 from everyclass.artifacts.class_counts import ClassCounts
 
 __all__ = ["evaluation_values"]
@@ -47,38 +57,38 @@ def evaluation_values(values: Mapping[str, Any], needed: Collection[str]) -> dic
         raise ValueError("it is no evaluation, such as `everyclass evaluate --json` prints")
     if missing:
         raise ValueError(f"{missing[0]} is missing")
-    found: dict[str, Any] = {name: _count(values[name], name) for name in _COUNTS}
+    found: dict[str, Any] = {name: as_count(values[name], name) for name in _COUNTS}
     classes = found["num_classes"]
-    found |= {name: _share(values[name], name) for name in _SHARES}
-    found["zero_floor"] = _number(values["zero_floor"], "zero_floor")
+    found |= {name: as_share(values[name], name) for name in _SHARES}
+    found["zero_floor"] = as_number(values["zero_floor"], "zero_floor")
     for name in _CLASSES:
-        found[name] = tuple(_class(v, name, classes) for v in _list(values[name], name))
+        found[name] = tuple(as_class(v, name, classes) for v in as_list(values[name], name))
     for name in _BY_CLASS:
-        found[name] = np.array(_per_class(values, name, classes, _count), dtype=np.int64)
+        found[name] = np.array(per_class(values, name, classes, as_count), dtype=np.int64)
     for name in _SHARES_BY_CLASS:
-        found[name] = np.array(_per_class(values, name, classes, _share_or_nan), dtype=np.float64)
+        found[name] = np.array(per_class(values, name, classes, or_nan(as_share)), dtype=np.float64)
     _check_together(found)
     for name in ("worst", "recall_quantiles"):
-        found[name] = _mapping(values[name], name, _share)
+        found[name] = as_mapping(values[name], name, as_share)
     for percent in _WORST:
         if percent not in found["worst"]:
             raise ValueError(f"worst has no {percent!r}")
-    found["groups"] = _groups(values["groups"], "groups", _or_none(_share))
+    found["groups"] = _groups(values["groups"], "groups", or_none(as_share))
     for name in _KNOWN_OR_NOT:
-        found[name] = _or_none(_number)(values.get(name), name)
+        found[name] = or_none(as_number)(values.get(name), name)
     for name in _WITH_SCORES:
-        value = _or_none(_number)(values.get(name), name)
+        value = or_none(as_number)(values.get(name), name)
         found[name] = math.inf if value is None and found["brier_score"] is not None else value
     names = values.get("class_names")
     if names is not None:
-        found["class_names"] = tuple(_per_class(values, "class_names", classes, _text))
+        found["class_names"] = tuple(per_class(values, "class_names", classes, as_text))
     if values.get("class_counts") is not None:
         counts = values["class_counts"]
         found["class_counts"] = ClassCounts.of(counts, num_classes=classes, names=names)
-    found["intervals"] = _or_none(_intervals)(values.get("intervals"), "intervals", classes)
+    found["intervals"] = or_none(_intervals)(values.get("intervals"), "intervals", classes)
     _check_limits(found)
     settings = values.get("interval_settings")
-    found["interval_settings"] = _or_none(_mapping)(settings, "interval_settings", _number)
+    found["interval_settings"] = or_none(as_mapping)(settings, "interval_settings", as_number)
     return found
 
 
@@ -106,111 +116,27 @@ def _check_limits(found: Mapping[str, Any]) -> None:
 
 
 def _intervals(value: Any, name: str, classes: int) -> dict[str, Any]:
-    given = _mapping(value, name)
+    given = as_mapping(value, name)
     found = dict(given)
     for key in _LIMITS:
         if given.get(key) is not None:
             found[key] = _limits(given[key], f"{name}.{key}")
     if given.get("worst") is not None:
-        found["worst"] = _mapping(given["worst"], f"{name}.worst", _or_none(_limits))
-    found["groups"] = _groups(given.get("groups"), f"{name}.groups", _or_none(_limits))
+        found["worst"] = as_mapping(given["worst"], f"{name}.worst", or_none(_limits))
+    found["groups"] = _groups(given.get("groups"), f"{name}.groups", or_none(_limits))
     if given.get("per_class_recall") is not None:
-        found["per_class_recall"] = _per_class(
-            given, "per_class_recall", classes, _or_none(_limits)
-        )
+        found["per_class_recall"] = per_class(given, "per_class_recall", classes, or_none(_limits))
     return found
 
 
 def _groups(value: Any, name: str, each: Callable[[Any, str], Any]) -> dict[str, Any] | None:
     if value is None:
         return None
-    return _mapping(value, name, lambda group, place: _mapping(group, place, each))
-
-
-def _per_class(
-    values: Mapping[str, Any], name: str, classes: int, each: Callable[[Any, str], Any]
-) -> list[Any]:
-    found = _list(values[name], name)
-    if len(found) != classes:
-        raise ValueError(f"{name} has {len(found)} entries and num_classes is {classes}")
-    return [each(value, name) for value in found]
-
-
-def _mapping(
-    value: Any, name: str, each: Callable[[Any, str], Any] = lambda item, _: item
-) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name} must be an object, not {_kind(value)}")
-    return {str(key): each(item, f"{name}.{key}") for key, item in value.items()}
-
-
-def _list(value: Any, name: str) -> Sequence[Any]:
-    if isinstance(value, np.ndarray) and value.ndim == 1:
-        value = value.tolist()
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"{name} must be a list, not {_kind(value)}")
-    return value
+    return as_mapping(value, name, lambda group, place: as_mapping(group, place, each))
 
 
 def _limits(value: Any, name: str) -> list[float]:
-    found = [_share(v, name) for v in _list(value, name)]
+    found = [as_share(v, name) for v in as_list(value, name)]
     if len(found) != 2:
         raise ValueError(f"{name} must be [low, high]")
     return found
-
-
-def _number(value: Any, name: str) -> Any:
-    if isinstance(value, bool) or not isinstance(value, Real) or not _is_finite(value):
-        raise ValueError(f"{name} must be a number, not {_kind(value)}")
-    return value
-
-
-def _is_finite(value: Real) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
-        return False
-
-
-def _share(value: Any, name: str) -> float:
-    found = float(_number(value, name))
-    if not -1e-9 <= found <= 1 + 1e-9:
-        raise ValueError(f"{name} must lie between 0 and 1, not be {found:g}")
-    return found
-
-
-def _share_or_nan(value: Any, name: str) -> float:
-    nothing = value is None or (isinstance(value, float) and math.isnan(value))
-    return math.nan if nothing else _share(value, name)
-
-
-def _count(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 2**53:
-        raise ValueError(f"{name} must be a whole number, 0 at least, not {_kind(value)}")
-    return int(value)
-
-
-def _class(value: Any, name: str, classes: int) -> int:
-    found = _count(value, name)
-    if found >= classes:
-        raise ValueError(f"{name} holds class {found}, and num_classes is {classes}")
-    return found
-
-
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be texts, not {_kind(value)}")
-    return value
-
-
-def _or_none(check: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda value, *more: None if value is None else check(value, *more)
-
-
-def _kind(value: Any) -> str:
-    if value is None or isinstance(value, bool | int | float):
-        return "null" if value is None else printable(str(value).lower(), 40)
-    for kind, name in ((str, "a text"), (Mapping, "an object"), (list, "a list")):
-        if isinstance(value, kind):
-            return name
-    return f"a {type(value).__name__}"

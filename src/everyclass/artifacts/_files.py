@@ -8,10 +8,8 @@ import hashlib
 import json
 import math
 import os
-import re
 import secrets
-import shutil
-import sys
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +17,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from everyclass.artifacts._leftovers import is_temporary, remove_leftovers, temporary_prefix
+from everyclass.artifacts._text import escaped
 from everyclass.errors import (
     EveryclassError,
     FileFormatError,
@@ -34,11 +34,12 @@ __all__ = [
     "cache_folder",
     "check_free",
     "existing_file",
+    "json_text",
+    "keep_mode",
     "plain_json",
     "prepare_folder",
     "read_json",
     "remove_file",
-    "remove_leftovers",
     "sha256_of",
     "write_json",
     "writing",
@@ -56,7 +57,8 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
 
     The file is flushed to disk before it is renamed. On any failure, Ctrl-C included, the
     temporary file is removed and whatever stood at ``path`` stays as it was. What a killed process
-    left behind is removed by the next one that writes ``path``.
+    left behind is removed by the next one that writes ``path``. A link stays one: the file that it
+    leads to is replaced. The new file has the permissions of the old one.
 
     Raises:
         OutputError: no permission, no space, or something at ``path`` that is no regular file.
@@ -65,22 +67,38 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     temporary: Path | None = None
     try:
         with writing(path):
-            if path.exists() and not path.is_file():  # renaming onto /dev/null would replace it
+            if _is_no_file(path):  # renaming onto /dev/null would replace it
                 raise OutputError(f"Cannot write {path}: it is a folder or a device; name a file.")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(path)
+            place = Path(os.path.realpath(path))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(place)
             # Named before it is made: Ctrl-C may come between any two lines.
-            name = f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
-            temporary = path.with_name(name)
+            temporary = place.with_name(temporary_prefix(place.name) + secrets.token_hex(4))
             with open(temporary, "xb") as stream:
+                keep_mode(place, temporary)
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(temporary, path)
+            os.replace(temporary, place)
             temporary = None
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # whatever went wrong before is what to say
+                temporary.unlink(missing_ok=True)
+
+
+def _is_no_file(path: Path) -> bool:
+    """Whether something stands at ``path`` that cannot be replaced; links in a circle raise."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def keep_mode(place: Path, new: Path) -> None:
+    """Give ``new`` the permissions of the file that it is to replace, if there is one."""
+    with contextlib.suppress(OSError):  # there is none, or the file system knows no permissions
+        new.chmod(stat.S_IMODE(place.stat().st_mode))
 
 
 @contextlib.contextmanager
@@ -108,33 +126,13 @@ def remove_file(path: str | Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files and folders of ``path`` whose process is no more."""
-    for entry in path.parent.iterdir():
-        found = re.fullmatch(re.escape(f".{path.name}.tmp-") + r"(\d+)-.*", entry.name)
-        if not found or _is_alive(int(found[1])):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            entry.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    if sys.platform == "win32":  # os.kill would interrupt the process
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True  # somebody else's
-    return True
-
-
 def _reason(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return "the disk is full; free some space or name another folder"
+    if error.errno == errno.EDQUOT:
+        return "your quota is used up; free some space or name another folder"
+    if error.errno == errno.ENAMETOOLONG:
+        return "the name is too long; choose a shorter one"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "there is no permission to write there; name another folder"
     return error.strerror or str(error)
@@ -156,7 +154,7 @@ def prepare_folder(
     Raises:
         OutputExistsError: the folder is not empty and ``overwrite`` is false.
         UnwritableFolderError: the folder cannot be made or written.
-        OutputError: the disk is full.
+        OutputError: the disk is full, or the quota used up.
     """
     path = Path(path)
     try:
@@ -170,7 +168,8 @@ def prepare_folder(
     except EveryclassError:
         raise
     except OSError as error:
-        kind = OutputError if error.errno == errno.ENOSPC else UnwritableFolderError
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        kind = OutputError if full else UnwritableFolderError
         raise kind(f"Cannot write into {path}: {_reason(error)}.") from error
     return path
 
@@ -206,7 +205,7 @@ def holds_something(folder: Path) -> bool:
 
 def entries(folder: Path) -> list[Path]:
     """What is in a folder, in order, less what a killed :func:`atomic_write` left."""
-    return [path for path in sorted(folder.iterdir()) if not re.match(r"\..+\.tmp-", path.name)]
+    return [path for path in sorted(folder.iterdir()) if not is_temporary(path.name)]
 
 
 def existing_file(path: str | Path, what: str = "file") -> Path:
@@ -233,8 +232,8 @@ def sha256_of(path: Path) -> str:
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
-    """Write ``value`` as indented JSON; NaN and infinities become null."""
-    text = json.dumps(plain_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+    """Write ``value`` as :func:`json_text`."""
+    text = json_text(value)
     with atomic_write(path) as stream:
         stream.write(text.encode() + b"\n")
 
@@ -248,12 +247,38 @@ def read_json(path: str | Path, what: str = "JSON file") -> dict[str, Any]:
     """
     path = existing_file(path, what)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        # Of bytes json finds the encoding itself: what PowerShell writes is UTF-16 or has a mark.
+        value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path} is not a readable {what}: {error}.") from error
     if not isinstance(value, dict):
         raise FileFormatError(f"{path} holds a {type(value).__name__}; a JSON object is needed.")
     return value
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """Indented JSON that reads back the same and can stand anywhere.
+
+    NaN and infinities become null. What has no glyph is written as its JSON escape: control
+    characters, and the halves that stand for bytes of file names that are no UTF-8.
+
+    Example:
+        >>> print(json_text({"file": "caf\\udce9.npz", "accuracy": float("nan")}))
+        {
+          "file": "caf\\udce9.npz",
+          "accuracy": null
+        }
+    """
+    text = json.dumps(plain_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return "\n".join(map(_without_unseen, text.split("\n")))
+
+
+def _without_unseen(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(
+        sign if escaped(sign, isolates=True) == sign else json.dumps(sign)[1:-1] for sign in line
+    )
 
 
 def plain_json(value: Any) -> Any:

@@ -8,12 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from everyclass.artifacts._files import (
-    prepare_folder,
-    remove_file,
-    remove_leftovers,
-    writing,
-)
+from everyclass.artifacts._files import keep_mode, prepare_folder, remove_file, writing
+from everyclass.artifacts._leftovers import remove_leftovers, temporary_prefix
 
 __all__ = ["replaced_together"]
 
@@ -39,10 +35,12 @@ def replaced_together(
     folder = prepare_folder(folder, overwrite=True)
     with writing(folder):
         remove_leftovers(folder / "results")
-        made = tempfile.TemporaryDirectory(prefix=f".results.tmp-{os.getpid()}-", dir=folder)
+        made = tempfile.TemporaryDirectory(prefix=temporary_prefix("results"), dir=folder)
     with made as hidden:
         yield Path(hidden)
         written = {file.name for file in Path(hidden).iterdir()}
+        for name in written:
+            keep_mode(folder / name, Path(hidden) / name)
         for name in {seal, *stale} - (written - {seal}):
             remove_file(folder / name)
         for name in sorted(written, key=lambda name: (name == seal, name)):

@@ -28,6 +28,9 @@ else:
 
 __all__ = ["holding", "holding_lock_file"]
 
+# What file systems say that know no locks, or, with EBADF, none of a file that is only read.
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
+
 
 @contextmanager
 def holding(path: Path, refusal: str) -> Iterator[None]:
@@ -43,9 +46,16 @@ def holding(path: Path, refusal: str) -> Iterator[None]:
     if not _HAS_LOCKS:
         yield
         return
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         _lock(file, refusal)
         yield
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return open(path, "r+b")  # nothing is written, but NFS locks only what could be
+    except OSError:  # not ours, or a file system to be read only
+        return open(path, "rb")
 
 
 @contextmanager
@@ -81,7 +91,7 @@ def _lock(file: IO[Any], refusal: str) -> None:
     except BlockingIOError as error:
         raise InputError(refusal) from error
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+        if error.errno not in _NO_LOCKS:
             raise
 
 

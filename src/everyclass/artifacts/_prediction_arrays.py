@@ -15,17 +15,18 @@ from everyclass.errors import FileFormatError, InputError
 
 __all__ = ["ArraySource"]
 
-_OUTPUTS = ("logits", "probs", "predicted")
-_PER_ROW = ("labels", *_OUTPUTS, "ids")
+_SCORES = ("logits", "probs")
+_OUTPUTS = (*_SCORES, "predicted")
 
 
 class ArraySource:
     """Reads a file of arrays row by row.
 
     Args:
-        path: ``.npz`` or ``.safetensors`` with ``labels`` and one of ``logits``, ``probs``,
-            ``predicted``; or an ``.npy`` with one of these three.
-        scores: what an array called ``scores``, or an ``.npy``, holds.
+        path: ``.npz`` or ``.safetensors`` with ``labels`` and ``logits``, ``probs`` or
+            ``predicted``; or an ``.npy`` with one of these three. Scores go before ``predicted``.
+        scores: what an array called ``scores``, or an ``.npy``, holds; chooses where there are both
+            logits and probs.
         labels: an ``.npy`` with the labels, where the file has none.
     """
 
@@ -39,14 +40,8 @@ class ArraySource:
             arrays = {_kind_of_npy(path, scores): open_npy(path, "predictions file")}
         else:
             arrays = open_arrays(path, "predictions file")
-        if "scores" in arrays and scores is not None:
+        if "scores" in arrays and scores is not None and scores not in arrays:
             arrays[scores] = arrays.pop("scores")
-        elif scores is not None and scores not in arrays and {"logits", "probs"} & set(arrays):
-            (held,) = {"logits", "probs"} & set(arrays)
-            raise FileFormatError(
-                f"{path} has the array {held!r} and scores says {scores}; leave scores "
-                "(--scores) out."
-            )
         if labels is not None:
             if "labels" in arrays:
                 raise FileFormatError(f"{path} has labels of its own; leave labels (--labels) out.")
@@ -54,8 +49,10 @@ class ArraySource:
                 raise FileFormatError(f"{labels} is no .npy file; save labels with numpy.save.")
             arrays["labels"] = open_npy(labels, "labels file")
         self._check_names(arrays)
-        self._per_row = {name: arrays[name] for name in _PER_ROW if name in arrays}
-        self.total = self._check_lengths()
+        output = self._chosen(arrays, scores)
+        per_row = ("labels", output, "ids")
+        self._per_row = {name: arrays[name] for name in per_row if name in arrays}
+        self.total = self._check_lengths(output)
         self.done = 0
         self.class_names = self._names(arrays)
         counts = arrays.get("class_counts")
@@ -75,10 +72,27 @@ class ArraySource:
                 f"{said if 'scores' in arrays else ''}."
             )
 
-    def _check_lengths(self) -> int:
+    def _chosen(
+        self, arrays: dict[str, StoredArray], scores: Literal["logits", "probs"] | None
+    ) -> str:
+        """Which array is read of those that say what was predicted: scores say the most."""
+        held = [name for name in _SCORES if name in arrays]
+        if scores in held:
+            return scores
+        if len(held) > 1:
+            raise FileFormatError(
+                f"{self.path} has arrays of {' and '.join(held)}; choose with scores (--scores)."
+            )
+        if held and scores is not None:
+            raise FileFormatError(
+                f"{self.path} has the array {held[0]!r} and scores says {scores}; leave scores "
+                "(--scores) out."
+            )
+        return held[0] if held else "predicted"
+
+    def _check_lengths(self, output: str) -> int:
         """Rows there are; a piece of them could not say which array is too short."""
         lengths = {name: (array.shape or (1,))[0] for name, array in self._per_row.items()}
-        output = next(name for name in _OUTPUTS if name in lengths)
         for name in ("labels", "ids"):
             if name in lengths and lengths[name] != lengths[output]:
                 raise InputError(

@@ -128,5 +128,6 @@ class RepeatedIds:
         before = int((numbers == numbers[again]).argmax())
         raise InputError(
             f"{self._path}: the id {quoted(codes[again].as_py())} stands in rows {before} and "
-            f"{again}; give each image once, or leave the ids out."
+            f"{again}; give each image once, or leave the ids out (of a table the column 'ids', "
+            "or 'id')."
         )

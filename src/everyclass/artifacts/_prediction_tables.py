@@ -10,10 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.artifacts._spelling import check_spelling
 from everyclass.artifacts._table_columns import (
+    ids_column,
     is_list,
     is_number,
     is_text,
+    may_be_no_class,
     named_columns,
     score_columns,
 )
@@ -32,7 +35,7 @@ class TableSource:
     Args:
         path: a ``.csv`` or ``.parquet`` with the columns ``labels`` and either ``predicted``, or
             ``logit_0, …`` or ``prob_0, …``, or a column of lists ``logits`` or ``probs``, or
-            columns named as the classes.
+            columns named as the classes. ``ids``, or ``id`` where there are no ``ids``, are ids.
         scores: what columns named as the classes hold; chooses where there are several kinds.
         labels_column, predicted_column: other names for these columns.
         class_names: C names. Without them, names in ``labels`` are collected in a first pass.
@@ -57,10 +60,16 @@ class TableSource:
                 "Name the column of true classes with labels_column "
                 "(--labels-column)."
             )
+        named = () if class_names is None else class_names
+        taken = [labels_column, predicted_column, *(str(name) for name in named)]
+        ids = ids_column(columns, taken)
+        self._ids = [] if ids is None else [ids]
         self._kind, self._columns = score_columns(table, scores)
+        in_doubt = False
         if self._kind is None and scores is not None:
-            others = {labels_column, predicted_column, "ids"}
+            others = {labels_column, predicted_column, *self._ids}
             self._kind, self._columns = scores, named_columns(path, columns, others, class_names)
+            in_doubt = class_names is None
             class_names = self._columns
         elif self._kind is None and predicted_column not in columns:
             raise FileFormatError(
@@ -70,8 +79,9 @@ class TableSource:
                 "or say what the class columns hold, logits or probs, with scores (--scores)."
             )
         self._classes = [labels_column] + ([predicted_column] if self._kind is None else [])
-        self._ids = [name for name in ("ids",) if name in columns and name not in self._classes]
         self._types = self._parsed_as(class_names)
+        if in_doubt:
+            self._check_are_classes()
         if self._holds_names() and class_names is None:
             class_names = self._collected_names()
         self.class_names = None if class_names is None else tuple(str(n) for n in class_names)
@@ -119,18 +129,41 @@ class TableSource:
             )
         return named[self._labels]
 
+    def _check_are_classes(self) -> None:
+        """Refuse columns that would be taken for classes and are, by all that is known, none.
+
+        A class without test images has a column too, so a column that no label names is refused
+        only if its name or type is that of something else.
+        """
+        doubtful = [c for c in self._columns if may_be_no_class(c, self._table.types[c])]
+        if not doubtful:
+            return
+        labels: set[Any] = set()
+        for batch in self._table.batches([self._labels], self._types, _MOST_ROWS):
+            labels.update(batch.column(self._labels).unique().to_pylist())
+        self._table.done = 0
+        beside = [c for c in doubtful if c not in labels]
+        if beside:
+            what = "column {} is no class" if len(beside) == 1 else "columns {} are no classes"
+            raise FileFormatError(
+                f"{self.path}: the {what.format(', '.join(map(quoted, beside[:8])))}, as no label "
+                "is called so; say which columns are classes with class_names (--class-names), or "
+                "leave others out (ids of images may stand in a column 'ids')."
+            )
+
     def _collected_names(self) -> list[str]:
         if self._kind is not None:
             raise FileFormatError(
                 f"{self.path}: labels are names and the score columns are numbered; say with "
                 "class_names (--class-names) which class each column is, in order."
             )
-        names: set[str] = set()
+        found: dict[str, set[str]] = {column: set() for column in self._classes}
         first = 0
         for batch in self._table.batches(self._classes, self._types, _MOST_ROWS):
+            self._check_no_header(batch, first)
             for column in self._classes:
                 _check_filled(self.path, column, batch.column(column), first)
-                new = set(batch.column(column).unique().to_pylist()) - names
+                new = set(batch.column(column).unique().to_pylist()) - found[column]
                 numbers = [name for name in new if is_number(name)]
                 if numbers and self.path.suffix.lower() == ".csv":  # parquet says that it is text
                     row = first + batch.column(column).to_pylist().index(numbers[0])
@@ -139,10 +172,24 @@ class TableSource:
                         "other rows hold names; if it is a name, give all of them with "
                         "class_names (--class-names)."
                     )
-                names |= new
+                found[column] |= new
             first += len(batch)
         self._table.done = 0
-        return sorted(names)
+        check_spelling(self.path, found[self._labels], found[self._predicted])
+        return sorted(set().union(*found.values()))
+
+    def _check_no_header(self, batch: Any, first: int) -> None:
+        """Tables that were put together line by line have the header again where the next began."""
+        import pyarrow.compute as pc
+
+        if self.path.suffix.lower() != ".csv":
+            return
+        labels, predicted = (pc.equal(batch.column(name), name) for name in self._classes)
+        row = pc.and_(labels, predicted).index(True).as_py()
+        if row >= 0:
+            raise FileFormatError(
+                f"{self.path}: row {first + row} is the header again; remove that line."
+            )
 
     def whole(self) -> dict[str, Any]:
         """All rows of every column that is needed."""
@@ -172,7 +219,7 @@ class TableSource:
             else:
                 piece[self._kind] = self._scores(batch, first, width)
             for column in self._ids:
-                piece[column] = np.array(batch.column(column).to_pylist())
+                piece["ids"] = np.array(batch.column(column).to_pylist())
             yield piece
             first += len(batch)
         if first == 0:

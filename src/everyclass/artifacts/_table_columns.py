@@ -11,10 +11,30 @@ from everyclass.artifacts._tables import Table
 from everyclass.artifacts._text import quoted, some
 from everyclass.errors import FileFormatError
 
-__all__ = ["is_list", "is_number", "is_text", "named_columns", "score_columns"]
+__all__ = [
+    "ids_column",
+    "is_list",
+    "is_number",
+    "is_text",
+    "may_be_no_class",
+    "named_columns",
+    "score_columns",
+]
 
 _PREFIXES = {"logits": "logit_", "probs": "prob_"}
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|[+-]?inf", re.IGNORECASE)
+# What people keep beside scores, less blanks, "_" and "-"; "" is what pandas calls its index.
+_BESIDE = {
+    *("", "id", "ids", "idx", "index", "row", "rowid", "rownumber", "level0", "uuid", "key"),
+    *("sample", "sampleid", "image", "imageid", "img", "imgid", "file", "fileid", "filename"),
+    *("filepath", "path", "url", "name", "text", "sentence"),
+    *("score", "scores", "confidence", "conf", "prob", "probability", "probs", "logit", "logits"),
+    *("maxprob", "maxscore", "topscore", "margin", "entropy", "loss", "uncertainty", "weight"),
+    *("label", "labels", "labelid", "class", "classid", "target", "targets", "truth", "true"),
+    *("groundtruth", "gold", "y", "ytrue", "ypred", "pred", "preds", "prediction"),
+    *("predictions", "predicted", "predictedclass", "predictedlabel", "correct", "iscorrect"),
+    *("fold", "split", "seed", "epoch", "step", "timestamp", "datetime"),
+}
 
 
 def score_columns(
@@ -65,6 +85,35 @@ def named_columns(
         wanted = f"class {quoted(missing[0])}" if missing else "any class"
         raise FileFormatError(f"{path} has no column for {wanted}; it has {some(columns)}.")
     return names
+
+
+def may_be_no_class(column: str, kind: Any) -> bool:
+    """Whether a column is called, or holds, what people keep beside the scores of classes.
+
+    Args:
+        column: its name.
+        kind: its Arrow type.
+    """
+    from pyarrow import types as of
+
+    if not (of.is_integer(kind) or of.is_floating(kind) or of.is_null(kind)):
+        return True
+    name = re.sub(r"[\s_-]+", "", column.casefold())
+    return name in _BESIDE or re.fullmatch(r"unnamed:\d+", name) is not None
+
+
+def ids_column(columns: Sequence[str], others: Sequence[str]) -> str | None:
+    """The column of ids: ``ids``, else the one that is called ``id`` in upper or lower case.
+
+    Args:
+        columns: all there are.
+        others: those that hold something else.
+    """
+    free = [column for column in columns if column not in others]
+    if "ids" in free:
+        return "ids"
+    called = [column for column in free if column.casefold() == "id"]
+    return called[0] if len(called) == 1 else None
 
 
 def is_text(kind: Any) -> bool:

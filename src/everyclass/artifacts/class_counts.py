@@ -94,8 +94,9 @@ class ClassCounts:
             return cls([value[k] for k in expected])  # type: ignore[arg-type]
         by_name = {str(k): v for k, v in value.items()}
         order = list(by_name) if names is None else [str(n) for n in names]
+        known = set(order)
         missing = [n for n in order if n not in by_name]
-        unknown = [n for n in by_name if n not in set(order)]
+        unknown = [n for n in by_name if n not in known]
         if missing or unknown:
             raise InputError(
                 "class_counts does not fit the class names: "

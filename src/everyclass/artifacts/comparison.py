@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.artifacts._comparison_values import comparison_values
 from everyclass.artifacts._files import read_json, write_json
 from everyclass.artifacts._printing import NAME_WIDTH, percent, points, points_range
 from everyclass.artifacts._text import cells, padded, printable, some
@@ -16,8 +17,6 @@ from everyclass.errors import FileFormatError
 
 __all__ = ["Comparison"]
 
-_COUNTS = {"support", "both_right", "only_a", "only_b"}
-_FLOATS = {"difference", "p_value", "adjusted_p_value", "images_needed"}
 _TITLE_WIDTH = 400  # of what A and B are called: of paths the ends differ
 
 
@@ -95,24 +94,19 @@ class Comparison:
         """Rebuild from :meth:`to_dict`'s values; unknown keys of newer versions are passed over.
 
         Raises:
-            FileFormatError: a needed key is missing, or holds something else.
+            FileFormatError: a needed key is missing, or holds something else; or these are the
+                values of several comparisons.
         """
-        known = {f.name for f in fields(cls)}
-        values = {key: value for key, value in values.items() if key in known}
+        several = values.get("comparisons")
+        if isinstance(several, list):
+            raise FileFormatError(
+                f"{where} holds {len(several)} comparisons; give Comparison.from_dict each of "
+                "those in its 'comparisons'."
+            )
+        needed = [f.name for f in fields(cls) if f.default is MISSING]
         try:
-            classes = values["num_classes"]
-            for name in _COUNTS | _FLOATS | {"interval"}:
-                kind = np.int64 if name in _COUNTS else np.float64
-                shape = (classes, 2) if name == "interval" else (classes,)
-                values[name] = np.array(values[name], dtype=kind).reshape(shape)
-            for name in ("names", "rose", "paid", "untestable", "class_names"):
-                if values.get(name) is not None:
-                    values[name] = tuple(values[name])
-            # Null stands for both: a class without a difference would need infinitely many.
-            undecided = np.isnan(values["images_needed"]) & (values["difference"] == 0)
-            values["images_needed"][undecided] = np.inf
-            return cls(**values)
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            return cls(**comparison_values(values, needed))
+        except ValueError as error:
             raise FileFormatError(f"{where} is damaged or incomplete: {error}.") from error
 
     def save(self, path: str | Path) -> None:
@@ -125,7 +119,7 @@ class Comparison:
 
         Raises:
             MissingFileError: nothing is there.
-            FileFormatError: not a comparison.
+            FileFormatError: not a comparison, or several.
         """
         return cls.from_dict(read_json(path, "comparison"), str(path))
 

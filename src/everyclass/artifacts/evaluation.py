@@ -31,8 +31,9 @@ class Evaluation:
         num_samples, num_classes, num_scored: images; classes; classes with at least one image.
         accuracy: fraction of images right (eq. 4).
         balanced_accuracy: mean recall over the scored classes.
-        geometric_mean, harmonic_mean: of recall (eqs. 6 and 5), zeros replaced by ``zero_floor``.
-        zero_floor, zeros_replaced: the replacement, and how many classes it was used for.
+        geometric_mean, harmonic_mean: of recall (eqs. 6 and 5), none less than ``zero_floor``.
+        zero_floor, zeros_replaced: that floor, and how many classes count as it: those at zero, and
+            of more than 1 / ``zero_floor`` images those that are hardly ever right.
         lowest_recall: the smallest recall, never replaced by the floor.
         lowest_classes: the classes that have it.
         worst: mean recall of the worst 1, 5 and 10 % of classes (at least one), by percent.
@@ -162,7 +163,8 @@ class Evaluation:
         Args:
             most: how many classes to list; all if None.
         """
-        floor = f"({self.zeros_replaced} zero recalls counted as {self.zero_floor:g})"
+        least = f"{self.zero_floor:g}"
+        floor = f"({self.zeros_replaced} recalls below {least} counted as {least})"
         if self.intervals:  # which are far too wide for a mean of classes that are known
             floor += "; dead or unlucky, the intervals of both means allow for either"
         level = (self.interval_settings or {}).get("confidence")

@@ -212,16 +212,35 @@ class FeatureFolder:
                 rows than planned.
 
         Raises:
-            InputError: other shapes than planned, no row at all, or numbers too large for float16.
+            InputError: other shapes than planned, or numbers too large for float16.
             OutputError: no permission, or no space.
         """
         count = len(self.rows(chunk))
         if left_out:
             count = min(count, len(labels))
-        if count == 0:
-            raise InputError(
-                f"None of the pictures of chunk {chunk} can be used; is this the data?"
-            )
+        if count:
+            stored, classes = self._stored(chunk, features, count), as_labels(labels, length=count)
+        else:  # none of its pictures could be read
+            stored = np.empty((self.num_views, 0, self.num_features), self.dtype)
+            classes = np.empty(0, np.int64)
+        parts = {
+            "": stored[0] if self.num_views == 1 else stored,
+            "-labels": classes,
+            "-ids": as_ids(ids, count),
+        }
+        receipt: dict[str, Any] = {"rows": count, "sha256": {}, "bytes": {}}
+        if left_out:
+            receipt["left_out"] = dict(left_out)
+        for part in _PARTS:
+            values = parts[part]
+            if values is not None:
+                path = chunk_file(self.folder, chunk, part)
+                receipt["sha256"][path.name] = _write_npy(path, values)
+                receipt["bytes"][path.name] = path.stat().st_size
+        write_json(self._receipt(chunk), receipt)
+
+    def _stored(self, chunk: int, features: Any, count: int) -> npt.NDArray[Any]:
+        """Features of a chunk as they are kept: (views, rows, d)."""
         array = as_floats(features, name="features", ndim=(2, 3))
         shape = (self.num_views, count, self.num_features)
         if self.num_views == 1 and array.ndim == 2:
@@ -238,21 +257,7 @@ class FeatureFolder:
                 f"Chunk {chunk} holds {np.abs(array).max():.4g}, beyond the range of "
                 f"{self.dtype}; store float32."
             )
-        parts = {
-            "": stored[0] if self.num_views == 1 else stored,
-            "-labels": as_labels(labels, length=count),
-            "-ids": as_ids(ids, count),
-        }
-        receipt: dict[str, Any] = {"rows": count, "sha256": {}, "bytes": {}}
-        if left_out:
-            receipt["left_out"] = dict(left_out)
-        for part in _PARTS:
-            values = parts[part]
-            if values is not None:
-                path = chunk_file(self.folder, chunk, part)
-                receipt["sha256"][path.name] = _write_npy(path, values)
-                receipt["bytes"][path.name] = path.stat().st_size
-        write_json(self._receipt(chunk), receipt)
+        return stored
 
     def finish(self, *, head: Head | None = None, class_names: Sequence[str] | None = None) -> None:
         """Write the manifest: from now on the folder can be read.
@@ -262,7 +267,7 @@ class FeatureFolder:
             class_names: C names in class order.
 
         Raises:
-            InputError: chunks are missing.
+            InputError: chunks are missing, or all of them are empty.
         """
         missing = self.missing()
         if missing:
@@ -270,14 +275,21 @@ class FeatureFolder:
                 f"{len(missing)} of {self.num_chunks} chunks are missing in {self.folder}, the "
                 f"first of them {missing[0]}; make them first."
             )
+        receipts = self._receipts()
+        images = sum(receipt["rows"] for receipt in receipts)
+        if images == 0:
+            path, reason = next(iter(self.left_out().items()))
+            raise InputError(
+                f"None of the {self.num_images:,} pictures can be used, the first of them {path} "
+                f"({reason}); is this the data?"
+            )
         if head is not None:
             head.save(self.folder / _HEAD)
-        receipts = self._receipts()
         write_json(
             self.folder / MANIFEST,
             {
                 **self._plan,
-                "num_images": sum(receipt["rows"] for receipt in receipts),
+                "num_images": images,
                 "class_names": class_names,
                 "has_head": head is not None,
                 "versions": {name: version_of(name) for name in ("everyclass", "numpy")},

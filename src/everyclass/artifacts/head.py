@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +89,13 @@ class Head:
             weight = float(self.scale) * _unit(weight)
             features = _unit(features)
         return features @ weight.T + self.bias
+
+    def at_temperature(self, temperature: float) -> Head:
+        """The head whose logits are divided by a temperature > 0; its answers are the same."""
+        bias = self.bias / np.float32(temperature)
+        if self.kind == "cosine":
+            return replace(self, scale=self.scale / temperature, bias=bias)
+        return replace(self, weight=self.weight / np.float32(temperature), bias=bias)
 
     def save(self, path: str | Path) -> None:
         """Write ``.safetensors`` or ``.npz``, by the name's ending."""

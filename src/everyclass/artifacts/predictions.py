@@ -12,10 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts._archives import write_npz
-from everyclass.artifacts._checks import as_floats, as_ids, as_labels, as_names
+from everyclass.artifacts._checks import (
+    as_array,
+    as_floats,
+    as_ids,
+    as_labels,
+    as_names,
+    class_numbers,
+    holds_names,
+    of_class,
+)
 from everyclass.artifacts._prediction_sources import RepeatedIds, open_source
 from everyclass.artifacts.class_counts import ClassCounts
-from everyclass.errors import InputError, naming
+from everyclass.errors import InputError, InputTypeError, naming
 
 __all__ = ["LOGITS_ARE_PROBS", "ONE_CLASS", "Predictions", "Scores", "look_like_probs"]
 
@@ -26,13 +35,17 @@ LOGITS_ARE_PROBS = (
 )
 ONE_CLASS = "There is one class only; nothing can be told apart."
 
+# By so much a sum of probabilities may miss one and still be the sum of such, badly written.
+_NEARLY_ONE = 0.05
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """Labels, and logits or probabilities or predicted classes: exactly one of the three.
 
     Attributes:
-        labels: (n,) int64, the true classes.
+        labels: (n,) int64, the true classes; may be given as names of ``class_names``, as
+            ``predicted`` may.
         logits: (n, C) finite scores whose softmax are probabilities.
         probs: (n, C) in 0..1, rows that sum to one.
         predicted: (n,) int64, where nothing else is known.
@@ -69,19 +82,26 @@ class Predictions:
             )
         scores, part = None, self.first_row
         if given[0] != "predicted":
-            scores = as_floats(getattr(self, given[0]), name=given[0], ndim=(2,), first_row=part)
+            scores = as_floats(
+                getattr(self, given[0]),
+                name=given[0],
+                ndim=(2,),
+                first_row=part,
+                columns=self.class_names,
+            )
             if given[0] == "probs":
-                _check_probs(scores, part)
+                _check_probs(scores, part, self.class_names)
             elif part is None and look_like_probs(scores):
                 raise InputError(LOGITS_ARE_PROBS)
             object.__setattr__(self, given[0], scores)
         classes = self._known_classes(scores)
         length = None if scores is None else len(scores)
-        labels = as_labels(self.labels, num_classes=classes, length=length, first_row=part)
+        labels = self._numbers("labels", classes)
+        labels = as_labels(labels, num_classes=classes, length=length, first_row=part)
         object.__setattr__(self, "labels", labels)
         if self.predicted is not None:
             predicted = as_labels(
-                self.predicted,
+                self._numbers("predicted", classes),
                 num_classes=classes,
                 length=len(labels),
                 name="predicted",
@@ -102,6 +122,20 @@ class Predictions:
         object.__setattr__(self, "class_names", as_names(names, classes))
         object.__setattr__(self, "ids", as_ids(self.ids, len(labels)))
         object.__setattr__(self, "_num_classes", classes)
+
+    def _numbers(self, what: Literal["labels", "predicted"], classes: int | None) -> Any:
+        """Labels or predicted classes; where they are names, their numbers."""
+        value = getattr(self, what)
+        if not holds_names(value):
+            return value
+        if self.class_names is None or classes is None:
+            raise InputTypeError(
+                f"{what} must be integers 0..C−1, or names of class_names; got "
+                f"{as_array(value).dtype} and no class_names: pass all classes, in the order of "
+                "the columns of scores (class_names=clf.classes_ of a scikit-learn classifier)."
+            )
+        names = as_names(self.class_names, classes) or ()
+        return class_numbers(value, names, name=what, first_row=self.first_row)
 
     def _known_classes(self, scores: npt.NDArray[Any] | None) -> int | None:
         if scores is not None:
@@ -170,17 +204,19 @@ class Predictions:
     ) -> Predictions:
         """Read ``.npz``, ``.npy``, ``.safetensors``, ``.csv`` or ``.parquet``, all of it.
 
-        Array files hold ``labels`` and one of ``logits``, ``probs``, ``predicted``; optionally
-        ``ids``, ``class_names``, ``class_counts``. An ``.npy`` holds predicted classes (n), or with
+        Array files hold ``labels`` and ``logits``, ``probs`` or ``predicted``; optionally ``ids``,
+        ``class_names``, ``class_counts``. An ``.npy`` holds predicted classes (n), or with
         ``scores`` logits or probabilities (n × C), and goes with a file of ``labels``. Tables hold
         the column ``labels`` and either ``predicted``, or one column per class: ``logit_0, …``,
         ``prob_0, …``, or columns named as the classes together with ``scores``; or a column of
-        lists, ``logits`` or ``probs``.
+        lists, ``logits`` or ``probs``; ids in a column ``ids``, or ``id`` where there is none.
+        Scores go before ``predicted`` in every file that says what its scores are, by the name of
+        the array or column or by ``scores``.
 
         Args:
             path: the file.
             scores: what an ``.npy``, an array called ``scores``, or columns named as classes hold:
-                "logits" or "probs".
+                "logits" or "probs". Chooses where a file has both.
             labels: an ``.npy`` of the true classes (n), for an array file without any.
             labels_column, predicted_column: other names for these columns.
             class_names: C names, if the file does not say.
@@ -209,23 +245,40 @@ class Predictions:
         return said
 
 
-def _check_probs(probs: npt.NDArray[Any], first_row: int | None) -> None:
+def _check_probs(probs: npt.NDArray[Any], first_row: int | None, class_names: Any) -> None:
     first, part = first_row or 0, first_row is not None
+    sums = probs.sum(axis=1, dtype=np.float64)
     if probs.min() < 0 or probs.max() > 1:
         row, column = (int(i) for i in np.argwhere((probs < 0) | (probs > 1))[0])
         raise InputError(
-            f"probs[{first + row}, {column}] is {probs[row, column]:g}, outside 0..1; "
-            "if these are logits, pass them as logits."
+            f"probs[{first + row}, {column}]{of_class(class_names, column)} is "
+            f"{probs[row, column]:g}, outside 0..1; {_instead(probs, sums)}."
         )
-    sums = probs.sum(axis=1, dtype=np.float64)
     off = np.abs(sums - 1) > _tolerance(probs)
     if off.any():
         row = int(np.flatnonzero(off)[0])
         such = f"{'at least ' if part else ''}{int(off.sum())} such rows"
         raise InputError(
-            f"Row {first + row} of probs sums to {sums[row]:.4g} and must sum to 1 ({such}); if "
-            "these are logits, pass them as logits."
+            f"Row {first + row} of probs sums to {sums[row]:.4g} and must sum to 1 ({such}); "
+            f"{_instead(probs, sums)}."
         )
+
+
+def _instead(probs: npt.NDArray[Any], sums: npt.NDArray[np.float64]) -> str:
+    """What to do with numbers that are no probabilities: it depends on what they look like."""
+    if probs.min() >= 0:
+        if np.abs(sums / 100 - 1).max() <= _NEARLY_ONE:
+            return "these are percentages: divide them by 100"
+        if np.abs(sums - 1).max() <= _NEARLY_ONE:
+            rounded = " that were rounded: give more digits" if _decimals(probs) else ": give all"
+            return f"these are probabilities{rounded}, or divide each row by its sum"
+    return "if these are logits, pass them as logits"
+
+
+def _decimals(probs: npt.NDArray[Any]) -> int | None:
+    """How many decimals all numbers have, if they are so few that a sum shows it."""
+    few = (d for d in range(1, 5) if np.abs(probs - probs.round(d)).max() < 1e-6)
+    return next(few, None)
 
 
 def _tolerance(probs: npt.NDArray[Any]) -> float:
@@ -233,8 +286,11 @@ def _tolerance(probs: npt.NDArray[Any]) -> float:
 
 
 def look_like_probs(logits: npt.NDArray[Any]) -> bool:
-    """Whether every row lies in 0..1 and sums to one."""
+    """Whether every row lies in 0..1 and sums to one, or as nearly as its few decimals allow."""
     if logits.shape[1] < 2 or logits.min() < 0 or logits.max() > 1:
         return False
-    off = np.abs(logits.sum(axis=1, dtype=np.float64) - 1)
-    return bool(off.max() <= _tolerance(logits))
+    off = np.abs(logits.sum(axis=1, dtype=np.float64) - 1).max()
+    if off <= _tolerance(logits) or off > _NEARLY_ONE:
+        return bool(off <= _tolerance(logits))
+    decimals = _decimals(logits)
+    return decimals is not None and bool(off <= logits.shape[1] * 0.5 * 10.0**-decimals)

@@ -67,7 +67,7 @@ class StoredFeatures(Features):
             )
         sizes = [int(manifest[name]) for name in ("num_views", "num_images", "num_features")]
         rows = [int(chunk["rows"]) for chunk in manifest["chunks"]]
-        if min(sizes) < 1 or min(rows) < 1 or sum(rows) != sizes[1]:
+        if min(sizes) < 1 or min(rows) < 0 or sum(rows) != sizes[1]:
             raise FileFormatError(f"its chunks hold {sum(rows)} images, which is not {sizes[1]}.")
         self._set("folder", folder)
         self._set("shape", tuple(sizes))
@@ -117,6 +117,8 @@ class StoredFeatures(Features):
                 f"{path.name} holds {stored.dtype} of shape {stored.shape}; the manifest says "
                 f"{self.dtype} of shape {wanted}."
             )
+        if count == 0:  # none of its pictures could be read, and nothing cannot be mapped
+            return np.empty((0, width), self.dtype)
         return np.memmap(path, self.dtype, "r", stored.offset, (views * count, width))
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from everyclass.bench.tables import Row, Table
 from everyclass.data import DataConfig
 from everyclass.errors import InputError
 from everyclass.methods import get_method
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages import RescueResult, extract_run, pretrain, rescue, retraining_of
 from everyclass.training import HeadRecipe, Precision, Recipe
 
@@ -53,7 +53,7 @@ def run_table(
     runs: Path = Path("runs"),
     device: str = "auto",
     data_root: Path | None = None,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> list[Path]:
     """Make every result of a table that is not there yet; stopped at any point, it goes on.
 
@@ -189,7 +189,7 @@ def _recipe(job: _Job) -> Recipe | HeadRecipe:
     return get_method(job.method, data["name"], data.get("imbalance_ratio"))
 
 
-def _make(job: _Job, show: Any = silent) -> list[Path]:
+def _make(job: _Job, show: Progress = silent) -> list[Path]:
     """Train what is not trained yet, then make each row from it."""
     name = data_name(job.table.data)
     recipe = _recipe(job)
@@ -216,7 +216,7 @@ def _make(job: _Job, show: Any = silent) -> list[Path]:
 class _Rescued:
     """The rescues of one run: rows with the same settings share one, and all share the features."""
 
-    def __init__(self, run: Run, job: _Job, show: Any) -> None:
+    def __init__(self, run: Run, job: _Job, show: Progress) -> None:
         self._run, self._job, self._show = run, job, show
         self._features: tuple[Features, Features | None, Features] | None = None
         self._outcomes: dict[str, RescueResult] = {}

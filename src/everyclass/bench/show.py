@@ -110,7 +110,7 @@ def table_text(
     body = [_cells(row) for row in shown]
     notes = []
     if any(row["zeros_replaced"] for row in shown):
-        notes = ["* a recall of zero counts as 0.001 in these means"]
+        notes = ["* recalls below 0.001 count as 0.001 in these means"]
     if any(row["n"] == 1 for row in shown):
         notes.append("[ ] 95 % interval of the only run, from its test images")
     if len(shown) < len(rows):

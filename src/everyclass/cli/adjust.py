@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from everyclass.cli.options import Json, Quiet, Seed, check_spared, print_json, say, shown
+from everyclass.cli.options import (
+    ClassNames,
+    Counts,
+    Json,
+    LabelsColumn,
+    PredictedColumn,
+    Quiet,
+    ScoresAre,
+    Seed,
+    check_spared,
+    print_json,
+    say,
+    shown,
+    without_labels,
+)
 
 __all__ = ["adjust"]
 
@@ -44,9 +58,17 @@ def adjust(
         list[str] | None,
         typer.Option(help="NAME=WEIGHT: what recall of a class is worth; others 1. Repeatable."),
     ] = None,
-    counts: Annotated[
-        Path | None, typer.Option(help="Training images per class: a CSV with class,count.")
+    counts: Counts = None,
+    class_names: ClassNames = None,
+    scores: ScoresAre = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="An .npy of the true classes, for a file without any; twice where neither has any."
+        ),
     ] = None,
+    labels_column: LabelsColumn = "labels",
+    predicted_column: PredictedColumn = "predicted",
     head: Annotated[
         Path | None, typer.Option(help="The last layer that made the logits, for tau_norm.")
     ] = None,
@@ -71,19 +93,25 @@ def adjust(
     Example: everyclass adjust val.npz test.npz --counts counts.csv --out adjusted.npz
     """
     from everyclass import adjustment as room
-    from everyclass.artifacts import ClassCounts, Head, Predictions
+    from everyclass.artifacts import ClassCounts, Head, Predictions, load_class_names
     from everyclass.errors import InputError
 
-    if out.suffix != ".npz":
+    if out.suffix.lower() != ".npz":
         raise InputError(f"--out {out} has to end in .npz, which is what is written.")
     place = adjustment or out.with_name(f"{out.stem}.adjustment.json")
     estimated = prior == "estimated"
     given = None if estimated else prior
-    check_spared(
-        validation, predictions, counts, head, given, files=[out, place], overwrite=overwrite
-    )
-    known = Predictions.load(validation)
-    said = Predictions.load(predictions)
+    read = [validation, predictions, counts, class_names, head, given, *(labels or [])]
+    check_spared(*read, files=[out, place], overwrite=overwrite)
+    options: dict[str, Any] = {
+        "scores": scores,
+        "labels_column": labels_column,
+        "predicted_column": predicted_column,
+        "class_names": None if class_names is None else load_class_names(class_names),
+    }
+    with_labels = _with_labels([validation, predictions], labels or [])
+    known = Predictions.load(validation, labels=with_labels.get(validation), **options)
+    said = Predictions.load(predictions, labels=with_labels.get(predictions), **options)
     names = known.class_names or said.class_names
     shares = prior if given is None else ClassCounts.load(given, names=names)
     found = room.adjust(
@@ -110,3 +138,16 @@ def adjust(
     say(f"Adjusted predictions: {out}")
     say(f"Adjustment: {place}")
     say(f"Next: everyclass evaluate {out}")
+
+
+def _with_labels(files: list[Path], labels: list[Path]) -> dict[Path, Path]:
+    """Which of the two files each file of true classes goes with."""
+    from everyclass.errors import InputError
+
+    bare = without_labels(files)
+    if labels and bare and len(labels) != len(bare):
+        raise InputError(
+            "--labels must be given once for each file without true classes, in their order: "
+            f"{', '.join(map(str, bare))}; got {len(labels)}."
+        )
+    return dict(zip(bare or files, labels, strict=False))

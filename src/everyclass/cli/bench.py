@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import RESULTS, DataRoot, Device, Quiet, print_json, say, shown
+from everyclass.cli.options import (
+    RESULTS,
+    DataRoot,
+    Device,
+    Json,
+    Quiet,
+    check_spared,
+    print_json,
+    say,
+    shown,
+)
 
 __all__ = ["app"]
 
@@ -20,12 +30,16 @@ Results = Annotated[Path, typer.Option(help="Folder with stored results.")]
 
 
 @app.command("list")
-def list_tables() -> None:
+def list_tables(json: Json = False) -> None:
     """List every table and figure."""
     from everyclass.bench import load_table, table_names
 
-    for name in table_names():
-        say(f"{name:<13} {load_table(name).title}")
+    titles = {name: load_table(name).title for name in table_names()}
+    if json:
+        print_json({"tables": [{"name": name, "title": titles[name]} for name in titles]})
+        return
+    for name, title in titles.items():
+        say(f"{name:<13} {title}")
 
 
 @app.command("show")
@@ -42,6 +56,10 @@ def show(
         Path | None, typer.Option(help="For figures: an .svg, .png or .html file to write.")
     ] = None,
     data_root: DataRoot = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier figure.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Show ours beside the paper's, recomputed from the stored predictions.
 
@@ -50,6 +68,10 @@ def show(
     from everyclass import bench
     from everyclass.errors import InputError, RunFailedError
 
+    if json and format_ not in ("text", "json"):
+        raise InputError(f"--json and --format {format_} are two formats; leave one out.")
+    format_ = "json" if json else format_
+    check_spared(files=[out], overwrite=overwrite)
     chosen = bench.load_table(table)
     if chosen.statistics:
         if format_ not in ("text", "json") or out is not None:
@@ -76,11 +98,12 @@ def show(
     rows = bench.table_rows(chosen, results)
     if out is not None:
         bench.save_figure(chosen, out, results)
-        say(f"Figure: {out}", err=True)
     if format_ == "json":
-        print_json({"rows": rows})
+        print_json({"rows": rows} if out is None else {"rows": rows, "out": str(out)})
     elif chosen.figure:
         say(bench.figure_text(chosen, rows, results))
+        if out is not None:
+            say(f"Figure: {out}")
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         say(bench.table_text(chosen, rows, format_, empty=all_, width=width))  # type: ignore[arg-type]

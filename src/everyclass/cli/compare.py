@@ -8,13 +8,18 @@ from typing import Annotated
 import typer
 
 from everyclass.cli.options import (
+    ClassNames,
     Confidence,
     Json,
     LabelsColumn,
+    LabelsFile,
     PredictedColumn,
     ScoresAre,
     Seed,
+    check_own,
     check_spared,
+    holds_json,
+    labels_for,
     print_json,
     say,
 )
@@ -30,7 +35,9 @@ def compare(
     baseline: Annotated[
         Path | None, typer.Option(help="The one the others are compared with; default the first.")
     ] = None,
+    class_names: ClassNames = None,
     scores: ScoresAre = None,
+    labels: LabelsFile = None,
     labels_column: LabelsColumn = "labels",
     predicted_column: PredictedColumn = "predicted",
     correction: Annotated[
@@ -52,19 +59,24 @@ def compare(
     Example: everyclass compare old.npz new.npz
     """
     from everyclass import metrics
-    from everyclass.artifacts import Predictions, write_json
+    from everyclass.artifacts import Predictions, load_class_names, write_json
     from everyclass.errors import InputError
 
     paths = files if baseline is None or baseline in files else [baseline, *files]
     if len({str(path) for path in paths}) < len(paths):
         raise InputError("The same file was given twice; name each classifier's file once.")
-    check_spared(*paths, files=[out])
+    check_spared(*paths, class_names, labels, files=[out])
+    check_own(out, "comparison", lambda file: holds_json(file, "only_a", "comparisons"))
+    names = None if class_names is None else load_class_names(class_names)
+    with_labels = labels_for(paths, labels)
     predictions = {
         str(path): Predictions.load(
             path,
             scores=scores,  # type: ignore[arg-type]
+            labels=with_labels.get(path),
             labels_column=labels_column,
             predicted_column=predicted_column,
+            class_names=names,
         )
         for path in paths
     }

@@ -18,7 +18,9 @@ from everyclass.cli.options import (
     Quiet,
     ScoresAre,
     Seed,
+    check_own,
     check_spared,
+    holds_json,
     print_json,
     say,
     shown,
@@ -78,6 +80,7 @@ def diagnose(
     check_spared(
         predictions, train, test_features, head, val, counts, class_names, labels, files=[out]
     )
+    check_own(out, "diagnosis", lambda file: holds_json(file, "unknown"))
     said = None
     if predictions is not None:
         names = None if class_names is None else load_class_names(class_names)

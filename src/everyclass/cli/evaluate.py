@@ -45,7 +45,7 @@ def evaluate(
     labels_column: LabelsColumn = "labels",
     predicted_column: PredictedColumn = "predicted",
     zero_floor: Annotated[
-        float, typer.Option(help="Stands for a recall of zero in the means.")
+        float, typer.Option(help="What no recall counts less than in the means.")
     ] = 1e-3,
     fail_if: Annotated[
         list[str] | None,

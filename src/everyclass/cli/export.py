@@ -39,7 +39,8 @@ def export(
     from everyclass.errors import InputError
     from everyclass.integrations import export as room
 
-    if out.suffix not in (".onnx", ".pt2", ".safetensors"):
+    ending = out.suffix.lower()
+    if ending not in (".onnx", ".pt2", ".safetensors"):
         raise InputError(f"{out} has to end in .onnx, .pt2 or .safetensors.")
     read = [
         rescued / name for name in ("evaluation.json", "old-head.safetensors", "head.safetensors")
@@ -49,10 +50,10 @@ def export(
     module = stages.module_of_classifier(classifier)
     head = classifier.old if isinstance(classifier, stages.Ensemble) else classifier
     difference = 0.0
-    if out.suffix == ".safetensors":
+    if ending == ".safetensors":
         room.save_weights(module, out)
     else:
-        write = room.export_onnx if out.suffix == ".onnx" else room.export_program
+        write = room.export_onnx if ending == ".onnx" else room.export_program
         example = torch.randn(8, head.num_features, generator=torch.Generator().manual_seed(0))
         difference = write(module, example, out)
     kind = "ensemble" if isinstance(classifier, stages.Ensemble) else f"{head.kind} head"

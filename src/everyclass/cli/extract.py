@@ -70,7 +70,13 @@ def extract(
     from everyclass.errors import InputError
     from everyclass.stages import extract_part
 
-    in_chunks = out.suffix != ".npz"
+    ending = out.suffix.lower()
+    if ending not in ("", ".npz"):
+        raise InputError(
+            f"--out {out} ends in {ending}; name a features file, such as {out.stem}.npz, or a "
+            f"folder without an ending, such as {out.stem}/."
+        )
+    in_chunks = not ending
     left_out = out / "bad-images.csv" if in_chunks else out.with_suffix(".bad-images.csv")
     read = [*data_files(data), Path(backbone), Path(weights)]
     if in_chunks:

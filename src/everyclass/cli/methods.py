@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everyclass.cli.options import RESULTS, print_json, say
+from everyclass.cli.options import RESULTS, Json, print_json, say
 
 if TYPE_CHECKING:
     from everyclass.training import HeadRecipe, Recipe
@@ -22,6 +22,7 @@ Method = Annotated[str, typer.Argument(help="Such as ce; see everyclass methods 
 @app.command("list")
 def list_methods(
     results: Annotated[Path, typer.Option(help="Folder with stored results.")] = RESULTS,
+    json: Json = False,
 ) -> None:
     """List every method: what it is, what it costs, and what it gave.
 
@@ -37,18 +38,32 @@ def list_methods(
     except EveryclassError as error:  # the list is of use without results too
         say(f"Without results: {error}", err=True)
         gave = {}
-    for name in method_names():
-        recipe = get_method(name)
-        what = f"{recipe.summary} ({recipe.source})"
-        say(f"{name:<17} {_cost(recipe):<27} {gave.get(name, '–'):<11} {what}")
+    recipes = {name: get_method(name) for name in method_names()}
+    if json:
+        listed = [
+            {
+                "name": name,
+                "summary": recipe.summary,
+                "source": recipe.source,
+                "cost": _cost(recipe),
+                "gave": gave.get(name),
+            }
+            for name, recipe in recipes.items()
+        ]
+        print_json({"methods": listed})
+        return
+    for name, recipe in recipes.items():
+        numbers = gave.get(name)
+        said = f"{numbers['accuracy']:.1%}, {numbers['lowest_recall']:.0%}" if numbers else "–"
+        say(f"{name:<17} {_cost(recipe):<27} {said:<11} {recipe.summary} ({recipe.source})")
 
 
-def _gave(results: Path) -> dict[str, str]:
+def _gave(results: Path) -> dict[str, dict[str, float]]:
     """Accuracy and lowest recall by method."""
     from everyclass.bench import load_table, table_rows
 
     return {
-        row.result: f"{numbers['accuracy']:.1%}, {numbers['lowest_recall']:.0%}"
+        row.result: {name: numbers[name] for name in ("accuracy", "lowest_recall")}
         for table in map(load_table, ("table3", "table9", "beyond"))
         for row, numbers in zip(table.rows, table_rows(table, results), strict=True)
         if row.retraining is None and numbers["n"]
@@ -76,6 +91,7 @@ def show(
     imbalance_ratio: Annotated[
         float | None, typer.Option(help="Of a set that is made long-tailed.", show_default="100")
     ] = None,
+    json: Json = False,
 ) -> None:
     """Show a method's notes and constants; its loss where the set's class counts are known.
 
@@ -87,6 +103,9 @@ def show(
     config = DataConfig(data, imbalance_ratio)
     recipe = get_method(method, config.kind, config.imbalance_ratio)
     constants = recipe.to_dict(config.known_counts)
+    if json:
+        print_json({"name": method, "notes": method_notes(method), "recipe": constants})
+        return
     say(method_notes(method))
     print_json(constants)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,12 +34,16 @@ __all__ = [
     "Seed",
     "Workers",
     "baselines",
+    "check_own",
     "check_spared",
     "data_files",
     "harmless",
+    "holds_json",
+    "labels_for",
     "print_json",
     "say",
     "shown",
+    "without_labels",
 ]
 
 RESULTS = Path("benchmarks/results")  # of the bench, where it was cloned
@@ -120,14 +126,46 @@ def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout; NaN becomes null, and what has no glyph its JSON escape."""
     from everyclass.artifacts import plain_json
 
-    text = json.dumps(plain_json(value), indent=2, ensure_ascii=False, allow_nan=False)
-    typer.echo("\n".join(map(_harmless_json, text.split("\n"))))
+    value = plain_json(value)
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    text = "\n".join(map(_harmless_json, text.split("\n")))
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:  # what stdout would put in its place is no JSON
+        text = json.dumps(value, indent=2, allow_nan=False)
+    typer.echo(text)
 
 
 def _harmless_json(line: str) -> str:
     if line.isprintable():
         return line
     return "".join(s if harmless(s) == s else json.dumps(s)[1:-1] for s in line)
+
+
+# --- labels beside a file of predictions ----------------------------------------------------------
+
+
+def without_labels(files: Iterable[Path]) -> list[Path]:
+    """Those of several files that are arrays of predictions without the true classes."""
+    return [file for file in files if _holds_no_labels(file)]
+
+
+def labels_for(files: Sequence[Path], labels: Path | None) -> dict[Path, Path]:
+    """Which files a file of true classes goes with.
+
+    Those that hold none; where all do it goes with all, and who reads them says why it must not.
+    """
+    return {} if labels is None else dict.fromkeys(without_labels(files) or files, labels)
+
+
+def _holds_no_labels(file: Path) -> bool:
+    if file.suffix.lower() != ".npz":
+        return file.suffix.lower() == ".npy"
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return "labels.npy" not in archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile):  # who reads it says what is wrong with it
+        return False
 
 
 # --- what is read is not written over -------------------------------------------------------------
@@ -176,6 +214,38 @@ def check_spared(
                     f"{file} is part of {path}, which is read; name another file to write."
                 )
     check_free(written, keep=read, overwrite=overwrite)
+
+
+def check_own(file: Path | None, what: str, is_own: Callable[[Path], bool]) -> None:
+    """Refuse to write over anything but an earlier file of the same kind, or an empty one.
+
+    For what is made from stored predictions in a moment, which may be made again without asking.
+
+    Args:
+        file: to be written.
+        what: what such a file is called.
+        is_own: whether a file is one.
+
+    Raises:
+        OutputExistsError: something else is there.
+    """
+    from everyclass.errors import OutputExistsError
+
+    if file is not None and file.is_file() and file.stat().st_size and not is_own(file):
+        raise OutputExistsError(
+            f"{file} is there and is no {what}, so it is not replaced; name another file."
+        )
+
+
+def holds_json(file: Path, *keys: str) -> bool:
+    """Whether a file is a JSON object with one of these keys."""
+    from everyclass.artifacts import read_json
+    from everyclass.errors import EveryclassError
+
+    try:
+        return not read_json(file).keys().isdisjoint(keys)
+    except (EveryclassError, OSError):
+        return False
 
 
 def data_files(data: str) -> list[Path]:

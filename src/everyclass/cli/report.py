@@ -13,10 +13,11 @@ from everyclass.cli.options import (
     LabelsColumn,
     LabelsFile,
     PredictedColumn,
-    Quiet,
     ScoresAre,
     baselines,
+    check_own,
     check_spared,
+    labels_for,
     say,
 )
 
@@ -32,9 +33,13 @@ def report(
             "--state, or the .json of an evaluation, which say nothing of single images.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The file to write; .md makes a comment.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file to write; .md makes a comment.",
+            show_default="report.html, or report.md with --format md",
+        ),
+    ] = None,
     format: Annotated[
         str | None,
         typer.Option(help="html, or md: a short comment.", show_default="by the ending of --out"),
@@ -72,7 +77,9 @@ def report(
             help="As in evaluate, on the classifier that is shown; a comment lists the gates.",
         ),
     ] = None,
-    quiet: Quiet = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Do not say where the report is.")
+    ] = False,
 ) -> None:
     """Write one page that says whether the worst classes are better, and who pays for it.
 
@@ -84,10 +91,12 @@ def report(
 
     if format not in (None, "html", "md"):
         raise InputError(f"--format must be html or md; got {format!r}.")
+    out = out or Path("report.md" if format == "md" else "report.html")
     gates = metrics.read_gates(fail_if or [])
     # A page may lie among the pictures; no picture may become one.
     pictures = None if out.suffix.lower() in (".html", ".htm", ".md") else images
     check_spared(*files, counts, class_names, labels, pictures, *baselines(gates), files=[out])
+    check_own(out, "report", reporting.holds_report)
     options: dict[str, Any] = {
         "scores": scores,
         "labels_column": labels_column,
@@ -101,7 +110,7 @@ def report(
         title=title,
         class_counts=counts,
         images=images,
-        labels=labels,
+        labels=labels_for(files, labels),
         **options,
     )
     results = metrics.judge_gates(

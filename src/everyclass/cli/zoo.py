@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import DataRoot, check_spared, say
+from everyclass.cli.options import DataRoot, Json, check_spared, print_json, say
 
 __all__ = ["app"]
 
@@ -17,12 +17,15 @@ Folder = Annotated[Path, typer.Option(help="Where the networks are.")]
 
 
 @app.command("list")
-def list_networks(folder: Folder = Path("zoo")) -> None:
+def list_networks(folder: Folder = Path("zoo"), json: Json = False) -> None:
     """List the networks with their accuracy, harmonic mean and lowest recall."""
     from everyclass import zoo
 
-    for name in zoo.names(folder):
-        test = zoo.load(name, folder).facts["test"]
+    tests = {name: zoo.load(name, folder).facts["test"] for name in zoo.known_names(folder)}
+    if json:
+        print_json({"networks": [{"name": name, **test} for name, test in tests.items()]})
+        return
+    for name, test in tests.items():
         say(
             f"{name:<32} {test['accuracy']:.2%} accuracy, {test['harmonic_mean']:.2%} harmonic "
             f"mean, {test['lowest_recall']:.2%} lowest recall"
@@ -53,9 +56,24 @@ def check(
     folder: Folder = Path("zoo"),
     data_root: DataRoot = None,
 ) -> None:
-    """Evaluate networks anew and compare with the recalls stored beside them."""
-    from everyclass import zoo
+    """Evaluate networks anew and compare with the recalls stored beside them.
 
-    for each in [name] if name else zoo.names(folder):
-        evaluation = zoo.check(each, folder=folder, data_root=data_root)
-        say(f"{each}: {evaluation.accuracy:.2%} accuracy; every recall as stored.")
+    All are looked at before a bad one ends the command with exit code 1.
+    """
+    from everyclass import zoo
+    from everyclass.errors import FileFormatError, RunFailedError
+
+    failed = []
+    names = [name] if name else zoo.known_names(folder)
+    for each in names:
+        try:
+            evaluation = zoo.check(each, folder=folder, data_root=data_root)
+        except (FileFormatError, RunFailedError) as error:
+            if len(names) == 1:
+                raise
+            say(str(error), err=True)
+            failed.append(each)
+        else:
+            say(f"{each}: {evaluation.accuracy:.2%} accuracy; every recall as stored.")
+    if failed:
+        raise RunFailedError(f"{len(failed)} of {len(names)} networks failed: {', '.join(failed)}.")

@@ -22,6 +22,7 @@ from everyclass.data.checking import (
 )
 from everyclass.data.download import get_dataset
 from everyclass.data.image_set import Dataset, ImageSet
+from everyclass.data.long_tailed import DATASETS
 from everyclass.data.opening import open_pictures
 from everyclass.data.part_counts import PartCounts
 from everyclass.data.pictures import BadPictures, Cut, DecodedSource, EncodedSet, check_bad_list
@@ -33,7 +34,7 @@ from everyclass.data.published import (
     missing_lists,
     read_published,
 )
-from everyclass.data.registry import DATASETS, DataConfig, load_dataset
+from everyclass.data.registry import DataConfig, load_dataset
 from everyclass.data.samplers import (
     ClassAware,
     ClassBalanced,

@@ -18,7 +18,8 @@ class BatchSource(Protocol):
 
     Both methods are told all batches at once, so that a source that reads files can read ahead.
     Rows that cannot be read are left out, where the source is told to: what comes with a batch
-    are the rows that are in it.
+    are the rows that are in it. Where nothing at all could be read that is an error, unless the
+    caller says that there may be none.
     """
 
     batch_size: int
@@ -30,11 +31,17 @@ class BatchSource(Protocol):
     def identity(self) -> dict[str, Any]:
         """What the batches follow from, as plain values, to tell other images from the same."""
 
-    def plain(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    def plain(
+        self, batches: Sequence[Tensor], *, none_is_fine: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """The images as they are: of each batch its rows (b,) and (b, 3, h, w) float32."""
 
     def augmented(
-        self, batches: Sequence[Tensor], generator: torch.Generator
+        self,
+        batches: Sequence[Tensor],
+        generator: torch.Generator,
+        *,
+        none_is_fine: bool = False,
     ) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """Random views: of each batch its rows (b,) and (b, 3, h, w) for each augmentation.
 
@@ -44,6 +51,7 @@ class BatchSource(Protocol):
             batches: rows, int64 on the CPU.
             generator: on the CPU; what a batch draws is drawn when it is asked for, so that what
                 the caller draws in between has its place in the same sequence.
+            none_is_fine: no error where nothing could be read.
         """
 
 
@@ -65,14 +73,20 @@ class MemorySource:
         """See :meth:`BatchSource.identity`."""
         return {"views": [view.identity() for view in self._views]}
 
-    def plain(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """See :meth:`BatchSource.plain`."""
+    def plain(
+        self, batches: Sequence[Tensor], *, none_is_fine: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See :meth:`BatchSource.plain`; these are always read."""
         for rows in batches:
             yield rows, self._views[0].plain(rows)
 
     def augmented(
-        self, batches: Sequence[Tensor], generator: torch.Generator
+        self,
+        batches: Sequence[Tensor],
+        generator: torch.Generator,
+        *,
+        none_is_fine: bool = False,
     ) -> Iterator[tuple[Tensor, list[Tensor]]]:
-        """See :meth:`BatchSource.augmented`."""
+        """See :meth:`BatchSource.augmented`; these are always read."""
         for rows in batches:
             yield rows, [view.augmented(rows, generator) for view in self._views]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,7 +24,7 @@ from everyclass.data.published import (
 from everyclass.data.registry import DataConfig, load_dataset
 from everyclass.data.specs import parse_spec
 from everyclass.errors import FileFormatError, MissingFileError, RunFailedError
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 
 __all__ = [
     "DataCheck",
@@ -144,7 +143,7 @@ def find_repeats(dataset: Dataset) -> list[Repeats]:
 
 
 def find_bad_pictures(
-    dataset: Dataset, *, workers: int | None = None, batch: int = 64, show: Any = silent
+    dataset: Dataset, *, workers: int | None = None, batch: int = 64, show: Progress = silent
 ) -> BadPictures:
     """Open and decode every picture of a data set whose pictures are in files.
 
@@ -213,7 +212,7 @@ def check_data(
     decode: bool = False,
     bad_list: Path | None = None,
     workers: int | None = None,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> DataCheck:
     """Count a data set's parts and find everything that does not fit.
 

@@ -12,7 +12,6 @@ import urllib.parse
 import urllib.request
 import zlib
 from pathlib import Path
-from typing import Any
 
 from everyclass.artifacts import (
     cache_folder,
@@ -31,7 +30,7 @@ from everyclass.errors import (
     OutputExistsError,
     RunFailedError,
 )
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 
 __all__ = ["DOWNLOADS", "download", "get_dataset"]
 
@@ -43,7 +42,7 @@ _BLOCK = 1 << 18
 
 
 def get_dataset(
-    name: str, *, root: str | Path | None = None, url: str | None = None, show: Any = silent
+    name: str, *, root: str | Path | None = None, url: str | None = None, show: Progress = silent
 ) -> Path:
     """Download and unpack a data set, unless it is there already.
 
@@ -101,7 +100,7 @@ def _is_complete(folder: Path, facts: CIFARFacts) -> bool:
     return not missing
 
 
-def download(url: str, path: str | Path, sha256: str, *, show: Any = silent) -> Path:
+def download(url: str, path: str | Path, sha256: str, *, show: Progress = silent) -> Path:
     """Fetch one file, going on where an interrupted attempt stopped.
 
     What has arrived is kept as ``<path>.part``, which takes its name when its checksum is right. A
@@ -156,7 +155,7 @@ def download(url: str, path: str | Path, sha256: str, *, show: Any = silent) -> 
     return path
 
 
-def _fetch(url: str, part: Path, instead: str, show: Any) -> None:
+def _fetch(url: str, part: Path, instead: str, show: Progress) -> None:
     """Make ``part`` complete, over several connections if they break."""
     for attempt in range(1, ATTEMPTS + 1):
         before = _size(part)
@@ -181,7 +180,7 @@ def _fetch(url: str, part: Path, instead: str, show: Any) -> None:
                 ) from error
 
 
-def _fetch_rest(url: str, part: Path, show: Any) -> None:
+def _fetch_rest(url: str, part: Path, show: Progress) -> None:
     """Append to ``part`` what it lacks, or write all of it if the server sends only that."""
     have = _size(part)
     headers = {"User-Agent": "everyclass", **({"Range": f"bytes={have}-"} if have else {})}

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from everyclass.artifacts import ClassCounts, did_you_mean
-from everyclass.data.cifar import CIFAR10, CIFAR100, load_cifar_lt
-from everyclass.data.digits import LARGEST, NUM_CLASSES, load_digits_lt
+from everyclass.artifacts import ClassCounts
 from everyclass.data.image_set import Dataset
+from everyclass.data.long_tailed import DATASETS, MADE_OF
 from everyclass.data.opening import open_pictures
 from everyclass.data.pictures import check_policy
 from everyclass.data.profiles import Profile, long_tailed_counts
 from everyclass.data.published import PUBLISHED
-from everyclass.data.specs import KINDS, parse_spec
+from everyclass.data.specs import parse_spec
 from everyclass.errors import InputError
 
-__all__ = ["DATASETS", "DataConfig", "load_dataset"]
+__all__ = ["DataConfig", "load_dataset"]
 
 USUAL_RATIO = 100.0
-
-DATASETS: dict[str, Callable[..., Dataset]] = {
-    "cifar100-lt": partial(load_cifar_lt, CIFAR100),
-    "cifar10-lt": partial(load_cifar_lt, CIFAR10),
-    "digits-lt": load_digits_lt,
-}
-
-# Images of the largest class, and classes, of the sets that are made long-tailed.
-_MADE_OF = {
-    "cifar100-lt": (CIFAR100.largest, CIFAR100.num_classes),
-    "cifar10-lt": (CIFAR10.largest, CIFAR10.num_classes),
-    "digits-lt": (LARGEST, NUM_CLASSES),
-}
 
 
 @dataclass(frozen=True)
@@ -76,13 +60,6 @@ class DataConfig:
                 f"{spec.kind} takes no keys such as {next(iter(spec.options))}=; a folder to look "
                 "in is named by data_root (--data-root)."
             )
-        if spec.kind not in (*PUBLISHED, *KINDS):
-            named = sorted((*DATASETS, *PUBLISHED))
-            raise InputError(
-                f"There is no data set {self.name!r}; there are {', '.join(named)}, and pictures "
-                f"in files as {', '.join(f'{kind}:…' for kind in KINDS)}"
-                f"{did_you_mean(spec.kind.replace('_', '-'), named)}"
-            )
         if self.imbalance_ratio is not None or self.profile != "exp":
             raise InputError(
                 f"{spec.slug} is taken as it is; leave out imbalance_ratio and profile "
@@ -119,7 +96,7 @@ class DataConfig:
         """
         if self.in_memory:
             assert self.imbalance_ratio is not None
-            made = long_tailed_counts(*_MADE_OF[self.name], self.imbalance_ratio, self.profile)
+            made = long_tailed_counts(*MADE_OF[self.name], self.imbalance_ratio, self.profile)
             return ClassCounts(made)
         published = PUBLISHED.get(self.kind)
         counts = None if published is None else published.counts_of("train")

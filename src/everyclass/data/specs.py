@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from everyclass.artifacts import did_you_mean, printable
+from everyclass.data.long_tailed import DATASETS
 from everyclass.data.published import PUBLISHED
 from everyclass.errors import InputError
 
@@ -67,8 +68,8 @@ class Spec:
     """Where pictures are.
 
     Attributes:
-        kind: one of ``KINDS``, or the name of a published set.
-        where: what stands behind the colon; empty for a published set.
+        kind: one of ``KINDS``, or the name of a set.
+        where: what stands behind the colon; empty for a set that has a name.
         options: values of ``KEYS``.
     """
 
@@ -115,8 +116,8 @@ def parse_spec(text: str) -> Spec:
     A comma begins a new key only where ``word=`` follows, so that paths may have commas.
 
     Raises:
-        InputError: an unknown kind or key, a key that this kind has no use for, a key given twice,
-            or nothing behind the colon.
+        InputError: an unknown kind, set or key, a key that this kind has no use for, a key given
+            twice, or nothing behind the colon.
 
     Example:
         >>> spec = parse_spec("list:lists/train.txt,test=lists/test.txt,root=/data,size=64")
@@ -128,6 +129,13 @@ def parse_spec(text: str) -> Spec:
     if colon and kind not in KINDS:
         known = "; ".join(f"{name}: ({form.what})" for name, form in KINDS.items())
         raise InputError(f"{text!r} begins with {kind!r}; data in files are {known}.")
+    if not colon and kind not in (*DATASETS, *PUBLISHED):
+        named = sorted((*DATASETS, *PUBLISHED))
+        raise InputError(
+            f"There is no data set {text!r}; there are {', '.join(named)}, and pictures in files "
+            f"as {', '.join(f'{form}:…' for form in KINDS)}"
+            f"{did_you_mean(kind.replace('_', '-'), named)}"
+        )
     if colon and not where:
         raise InputError(f"{text!r} does not say where; after the colon comes {KINDS[kind].what}.")
     options: dict[str, str] = {}

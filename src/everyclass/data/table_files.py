@@ -17,9 +17,10 @@ from everyclass.errors import FileFormatError, first_line
 __all__ = ["TableFile"]
 
 # Arrays that describe classes and not rows, whatever their length happens to be. A features file
-# has its head as head_weight and so on; any other name may be a column, such as head_circumference.
-_OF_A_HEAD = {"weight", "bias", "scale", "kind"}
-_OF_CLASSES = {"class_names", "class_counts", *_OF_A_HEAD, *(f"head_{n}" for n in _OF_A_HEAD)}
+# has its head as head_weight and so on; any other name may be a column, such as head_circumference,
+# or the weight of each row. A head's own file has bare names, but no labels to split by.
+_OF_A_HEAD = {f"head_{name}" for name in ("weight", "bias", "scale", "kind")}
+_OF_CLASSES = {"class_names", "class_counts", *_OF_A_HEAD}
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class TableFile:
     """A ``.csv``, ``.parquet`` or ``.npz`` file.
 
     A CSV file stays text, so that ``007`` is not made 7. Of an ``.npz`` file, the arrays with one
-    entry per label are cut, and ``features`` of several views along their second axis.
+    entry per label are cut, and ``features`` of several views along their second axis; single
+    values, names and counts of classes, and a head (``head_weight``, …) stay whole.
 
     Attributes:
         path: where it is.

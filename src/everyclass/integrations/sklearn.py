@@ -229,7 +229,7 @@ def _recalls(y_true: Any, y_pred: Any) -> npt.NDArray[np.float64]:
 
 
 def harmonic_mean_score(y_true: Any, y_pred: Any) -> float:
-    """Harmonic mean of the recall of each class; a recall of zero counts as 0.001.
+    """Harmonic mean of the recall of each class, none of which counts less than 0.001.
 
     Args:
         y_true, y_pred: (n,) classes: numbers or strings.
@@ -242,7 +242,7 @@ def harmonic_mean_score(y_true: Any, y_pred: Any) -> float:
 
 
 def geometric_mean_score(y_true: Any, y_pred: Any) -> float:
-    """Geometric mean of the recall of each class; a recall of zero counts as 0.001.
+    """Geometric mean of the recall of each class, none of which counts less than 0.001.
 
     Args:
         y_true, y_pred: (n,) classes: numbers or strings.

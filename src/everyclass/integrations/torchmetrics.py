@@ -139,7 +139,7 @@ class HarmonicMeanRecall(PerClassRecall):
 
     Args:
         num_classes, ignore_index, options: as in :class:`PerClassRecall`.
-        zero_floor: what a recall of zero counts as.
+        zero_floor: what no recall counts less than.
 
     Example:
         >>> metric = HarmonicMeanRecall(num_classes=3)

@@ -18,11 +18,14 @@ __all__ = [
     "EMPTY_BATCH",
     "Counts",
     "can_look",
+    "check_experts",
     "check_label_range",
     "check_label_values",
     "checked_labels",
     "count_tensor",
     "loss_dtype",
+    "said_shape",
+    "widest_dtype",
 ]
 
 EMPTY_BATCH = "The batch is empty and its loss undefined; skip such a batch."
@@ -41,9 +44,33 @@ def loss_dtype(logits: Tensor) -> torch.dtype:
     return torch.promote_types(logits.dtype, torch.float32)
 
 
+def widest_dtype(values: Tensor) -> torch.dtype:
+    """The type for what may lose no digits: float64, but for Apple's GPUs, which have none."""
+    return torch.float32 if values.device.type == "mps" else torch.float64
+
+
 def can_look(values: Tensor) -> bool:
     """Whether looking at values is free: on an accelerator it waits, in torch.compile it breaks."""
     return values.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def said_shape(value: Any) -> str:
+    """What something has in the place of a wanted shape, for a sentence."""
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def check_experts(expert_logits: Any, *, fewest_classes: int = 1) -> None:
+    """Refuse what are no logits of one expert or more.
+
+    Raises:
+        InputError: no tensor, another number of axes, no expert, too few classes.
+    """
+    shape = expert_logits.shape if isinstance(expert_logits, Tensor) else ()
+    if len(shape) != 3 or shape[0] < 1 or shape[2] < fewest_classes:
+        raise InputError(
+            f"expert_logits must be a tensor (experts, n, C), one expert or more, C ≥ "
+            f"{fewest_classes}; got {said_shape(expert_logits)}."
+        )
 
 
 def checked_labels(
@@ -179,7 +206,7 @@ def check_label_values(
         return
     label = int(used[empty[0]])
     row = int((labels == label).nonzero()[0])
-    known = ClassCounts(counts.numpy(), names=names)
+    known = ClassCounts.of(counts.tolist(), names=names)
     raise InputError(
         f"labels[{row}] is {known.describe(label)}, which has no training image in class_counts "
         f"and so {has_no}; give the counts of the data that the labels come from."

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from everyclass.artifacts import ClassCounts
+from everyclass.artifacts import ClassCounts, check_choice
 from everyclass.errors import InputError, InputTypeError
 from everyclass.losses._inputs import (
     Counts,
@@ -17,7 +17,6 @@ from everyclass.losses._inputs import (
     checked_labels,
     loss_dtype,
 )
-from everyclass.losses._options import check_choice
 from everyclass.processes import Group, group_of, summed, weighted_mean
 
 __all__ = ["LossModule", "Reduction", "checked_batch", "reduced"]
@@ -31,19 +30,22 @@ class LossModule(nn.Module):
     A subclass names its own settings in ``_shown``, keeps counts or weights or both in
     ``__init__``, and hands all to its function in ``forward``.
 
-    Attributes:
-        sync: where torch.distributed is initialised, the batches of all processes are one batch, in
-            training mode and where gradients are recorded; False makes each a batch of its own.
-        process_group: the processes meant; None: all of them.
+    Args:
+        process_group: the processes whose batches are one batch, in training mode and where
+            gradients are recorded, once torch.distributed is initialised; None: all of them.
+        sync: False makes the batch of each process a batch of its own.
     """
 
     _shown: ClassVar[tuple[str, ...]] = ()
-    sync: bool = True
-    process_group: Group = None
     class_counts: Tensor
     class_names: tuple[str, ...] | None
     weight: Tensor | None
     reduction: Reduction
+
+    def __init__(self, *, process_group: Group = None, sync: bool = True) -> None:
+        super().__init__()
+        self.process_group = process_group
+        self.sync = sync
 
     def _keep_counts(self, class_counts: Any) -> None:
         counts = ClassCounts.of(class_counts)
@@ -105,11 +107,13 @@ class LossModule(nn.Module):
         return counted.new_tensor(len(counted)) if weight is None else weight[counted].sum()
 
     def extra_repr(self) -> str:
-        """Name the settings in the module's repr."""
+        """Name the settings in the module's repr, by which a run knows its loss."""
         names = (*self._shown, "reduction", "ignore_index")
         parts = [f"{name}={getattr(self, name)!r}" for name in names if hasattr(self, name)]
         if "class_counts" in self._buffers:
             parts.insert(0, f"num_classes={len(self.class_counts)}")
+        if not self.sync:
+            parts.append("sync=False")
         return ", ".join(parts)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from everyclass.losses._weighted import LossModule, Reduction
 from everyclass.losses.logit_adjustment import logit_adjusted_loss
+from everyclass.processes import Group
 
 __all__ = ["BalancedSoftmaxLoss", "balanced_softmax_loss"]
 
@@ -80,6 +81,7 @@ class BalancedSoftmaxLoss(LossModule):
         reduction: "mean", "sum" or "none".
         weight: (C,) floating point, a factor for the loss of each class, or None; a buffer.
         ignore_index: rows with this label do not count.
+        process_group, sync: as in :class:`GMLLoss`.
 
     Shape:
         logits (n, C) and labels (n,) → scalar, or (n,) without reduction.
@@ -104,8 +106,10 @@ class BalancedSoftmaxLoss(LossModule):
         reduction: Reduction = "mean",
         weight: Tensor | None = None,
         ignore_index: int = -100,
+        process_group: Group = None,
+        sync: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(process_group=process_group, sync=sync)
         self._keep_counts(class_counts)
         self._keep_weighting(reduction, weight, ignore_index)
 

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from everyclass.artifacts import check_number
 from everyclass.losses._inputs import count_tensor, loss_dtype
-from everyclass.losses._options import check_number
 from everyclass.losses._weighted import LossModule, Reduction, checked_batch
 from everyclass.losses.class_weights import class_balanced_weights
 from everyclass.losses.focal import FocalForm, check_focal, focal_loss
+from everyclass.processes import Group
 
 __all__ = ["ClassBalancedLoss", "class_balanced_loss"]
 
@@ -63,7 +64,7 @@ def class_balanced_loss(
     options: dict[str, Any] = {"reduction": reduction, "ignore_index": ignore_index}
     checked_batch(logits, labels, counts, weight=None, has_no="no weight", **options)
     counts = counts._replace(values=counts.values.to(logits.device))
-    weight = class_balanced_weights(counts, beta, dtype=loss_dtype(logits))
+    weight = class_balanced_weights(counts, beta=beta, dtype=loss_dtype(logits))
     return focal_loss(logits, labels, gamma=gamma, form=form, weight=weight, **options)
 
 
@@ -76,6 +77,7 @@ class ClassBalancedLoss(LossModule):
         gamma: γ ≥ 0 of the focal loss; 0: cross entropy.
         form: "softmax" or "sigmoid".
         reduction, ignore_index: as in torch.nn.CrossEntropyLoss.
+        process_group, sync: as in :class:`GMLLoss`.
 
     Shape:
         logits (n, C) and labels (n,) → scalar, or (n,) without reduction.
@@ -96,14 +98,16 @@ class ClassBalancedLoss(LossModule):
     def __init__(
         self,
         class_counts: Any,
+        *,
         beta: float = 0.9999,
         gamma: float = 0.0,
-        *,
         form: FocalForm = "softmax",
         reduction: Reduction = "mean",
         ignore_index: int = -100,
+        process_group: Group = None,
+        sync: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(process_group=process_group, sync=sync)
         check_number("beta", beta, 0.0, 1.0)
         check_focal(gamma, form)
         self.beta, self.gamma = beta, gamma
@@ -119,5 +123,5 @@ class ClassBalancedLoss(LossModule):
         return self._mean_over_processes(class_balanced_loss, logits, labels, **options)
 
     def _weight_of(self, labels: Tensor, ignore_index: int) -> Tensor:
-        weight = class_balanced_weights(self._counts, self.beta, dtype=torch.float64)
+        weight = class_balanced_weights(self._counts, beta=self.beta, dtype=torch.float64)
         return weight.to(labels.device)[labels[labels != ignore_index].long()].sum()

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from everyclass.losses._inputs import count_tensor
-from everyclass.losses._options import check_number
+from everyclass.artifacts import check_number
+from everyclass.losses._inputs import count_tensor, widest_dtype
 
 __all__ = ["class_balanced_weights"]
 
 
 def class_balanced_weights(
-    class_counts: Any, beta: float = 0.9999, *, dtype: torch.dtype = torch.float32
+    class_counts: Any, *, beta: float = 0.9999, dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """Weights that fall with the effective number of images of a class.
 
@@ -29,7 +29,7 @@ def class_balanced_weights(
     Args:
         class_counts: training images per class, in any form that ClassCounts.of takes.
         beta: β in 0..1; 0.9999 for CIFAR and 0.999 for ImageNet in the authors' scripts.
-        dtype: of the weights.
+        dtype: of the weights; they are computed in float64, and rounded to it at the end.
 
     Returns:
         (C,) weights, for any loss that takes ``weight``, on the device of the counts.
@@ -48,11 +48,13 @@ def class_balanced_weights(
         Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019.
     """
     check_number("beta", beta, 0.0, 1.0)
-    counts = count_tensor(class_counts).values.to(dtype)
+    counts = count_tensor(class_counts).values
+    counts = counts.to(widest_dtype(counts))
     if beta == 1:
         numbers = counts
     else:  # expm1 keeps the digits of 1 − β^N where β^N is next to 1; 1 − β cancels in k
         numbers = -torch.expm1(counts * (math.log(beta) if beta else -math.inf))
     present = counts > 0
     weights = present / numbers.where(present, 1)
-    return weights * (present.sum() / weights.sum().clamp(min=torch.finfo(counts.dtype).tiny))
+    of_all = weights.sum().clamp(min=torch.finfo(counts.dtype).tiny)
+    return (weights * (present.sum() / of_all)).to(dtype)

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from everyclass.artifacts import check_number
 from everyclass.errors import InputError
-from everyclass.losses._options import check_number
 
 __all__ = ["DeferredLoss"]
 
@@ -50,7 +50,7 @@ class DeferredLoss(nn.Module):
         5 tensor(0.2946)
     """
 
-    def __init__(self, before: nn.Module, after: nn.Module, start: float) -> None:
+    def __init__(self, before: nn.Module, after: nn.Module, *, start: float) -> None:
         super().__init__()
         check_number("start", start, 0.0, 1.0)
         self.before = before

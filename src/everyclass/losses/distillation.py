@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from everyclass.artifacts import check_number
 from everyclass.errors import InputError
-from everyclass.losses._inputs import loss_dtype
-from everyclass.losses._options import check_number
+from everyclass.losses._inputs import loss_dtype, said_shape
 from everyclass.losses._weighted import LossModule
+from everyclass.processes import Group
 
-__all__ = ["DistillationLoss", "distillation_loss"]
+__all__ = ["DistillationLoss", "check_distillation", "distillation_loss"]
 
 
 def distillation_loss(
@@ -33,19 +34,27 @@ def distillation_loss(
         Scalar, float32, or float64 for float64 logits.
 
     Raises:
-        InputError: two shapes, an empty batch, a temperature or power that is not above 0.
+        InputError: two shapes, an empty batch, no tensors; a temperature or power that is not
+            above 0.
+        InputTypeError: a temperature or power that is no number.
 
     Example:
         >>> import torch
         >>> distillation_loss(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]))
         tensor(0.4338)
     """
-    for name, value in (("temperature", temperature), ("power", power)):
-        check_number(name, value, 1e-6)
-    if logits.ndim != 2 or logits.shape != teacher_logits.shape or len(logits) == 0:
+    check_distillation(temperature, power)
+    fitting = (
+        isinstance(logits, Tensor)
+        and isinstance(teacher_logits, Tensor)
+        and logits.ndim == 2
+        and logits.shape == teacher_logits.shape
+        and len(logits) > 0
+    )
+    if not fitting:
         raise InputError(
-            "logits and teacher_logits must both be (n, C), n ≥ 1; got shapes "
-            f"{tuple(logits.shape)} and {tuple(teacher_logits.shape)}."
+            "logits and teacher_logits must both be tensors (n, C), n ≥ 1; got "
+            f"{said_shape(logits)} and {said_shape(teacher_logits)}."
         )
     dtype = loss_dtype(logits)
     followed = (teacher_logits.detach().to(dtype) * (power / temperature)).softmax(dim=1)
@@ -53,11 +62,22 @@ def distillation_loss(
     return temperature**2 * F.kl_div(own, followed, reduction="batchmean")
 
 
+def check_distillation(temperature: float, power: float) -> None:
+    """Refuse settings that are none.
+
+    Raises:
+        InputError, InputTypeError: as :func:`distillation_loss`.
+    """
+    check_number("temperature", temperature, above=0)
+    check_number("power", power, above=0)
+
+
 class DistillationLoss(LossModule):
     """Distillation as a module; see :func:`distillation_loss` for the equation and errors.
 
     Args:
         temperature, power: > 0.
+        process_group, sync: as in :class:`GMLLoss`.
 
     Shape:
         logits (n, C), teacher_logits (n, C) → scalar.
@@ -71,10 +91,16 @@ class DistillationLoss(LossModule):
 
     _shown = ("temperature", "power")
 
-    def __init__(self, *, temperature: float = 1.0, power: float = 1.0) -> None:
-        super().__init__()
-        for name, value in (("temperature", temperature), ("power", power)):
-            check_number(name, value, 1e-6)
+    def __init__(
+        self,
+        *,
+        temperature: float = 1.0,
+        power: float = 1.0,
+        process_group: Group = None,
+        sync: bool = True,
+    ) -> None:
+        super().__init__(process_group=process_group, sync=sync)
+        check_distillation(temperature, power)
         self.temperature, self.power = temperature, power
 
     def forward(self, logits: Tensor, teacher_logits: Tensor) -> Tensor:

@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from everyclass.losses._options import check_number
+from everyclass.artifacts import check_number
 from everyclass.losses._weighted import LossModule
 from everyclass.losses.balanced_softmax import balanced_softmax_loss
-from everyclass.losses.distillation import distillation_loss
+from everyclass.losses.distillation import check_distillation, distillation_loss
+from everyclass.processes import Group
 
 __all__ = ["DiVELoss", "dive_loss"]
 
@@ -53,7 +54,7 @@ def dive_loss(
         >>> dive_loss(logits, torch.tensor([0]), [90, 10], teacher)
         tensor(0.2477)
     """
-    check_number("alpha", alpha, 0.0, 1.0)
+    _check(alpha, temperature, power)
     hard = balanced_softmax_loss(logits, labels, class_counts)
     soft = distillation_loss(logits, teacher_logits, temperature=temperature, power=power)
     return (1 - alpha) * hard + alpha * soft
@@ -66,9 +67,13 @@ class DiVELoss(LossModule):
         class_counts: training images per class; kept as the int64 buffer ``class_counts``.
         alpha: weight of the distillation, in 0..1.
         temperature, power: of the distillation, > 0.
+        process_group, sync: as in :class:`GMLLoss`.
 
     Shape:
         logits (n, C), labels (n,), teacher_logits (n, C) → scalar.
+
+    Raises:
+        InputError, InputTypeError: as dive_loss, settings at once, a batch in ``forward``.
 
     Example:
         >>> import torch
@@ -86,9 +91,11 @@ class DiVELoss(LossModule):
         alpha: float = 0.5,
         temperature: float = 2.0,
         power: float = 0.5,
+        process_group: Group = None,
+        sync: bool = True,
     ) -> None:
-        super().__init__()
-        check_number("alpha", alpha, 0.0, 1.0)
+        super().__init__(process_group=process_group, sync=sync)
+        _check(alpha, temperature, power)
         self.alpha, self.temperature, self.power = alpha, temperature, power
         self._keep_counts(class_counts)
 
@@ -97,3 +104,8 @@ class DiVELoss(LossModule):
         options = self._settings
         options |= {"class_counts": self._counts, "teacher_logits": teacher_logits}
         return self._mean_over_processes(dive_loss, logits, labels, **options)
+
+
+def _check(alpha: float, temperature: float, power: float) -> None:
+    check_number("alpha", alpha, 0.0, 1.0)
+    check_distillation(temperature, power)

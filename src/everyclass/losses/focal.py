@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from everyclass.artifacts import check_choice, check_number
 from everyclass.losses._inputs import loss_dtype
-from everyclass.losses._options import check_choice, check_number
 from everyclass.losses._weighted import LossModule, Reduction, checked_batch, reduced
+from everyclass.processes import Group
 
 __all__ = ["FocalForm", "FocalLoss", "check_focal", "focal_loss"]
 
@@ -92,6 +93,7 @@ class FocalLoss(LossModule):
         gamma: γ ≥ 0.
         form: "softmax" or "sigmoid".
         weight, reduction, ignore_index: as in torch.nn.CrossEntropyLoss.
+        process_group, sync: as in :class:`GMLLoss`.
 
     Shape:
         logits (n, C) and labels (n,) → scalar, or (n,) without reduction.
@@ -115,8 +117,10 @@ class FocalLoss(LossModule):
         weight: Tensor | None = None,
         reduction: Reduction = "mean",
         ignore_index: int = -100,
+        process_group: Group = None,
+        sync: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(process_group=process_group, sync=sync)
         check_focal(gamma, form)
         self.gamma = gamma
         self.form: FocalForm = form

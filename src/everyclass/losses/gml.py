@@ -3,7 +3,7 @@
 The same number is computed in two ways, because speed and generality pull apart:
 
 - ``_definition`` is the equations in differentiable operations on log-probabilities. It is what
-  torch.compile sees and what second derivatives are taken of.
+  torch.compile and torch.func see and what second derivatives are taken of.
 - ``_GeometricMean`` has its gradient by hand. With w_i = p_i / Σ_{j in class y_i} p_j, the share
   of an image in the probability of its class, ∂L/∂o^i = w_i (p̃^i − onehot(y_i)) / K: the softmax
   of the forward pass, scaled, so one buffer of the size of the logits is enough.
@@ -21,9 +21,9 @@ from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from everyclass.artifacts import ClassCounts
+from everyclass.artifacts import check_choice
 from everyclass.errors import InputError
 from everyclass.losses._inputs import (
     EMPTY_BATCH,
@@ -32,7 +32,9 @@ from everyclass.losses._inputs import (
     checked_labels,
     count_tensor,
     loss_dtype,
+    widest_dtype,
 )
+from everyclass.losses._weighted import LossModule
 from everyclass.processes import Group, group_of, largest, summed, world_size
 
 __all__ = ["Absent", "GMLLoss", "gml_loss"]
@@ -108,7 +110,7 @@ def gml_loss(
     return _gml(logits, labels, counts, names=names, reweight=reweight, absent=absent)
 
 
-class GMLLoss(nn.Module):
+class GMLLoss(LossModule):
     """The geometric-mean loss as a module; see :func:`gml_loss` for the equations and errors.
 
     Args:
@@ -139,7 +141,7 @@ class GMLLoss(nn.Module):
         tensor(0.7380)
     """
 
-    class_counts: Tensor
+    _shown = ("reweight", "absent")
 
     def __init__(
         self,
@@ -150,15 +152,11 @@ class GMLLoss(nn.Module):
         process_group: Group = None,
         sync: bool = True,
     ) -> None:
-        super().__init__()
-        _check_absent(absent)
-        self.process_group = process_group
-        self.sync = sync
-        counts = ClassCounts.of(class_counts)
-        self.register_buffer("class_counts", torch.tensor(counts.counts))
-        self.class_names = counts.names
+        super().__init__(process_group=process_group, sync=sync)
+        check_choice("absent", absent, _ABSENT)
         self.reweight = reweight
         self.absent: Absent = absent
+        self._keep_counts(class_counts)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a batch."""
@@ -172,18 +170,6 @@ class GMLLoss(nn.Module):
             group=group_of(self),
         )
 
-    def extra_repr(self) -> str:
-        """Name the settings in the module's repr."""
-        return (
-            f"num_classes={len(self.class_counts)}, reweight={self.reweight}, "
-            f"absent={self.absent!r}"
-        )
-
-
-def _check_absent(absent: str) -> None:
-    if absent not in _ABSENT:
-        raise InputError(f"absent must be 'present' or 'all'; got {absent!r}.")
-
 
 def _gml(
     logits: Tensor,
@@ -195,7 +181,7 @@ def _gml(
     absent: Absent,
     group: Group = None,
 ) -> Tensor:
-    _check_absent(absent)
+    check_choice("absent", absent, _ABSENT)
     labels = checked_labels(logits, labels, len(counts), may_be_empty=group is not None)
     log_counts = counts.to(logits.device, loss_dtype(logits)).log() if reweight else None
     if torch.compiler.is_compiling():
@@ -204,6 +190,10 @@ def _gml(
     def check_labels() -> None:
         check_label_values(labels, counts, names, zero_allowed=not reweight)
 
+    # torch.func cannot go through _GeometricMean, which keeps a buffer for its backward pass.
+    if torch._C._are_functorch_transforms_active():
+        check_labels()
+        return _definition(logits, labels, log_counts, absent, group)
     if torch.is_grad_enabled() and logits.requires_grad:
         return _with_gradient(logits, labels, log_counts, absent, check_labels, group)
     check_labels()
@@ -233,7 +223,7 @@ def _per_class(
         Both (C,), float64 where the device has it.
     """
     # One after the other, thousands of float32 would add up to only five digits.
-    log_probs = log_probs.to(torch.float32 if log_probs.device.type == "mps" else torch.float64)
+    log_probs = log_probs.to(widest_dtype(log_probs))
     empty = log_probs.new_zeros(num_classes)
     top = empty.scatter_reduce(0, labels, log_probs.detach(), "amax", include_self=False)
     if group is not None:

@@ -7,10 +7,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from everyclass.artifacts import check_choice
 from everyclass.losses._inputs import count_tensor, loss_dtype
-from everyclass.losses._options import check_choice
 from everyclass.losses._weighted import LossModule, Reduction, checked_batch, reduced
 from everyclass.losses.smoothing import SmoothingProfile, check_smoothing, smoothing_by_class
+from everyclass.processes import Group
 
 __all__ = ["LabelAwareSmoothingLoss", "SmoothingShare", "label_aware_smoothing_loss"]
 
@@ -101,6 +102,7 @@ class LabelAwareSmoothingLoss(LossModule):
         smooth_head, smooth_tail, profile: see :func:`smoothing_by_class`.
         share: "all" classes share ε, or the "others".
         weight, reduction, ignore_index: as in label_aware_smoothing_loss.
+        process_group, sync: as in :class:`GMLLoss`.
 
     Shape:
         logits (n, C) and labels (n,) → scalar, or (n,) without reduction.
@@ -128,8 +130,10 @@ class LabelAwareSmoothingLoss(LossModule):
         weight: Tensor | None = None,
         reduction: Reduction = "mean",
         ignore_index: int = -100,
+        process_group: Group = None,
+        sync: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(process_group=process_group, sync=sync)
         check_smoothing(smooth_head, smooth_tail, profile)
         check_choice("share", share, get_args(SmoothingShare))
         self.smooth_head, self.smooth_tail = smooth_head, smooth_tail

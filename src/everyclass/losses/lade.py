@@ -7,10 +7,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from everyclass.losses._options import check_number
+from everyclass.artifacts import check_number
 from everyclass.losses._weighted import LossModule
 from everyclass.losses.lader import Importance, check_lader, lade_inputs, regulariser
-from everyclass.processes import group_of, weighted_mean
+from everyclass.processes import Group, group_of, weighted_mean
 
 __all__ = ["LADELoss", "lade_loss"]
 
@@ -62,6 +62,7 @@ class LADELoss(LossModule):
         alpha: α ≥ 0, the weight of the regulariser.
         penalty: λ ≥ 0 in it.
         importance: "class" or "sample".
+        process_group, sync: as in :class:`GMLLoss`.
 
     Shape:
         logits (n, C) and labels (n,) → scalar.
@@ -85,8 +86,10 @@ class LADELoss(LossModule):
         alpha: float = 0.1,
         penalty: float = 0.01,
         importance: Importance = "class",
+        process_group: Group = None,
+        sync: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(process_group=process_group, sync=sync)
         check_number("alpha", alpha)
         check_lader(penalty, importance)
         self.alpha, self.penalty, self.importance = alpha, penalty, importance

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from everyclass.artifacts import check_choice, check_number
 from everyclass.errors import InputError
 from everyclass.losses._inputs import (
     EMPTY_BATCH,
@@ -17,7 +18,6 @@ from everyclass.losses._inputs import (
     count_tensor,
     loss_dtype,
 )
-from everyclass.losses._options import check_choice, check_number
 from everyclass.processes import Group, largest, summed
 
 __all__ = ["Importance", "check_lader", "lade_inputs", "lade_regulariser", "regulariser"]

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from everyclass.artifacts import check_number
 from everyclass.losses._inputs import Counts, count_tensor, loss_dtype
-from everyclass.losses._options import check_number
 from everyclass.losses._weighted import LossModule, Reduction, checked_batch
+from everyclass.processes import Group
 
-__all__ = ["LDAMLoss", "ldam_loss"]
+__all__ = ["LDAMLoss", "check_ldam", "ldam_loss"]
 
 
 def ldam_loss(
@@ -65,7 +66,7 @@ def ldam_loss(
         Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss,
         NeurIPS 2019.
     """
-    _check(max_margin, scale)
+    check_ldam(max_margin, scale)
     counts = count_tensor(class_counts)
     weighting: dict[str, Any] = {"reduction": reduction, "ignore_index": ignore_index}
     labels, weight = checked_batch(
@@ -89,6 +90,7 @@ class LDAMLoss(LossModule):
         max_margin: of the smallest class, as a cosine, ≥ 0.
         scale: by which the head multiplies its cosines, ≥ 0.
         weight, reduction, ignore_index: as in torch.nn.CrossEntropyLoss.
+        process_group, sync: as in :class:`GMLLoss`.
 
     Shape:
         logits (n, C) and labels (n,) → scalar, or (n,) without reduction.
@@ -113,9 +115,11 @@ class LDAMLoss(LossModule):
         weight: Tensor | None = None,
         reduction: Reduction = "mean",
         ignore_index: int = -100,
+        process_group: Group = None,
+        sync: bool = True,
     ) -> None:
-        super().__init__()
-        _check(max_margin, scale)
+        super().__init__(process_group=process_group, sync=sync)
+        check_ldam(max_margin, scale)
         self.max_margin = max_margin
         self.scale = scale
         self._keep_counts(class_counts)
@@ -128,7 +132,12 @@ class LDAMLoss(LossModule):
         return self._mean_over_processes(ldam_loss, logits, labels, **options)
 
 
-def _check(max_margin: float, scale: float) -> None:
+def check_ldam(max_margin: float, scale: float) -> None:
+    """Refuse settings that are none.
+
+    Raises:
+        InputError, InputTypeError: as :func:`ldam_loss`.
+    """
     check_number("max_margin", max_margin)
     check_number("scale", scale)
 

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from everyclass.artifacts import ClassCounts
+from everyclass.artifacts import ClassCounts, check_number
 from everyclass.errors import InputError, InputTypeError
 from everyclass.losses._inputs import can_look, count_tensor, loss_dtype
-from everyclass.losses._options import check_number
 from everyclass.losses._weighted import LossModule, Reduction, checked_batch
+from everyclass.processes import Group
 
 __all__ = ["LogitAdjustedLoss", "adjust_logits", "logit_adjusted_loss"]
 
@@ -78,6 +78,7 @@ class LogitAdjustedLoss(LossModule):
         class_counts: training images per class; kept as the int64 buffer ``class_counts``.
         tau: τ ≥ 0.
         weight, reduction, ignore_index: as in torch.nn.CrossEntropyLoss.
+        process_group, sync: as in :class:`GMLLoss`.
 
     Shape:
         logits (n, C) and labels (n,) → scalar, or (n,) without reduction.
@@ -102,8 +103,10 @@ class LogitAdjustedLoss(LossModule):
         weight: Tensor | None = None,
         reduction: Reduction = "mean",
         ignore_index: int = -100,
+        process_group: Group = None,
+        sync: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(process_group=process_group, sync=sync)
         check_number("tau", tau)
         self.tau = tau
         self._keep_counts(class_counts)
@@ -115,7 +118,7 @@ class LogitAdjustedLoss(LossModule):
         return self._mean_over_processes(logit_adjusted_loss, logits, labels, **options)
 
 
-def adjust_logits(logits: Tensor, class_counts: Any, tau: float = 1.0) -> Tensor:
+def adjust_logits(logits: Tensor, class_counts: Any, *, tau: float = 1.0) -> Tensor:
     """Take the class frequencies out of the logits of a finished classifier: o_c − τ log π_c.
 
     For a classifier trained by plain cross entropy on data with the given counts. With τ = 1 the

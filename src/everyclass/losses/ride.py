@@ -8,13 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from everyclass.errors import InputError
-from everyclass.losses._inputs import Counts, count_tensor, loss_dtype
-from everyclass.losses._options import check_number
+from everyclass.artifacts import check_number
+from everyclass.losses._inputs import (
+    Counts,
+    check_experts,
+    checked_labels,
+    count_tensor,
+    loss_dtype,
+)
 from everyclass.losses._weighted import LossModule
 from everyclass.losses.class_weights import class_balanced_weights
-from everyclass.losses.ldam import ldam_loss
-from everyclass.processes import group_of
+from everyclass.losses.ldam import check_ldam, ldam_loss
+from everyclass.processes import Group, group_of
 
 __all__ = ["RIDELoss", "ride_loss"]
 
@@ -55,7 +60,8 @@ def ride_loss(
         Scalar, float32, or float64 for float64 logits.
 
     Raises:
-        InputError: logits that are not (E, n, C); as ldam_loss.
+        InputError: logits that are not (E, n, C), E ≥ 1; a negative ``diversity``, a
+            ``flattening`` outside 0..1; as ldam_loss.
         InputTypeError: as ldam_loss.
 
     Example:
@@ -63,13 +69,10 @@ def ride_loss(
         >>> ride_loss(30 * cosines, torch.tensor([0]), [90, 10])
         tensor(5.6419)
     """
-    check_number("diversity", diversity)
-    check_number("flattening", flattening, 0.0, 1.0)
-    if expert_logits.ndim != 3:
-        raise InputError(
-            f"expert_logits must be (experts, n, C); got shape {tuple(expert_logits.shape)}."
-        )
+    _check(diversity, max_margin, scale, flattening)
+    check_experts(expert_logits)
     counts = count_tensor(class_counts)
+    checked_labels(expert_logits[0], labels, len(counts.values))
     logits = expert_logits.to(loss_dtype(expert_logits))
     weight, temperatures = _by_class(counts, logits, reweight, flattening)
     margins: dict[str, Any] = {"max_margin": max_margin, "scale": scale, "weight": weight}
@@ -86,9 +89,13 @@ class RIDELoss(LossModule):
     Args:
         class_counts: training images per class; kept as the int64 buffer ``class_counts``.
         diversity, max_margin, scale, reweight, flattening: see :func:`ride_loss`.
+        process_group, sync: as in :class:`GMLLoss`.
 
     Shape:
         expert_logits (E, n, C) and labels (n,) → scalar.
+
+    Raises:
+        InputError, InputTypeError: as ride_loss, settings at once, a batch in ``forward``.
 
     Example:
         >>> loss_fn = RIDELoss([90, 10])
@@ -107,10 +114,11 @@ class RIDELoss(LossModule):
         scale: float = 30.0,
         reweight: bool = False,
         flattening: float = 0.05,
+        process_group: Group = None,
+        sync: bool = True,
     ) -> None:
-        super().__init__()
-        check_number("diversity", diversity)
-        check_number("flattening", flattening, 0.0, 1.0)
+        super().__init__(process_group=process_group, sync=sync)
+        _check(diversity, max_margin, scale, flattening)
         self.diversity, self.max_margin, self.scale = diversity, max_margin, scale
         self.reweight, self.flattening = reweight, flattening
         self._keep_counts(class_counts)
@@ -120,6 +128,7 @@ class RIDELoss(LossModule):
         options = self._settings
         if group_of(self) is None:
             return ride_loss(expert_logits, labels, self._counts, **options)
+        check_experts(expert_logits)
         weight, temperatures = _by_class(
             self._counts, expert_logits, self.reweight, self.flattening
         )
@@ -140,6 +149,12 @@ class RIDELoss(LossModule):
             return super()._weight_of(labels, ignore_index)
         weight = class_balanced_weights(self._counts, dtype=torch.float64).to(labels.device)
         return weight[labels[labels != ignore_index].long()].sum()
+
+
+def _check(diversity: float, max_margin: float, scale: float, flattening: float) -> None:
+    check_number("diversity", diversity)
+    check_ldam(max_margin, scale)
+    check_number("flattening", flattening, 0.0, 1.0)
 
 
 def _by_class(

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from everyclass.errors import InputError
-from everyclass.losses._inputs import check_label_range, checked_labels, loss_dtype
-from everyclass.losses._options import check_number
+from everyclass.artifacts import check_number
+from everyclass.losses._inputs import check_experts, check_label_range, checked_labels, loss_dtype
 from everyclass.losses._weighted import LossModule
+from everyclass.processes import Group
 
 __all__ = ["SHIKELoss", "shike_loss"]
 
@@ -49,11 +49,7 @@ def shike_loss(
     """
     check_number("hardest", hardest)
     check_number("mutual", mutual)
-    shape = tuple(getattr(expert_logits, "shape", ()))
-    if len(shape) != 3 or shape[0] < 1 or shape[2] < 2:
-        raise InputError(
-            f"expert_logits must be a tensor (experts, n, C), C ≥ 2; got shape {shape}."
-        )
+    check_experts(expert_logits, fewest_classes=2)
     labels = checked_labels(expert_logits[0], labels, None)
     check_label_range(labels, expert_logits.shape[2])
     logits = expert_logits.to(loss_dtype(expert_logits))
@@ -85,6 +81,7 @@ class SHIKELoss(LossModule):
 
     Args:
         hardest, mutual: weights of the two divergences, ≥ 0.
+        process_group, sync: as in :class:`GMLLoss`.
 
     Shape:
         expert_logits (E, n, C) and labels (n,) → scalar.
@@ -98,8 +95,15 @@ class SHIKELoss(LossModule):
 
     _shown = ("hardest", "mutual")
 
-    def __init__(self, *, hardest: float = 10.0, mutual: float = 1.0) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *,
+        hardest: float = 10.0,
+        mutual: float = 1.0,
+        process_group: Group = None,
+        sync: bool = True,
+    ) -> None:
+        super().__init__(process_group=process_group, sync=sync)
         check_number("hardest", hardest)
         check_number("mutual", mutual)
         self.hardest, self.mutual = hardest, mutual

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from everyclass.losses._inputs import count_tensor
-from everyclass.losses._options import check_choice, check_number
+from everyclass.artifacts import check_choice, check_number
+from everyclass.losses._inputs import count_tensor, widest_dtype
 
 __all__ = ["SmoothingProfile", "check_smoothing", "smoothing_by_class"]
 
@@ -39,7 +39,7 @@ def smoothing_by_class(
             iNaturalist), 0.2 and 0 (ratio 10).
         smooth_tail: ε of the smallest class, in 0..1.
         profile: "concave", "linear" or "convex".
-        dtype: of the result.
+        dtype: of the result, which is computed in float64 and rounded to it at the end.
 
     Returns:
         (C,) ε, on the device of the counts.
@@ -53,7 +53,8 @@ def smoothing_by_class(
         tensor([0.4000, 0.1873, 0.1000])
     """
     check_smoothing(smooth_head, smooth_tail, profile)
-    counts = count_tensor(class_counts).values.to(dtype)
+    counts = count_tensor(class_counts).values
+    counts = counts.to(widest_dtype(counts))
     largest = counts.amax()
     smallest = counts.where(counts > 0, largest).amin()
     x = ((counts - smallest) / (largest - smallest).clamp(min=1)).clamp(min=0)
@@ -61,7 +62,7 @@ def smoothing_by_class(
         x = (x * (math.pi / 2)).sin()
     elif profile == "convex":
         x = 1 - (x * (math.pi / 2)).cos()
-    return smooth_tail + (smooth_head - smooth_tail) * x
+    return (smooth_tail + (smooth_head - smooth_tail) * x).to(dtype)
 
 
 def check_smoothing(smooth_head: float, smooth_tail: float, profile: str) -> None:

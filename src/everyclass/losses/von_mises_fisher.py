@@ -10,8 +10,9 @@ import math
 
 from torch import Tensor
 
+from everyclass.artifacts import check_number
 from everyclass.errors import InputError
-from everyclass.losses._options import check_number
+from everyclass.losses._inputs import said_shape
 
 __all__ = ["log_bessel", "von_mises_fisher_logits"]
 
@@ -39,7 +40,8 @@ def von_mises_fisher_logits(
         (n, C) float64: the two brackets are large and close to each other.
 
     Raises:
-        InputError: shapes that do not fit, fewer than 16 dimensions, a temperature not above 0.
+        InputError: no tensors, shapes that do not fit, fewer than 16 dimensions, a temperature
+            that is not above 0.
 
     Example:
         >>> import torch
@@ -52,11 +54,17 @@ def von_mises_fisher_logits(
         Du et al., Probabilistic Contrastive Learning for Long-Tailed Visual Recognition, TPAMI
         2024.
     """
-    check_number("temperature", temperature, 1e-6)
-    if projections.ndim != 2 or class_means.ndim != 2 or projections.shape[1] < 16:
+    check_number("temperature", temperature, above=0)
+    fitting = (
+        isinstance(projections, Tensor)
+        and isinstance(class_means, Tensor)
+        and projections.ndim == class_means.ndim == 2
+        and projections.shape[1] == class_means.shape[1] >= 16
+    )
+    if not fitting:
         raise InputError(
-            "projections must be (n, p) and class_means (C, p), p ≥ 16; got shapes "
-            f"{tuple(projections.shape)} and {tuple(class_means.shape)}."
+            "projections must be a tensor (n, p) and class_means one (C, p), p ≥ 16; got "
+            f"{said_shape(projections)} and {said_shape(class_means)}."
         )
     v, means = projections.double(), class_means.detach().double()
     p = v.shape[1]

@@ -16,10 +16,11 @@ from everyclass.metrics.mcnemar import (
     mid_p_mcnemar,
     paired_difference_intervals,
 )
+from everyclass.metrics.mean_intervals import checked_draws
 from everyclass.metrics.paired_lowest import worst_difference
 from everyclass.metrics.paired_means import PairedDifference, linear_difference, mean_differences
 from everyclass.metrics.pairing import Outcomes, pair_outcomes
-from everyclass.metrics.power import images_to_decide
+from everyclass.metrics.power import checked_power, images_to_decide
 from everyclass.metrics.recall import WORST_PERCENT, divide
 
 __all__ = ["compare", "compare_all"]
@@ -77,7 +78,10 @@ def compare_all(
         baseline: the name of A; default the first.
         correction: "holm" (default), "bh" or "none": :func:`adjust_p_values`.
         confidence: of the intervals; one minus it is the level of the tests.
-        power: with which the "more images" would decide.
+        power: with which the "more images" would decide a class, all others staying as they are.
+            Its p-value has to fall to the level over the number of tests then, Holm's first step;
+            with "bh" times the number of classes named, its own among them; with "none" to the
+            level itself.
         zero_floor: what no recall counts less than in geometric and harmonic mean.
         replicates: draws for these two.
         seed: of the draws.
@@ -88,15 +92,13 @@ def compare_all(
     Raises:
         InputError: fewer than two classifiers, not the same images, labels or classes, or an
             option out of range.
-        InputTypeError: not predictions.
+        InputTypeError: not predictions, or a seed that is not whole.
     """
     if len(predictions) < 2:
         raise InputError("compare needs two classifiers at least.")
     checked_tail(confidence)
-    if replicates < 100:
-        raise InputError(f"replicates must be 100 at least; got {replicates}.")
-    if not 0 < power < 1:
-        raise InputError(f"power must lie between 0 and 1, such as 0.8; got {power}.")
+    checked_draws(replicates, seed)
+    checked_power(power)
     base = next(iter(predictions)) if baseline is None else baseline
     if base not in predictions:
         raise InputError(f"The baseline {base!r} is none of {', '.join(predictions)}.")
@@ -108,6 +110,7 @@ def compare_all(
     p_values = {name: _p_values(outcomes) for name, outcomes in pairs.items()}
     adjusted = adjust_p_values(np.concatenate([*p_values.values()]), correction)
     tests = int((~np.isnan(adjusted)).sum())
+    named = int((adjusted <= 1 - confidence).sum())
     settings = {
         "confidence": confidence,
         "correction": correction,
@@ -117,9 +120,12 @@ def compare_all(
         "replicates": replicates,
         "seed": seed,
     }
+    level = _level_of_next(1 - confidence, correction, tests, named)
     ends = np.cumsum([len(p) for p in p_values.values()])[:-1]
     return tuple(
-        _comparison((base, name), outcomes, p_values[name], part, settings)
+        _comparison(
+            (base, name), outcomes, p_values[name], part, level_of_next=level, settings=settings
+        )
         for (name, outcomes), part in zip(pairs.items(), np.split(adjusted, ends), strict=True)
     )
 
@@ -129,20 +135,31 @@ def _p_values(outcomes: Outcomes) -> Any:
     return np.where(outcomes.support > 0, p, np.nan)
 
 
+def _level_of_next(level: float, correction: Correction, tests: int, named: int) -> float:
+    """What the p-value of one class more has to come down to, all others staying as they are."""
+    if correction == "none":
+        return level
+    return level / tests * (min(named + 1, tests) if correction == "bh" else 1)
+
+
 def _comparison(
-    names: tuple[str, str], outcomes: Outcomes, p: Any, adjusted: Any, settings: dict[str, Any]
+    names: tuple[str, str],
+    outcomes: Outcomes,
+    p: Any,
+    adjusted: Any,
+    *,
+    level_of_next: float,
+    settings: dict[str, Any],
 ) -> Comparison:
     support = outcomes.support
     _, only_b, only_a, both = outcomes.table.T
     difference = divide(only_b - only_a, support)
-    level = 1 - settings["confidence"]
-    sure = adjusted <= level
+    sure = adjusted <= 1 - settings["confidence"]
     order = np.argsort(difference, kind="stable")
     paid = [c for c in order.tolist() if sure[c] and difference[c] < 0]
     rose = [c for c in order[::-1].tolist() if sure[c] and difference[c] > 0]
-    corrected = level if settings["correction"] == "none" else level / settings["tests"]
     shares = divide(only_b, support), divide(only_a, support)
-    total = np.ceil(images_to_decide(*shares, level=corrected, power=settings["power"]))
+    total = np.ceil(images_to_decide(*shares, level=level_of_next, power=settings["power"]))
     needed = np.where(sure | (support == 0), np.nan, np.maximum(total - support, 1))
     return Comparison(
         names=names,

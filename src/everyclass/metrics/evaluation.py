@@ -31,14 +31,15 @@ def evaluate(
 
     Args:
         predictions: everything at once; or the parts by name:
-        labels: (n,) true classes, integers in 0..C−1.
+        labels: (n,) true classes, integers in 0..C−1 or names of ``class_names``.
         logits: (n, C), or
         probs: (n, C), or
-        predicted: (n,) predicted classes.
+        predicted: (n,) predicted classes, numbers or names too.
         class_counts: training images per class, for the many / medium / few groups.
-        class_names: C names.
-        zero_floor: what a recall of exactly zero is replaced by in the geometric and harmonic
-            mean (the paper: 1e-3); the lowest recall is never replaced.
+        class_names: C names, in the order of the columns of scores: of a scikit-learn classifier
+            ``clf.classes_``.
+        zero_floor: what no recall counts less than in the geometric and harmonic mean (the paper:
+            1e-3 in place of zeros); the lowest recall is never replaced.
         confidence: of the intervals (docs/intervals.md says which they are).
         replicates: draws behind the intervals of the geometric and harmonic mean.
         seed: of these draws.
@@ -48,7 +49,7 @@ def evaluate(
 
     Raises:
         InputError: values that do not fit together.
-        InputTypeError: labels that are not integers.
+        InputTypeError: labels or a seed that are not integers.
 
     Example:
         >>> said = evaluate(labels=[0, 0, 1, 1, 2], predicted=[0, 0, 0, 1, 0])

@@ -16,7 +16,7 @@ from everyclass.artifacts import (
 from everyclass.errors import InputError, naming
 from everyclass.metrics.state import EvaluationState
 from everyclass.metrics.state_files import holds_state
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 
 __all__ = ["evaluation_of_file", "state_of_files"]
 
@@ -31,7 +31,7 @@ def state_of_files(
     predicted_column: str = "predicted",
     class_names: Sequence[str] | None = None,
     class_counts: Any = None,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> EvaluationState:
     """Judge the predictions of one file, or of several that are parts of one set.
 
@@ -92,7 +92,7 @@ def state_of_files(
     return state
 
 
-def _judge(state: EvaluationState, stream: PredictionStream, show: Any) -> None:
+def _judge(state: EvaluationState, stream: PredictionStream, show: Progress) -> None:
     shown = show if stream.path.stat().st_size >= _LARGE else silent
     with shown(f"judging {stream.path.name}", stream.total, stream.unit) as task:
         done = 0

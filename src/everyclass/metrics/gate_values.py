@@ -48,8 +48,9 @@ def value_of(said: Evaluation, number: Number) -> tuple[float, str]:
         raise InputError(
             f"Class {quoted(said.class_label(c))} {why}, so its {number.name} cannot be judged."
         )
-    images, right = int(said.support[c]), round(said.per_class_recall[c] * said.support[c])
-    return value, f"{right} of {images} images" if number.name == "recall" else ""
+    if number.name != "recall":
+        return value, ""
+    return value, f"{round(value * said.support[c])} of {said.support[c]} images"
 
 
 def _class_index(said: Evaluation, number: Number) -> int:
@@ -99,9 +100,9 @@ def drop_of(now: Evaluation, before: Evaluation, drop: Drop) -> tuple[float, str
     of = drop.of
     if of.name in ("geometric_mean", "harmonic_mean") and before.zero_floor != now.zero_floor:
         raise InputError(
-            f"{drop.baseline} counts a recall of zero as {before.zero_floor:g} and this evaluation "
-            f"as {now.zero_floor:g}; {of.name} can only be compared with the same zero_floor "
-            "(--zero-floor)."
+            f"{drop.baseline} counts no recall less than {before.zero_floor:g} and this evaluation "
+            f"none less than {now.zero_floor:g}; {of.name} can only be compared with the same "
+            "zero_floor (--zero-floor)."
         )
     is_now, _ = value_of(now, of)
     if of.key is not None and of.name != "worst":

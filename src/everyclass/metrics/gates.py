@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from everyclass.artifacts import Evaluation, Predictions, existing_file, quoted, some
@@ -147,12 +148,13 @@ def judge_gates(
     Args:
         evaluation: of the classifier.
         gates: the conditions.
-        baseline: gives the evaluation that a ``drop`` names.
+        baseline: gives the evaluation that a ``drop`` names; asked once for each name.
 
     Raises:
         InputError: a gate asks for what there is not.
     """
-    return tuple(_judged(evaluation, each, baseline) for each in gates)
+    once = cache(baseline)
+    return tuple(_judged(evaluation, each, once) for each in gates)
 
 
 def check_results(results: Sequence[GateResult]) -> None:

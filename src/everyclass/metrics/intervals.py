@@ -143,7 +143,7 @@ def _score_limit(
     def pulled(multiplier: float) -> npt.NDArray[np.float64]:
         a = multiplier * w
         # The root of k - n p = a p (1 - p) in 0..k/n, without cancellation.
-        return np.asarray(2 * k / (n + a + np.sqrt((n + a) ** 2 - 4 * a * k)))
+        return np.asarray(2 * k / (n + a + np.sqrt((n - a) ** 2 + 4 * a * (n - k))))
 
     def beyond(log_multiplier: float) -> float:
         p = pulled(np.exp(log_multiplier))
@@ -151,7 +151,9 @@ def _score_limit(
         return estimate - float(w @ p) - z * np.sqrt(variance)
 
     # Where every recall is 0 or 1 nothing moves before the first class of ones does.
-    start = np.log((n / w)[k == n].min()) + 1e-6 if ((k == 0) | (k == n)).all() else -80.0
+    start = np.log((n / w)[k == n].min()) + 1e-12 if ((k == 0) | (k == n)).all() else -80.0
+    if beyond(start) >= 0:  # the limit is nearer to the estimate than can be told
+        return estimate
     return float(w @ pulled(np.exp(optimize.brentq(beyond, start, 80.0, xtol=1e-10))))
 
 

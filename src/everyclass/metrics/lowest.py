@@ -25,7 +25,7 @@ from everyclass.metrics.recall import number_of_worst
 
 __all__ = ["lowest_if_equal", "lowest_recall_interval", "worst_mean_interval"]
 
-_MOST_VALUES = 100_000
+_NOTHING = 1e-12  # of a probability that a distribution loses or has left
 
 
 def lowest_recall_interval(
@@ -101,7 +101,9 @@ def lowest_if_equal(
 ) -> tuple[float, float, float]:
     r"""The lowest recall that one would see if every class truly had this one.
 
-    Exact, from :math:`P(\min > x) = \prod_c P(k_c > n_c x)` with binomial k.
+    From :math:`P(\min > x) = \prod_c P(k_c > n_c x)` with binomial k. It falls at every j / n_c and
+    stays between them, so a sum over these is exact; left out are those at which it is above
+    1 − 1e-12 or below 1e-12.
 
     Args:
         support: (C,) images of each class; those without are left out.
@@ -123,24 +125,42 @@ def lowest_if_equal(
     tail = checked_tail(confidence)
     if not 0 <= recall <= 1:
         raise InputError(f"recall must lie between 0 and 1; got {recall}.")
+    values, chance = _lowest_of_equal(n, recall, min(_NOTHING, tail / 2))
+    low, high = (float(values[np.searchsorted(-chance, -p)]) for p in (1 - tail, tail))
+    return float(values[0] + chance[:-1] @ np.diff(values)), low, high
+
+
+def _lowest_of_equal(
+    n: npt.NDArray[np.int64], recall: float, nothing: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Every x at which P(min > x) falls, in order, and what it is from there to the next.
+
+    Its logarithm is a sum over classes, so the falls of each are added up among those of all.
+    """
     sizes, counts = np.unique(n, return_counts=True)
 
-    def above(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        # floor(n x), where x is a j / n: rounding must not lose the last image.
-        right = np.floor(x[:, None] * sizes + 1e-9)
-        with np.errstate(divide="ignore"):
-            return np.exp(np.log(special.bdtrc(right, sizes, recall)) @ counts)
+    def log_above(right: npt.NDArray[Any], of: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        chance = special.bdtrc(right, of, recall)
+        return np.asarray(np.log(np.maximum(chance, np.finfo(np.float64).tiny)))
 
-    if int((sizes + 1).sum()) * len(sizes) <= _MOST_VALUES:
-        values = np.unique(np.concatenate([np.arange(size + 1) / size for size in sizes]))
-    else:  # a grid where something happens, in place of every j / n
-        coarse = np.linspace(0, 1, 129)
-        moves = np.flatnonzero((above(coarse) < 1 - 1e-9) & (above(coarse) > 1e-9))
-        first, last = max(moves.min(initial=128) - 1, 0), min(moves.max(initial=0) + 1, 128)
-        values = np.union1d(coarse, np.linspace(coarse[first], coarse[last], 257))
-    chance = above(values)  # falls from value to value, and stays between them
-    low, high = (float(values[np.searchsorted(-chance, -p)]) for p in (1 - tail, tail))
-    return float(chance[:-1] @ np.diff(values)), low, high
+    def excess(x: float, chance: float) -> float:
+        # floor(n x), where x is a j / n: rounding must not lose the last image.
+        right = np.floor(x * sizes + 1e-9)
+        return float(np.exp(counts @ log_above(right, sizes))) - chance
+
+    begin, end = (
+        optimize.bisect(excess, 0, 1, args=(chance,), xtol=1e-9) if excess(0, chance) > 0 else 0.0
+        for chance in (1 - nothing, nothing)
+    )
+    first = np.maximum(np.floor(sizes * begin).astype(np.int64), _reach(sizes, recall)[0])
+    last = np.minimum(np.ceil(sizes * end).astype(np.int64), sizes)
+    size, right = _ranges(first, last)
+    logs = log_above(right, sizes[size])
+    falls = np.where(right == first[size], logs, np.diff(logs, prepend=0.0))
+    values = right / sizes[size]
+    order = np.argsort(values)
+    chance = np.exp(np.cumsum((falls * counts[size])[order]))
+    return np.append(values[order], 1.0), np.append(chance, 0.0)
 
 
 def _scored(right: Any, support: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -214,10 +234,23 @@ def _binomials(
     sizes: npt.NDArray[np.int64], recall: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Every j / n within nine standard deviations: index of n, value, probability."""
+    size, j = _ranges(*_reach(sizes, recall))
+    return size, j / sizes[size], stats.binom.pmf(j, sizes[size], recall)
+
+
+def _reach(
+    sizes: npt.NDArray[np.int64], recall: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The fewest and the most images right that have a probability worth counting."""
     reach = 9 * np.sqrt(sizes * recall * (1 - recall)) + 9
     first = np.maximum(np.floor(sizes * recall - reach), 0).astype(np.int64)
-    last = np.minimum(np.ceil(sizes * recall + reach), sizes).astype(np.int64)
-    lengths = last - first + 1
-    size = np.repeat(np.arange(len(sizes)), lengths)
-    j = np.arange(len(size)) - np.repeat(np.cumsum(lengths) - lengths - first, lengths)
-    return size, j / sizes[size], stats.binom.pmf(j, sizes[size], recall)
+    return first, np.minimum(np.ceil(sizes * recall + reach), sizes).astype(np.int64)
+
+
+def _ranges(
+    first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Every whole number from each first to each last, behind the place of the two."""
+    lengths = np.maximum(last - first + 1, 0)
+    place = np.repeat(np.arange(len(lengths)), lengths)
+    return place, np.arange(len(place)) - np.repeat(np.cumsum(lengths) - lengths - first, lengths)

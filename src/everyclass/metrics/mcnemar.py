@@ -32,14 +32,14 @@ def mid_p_mcnemar(only_a: Any, only_b: Any) -> npt.NDArray[np.float64]:
     Returns:
         (C,) p-values; 1 where both numbers are equal.
 
+    Raises:
+        InputError: other than whole numbers from 0, one per class each.
+
     Example:
         >>> mid_p_mcnemar([1, 0], [9, 0]).round(4)
         array([0.0117, 1.    ])
     """
-    a, b = as_array(only_a), as_array(only_b)
-    whole = a.shape == b.shape and a.dtype.kind in "iu" and b.dtype.kind in "iu"
-    if not whole or min(a.min(initial=0), b.min(initial=0)) < 0:
-        raise InputError("only_a and only_b must be whole numbers, one per class each.")
+    a, b = _whole_numbers(only_a=only_a, only_b=only_b)
     small, total = np.minimum(a, b), a + b
     (s, m), classes = distinct_counts(small, total)
     p = 2 * stats.binom.cdf(s, m, 0.5) - stats.binom.pmf(s, m, 0.5)
@@ -99,19 +99,36 @@ def paired_difference_intervals(
     Returns:
         (C, 2) limits, −1..1; NaN for a class without images.
 
+    Raises:
+        InputError: other than whole numbers from 0, one per class each, or more than there are
+            images.
+
     Example:
         >>> paired_difference_intervals([2, 0], [12, 0], [50, 50]).round(3)
         array([[ 0.061,  0.345],
                [-0.071,  0.071]])
     """
-    a, b, n = (as_array(v) for v in (only_a, only_b, support))
-    if not a.shape == b.shape == n.shape or (a + b > n).any() or min(a.min(), b.min()) < 0:
-        raise InputError("only_a + only_b must be at most support, class by class, and positive.")
+    a, b, n = _whole_numbers(only_a=only_a, only_b=only_b, support=support)
+    if (a + b > n).any():
+        raise InputError("only_a + only_b must be at most support, class by class.")
     z = float(stats.norm.isf(checked_tail(confidence)))
     found, classes = distinct_counts(a, b, n)
     a, b, n = found.astype(np.float64)
     limits = np.column_stack([-_tango_upper(b, a, n, z), _tango_upper(a, b, n, z)])
     return np.asarray(np.where((n > 0)[:, None], limits, np.nan)[classes])
+
+
+def _whole_numbers(**counts: Any) -> list[npt.NDArray[np.int64]]:
+    """Counts as arrays of one shape, or a sentence that has their names."""
+    arrays = [as_array(each) for each in counts.values()]
+    same = len({each.shape for each in arrays}) == 1
+    whole = same and all(each.dtype.kind in "iu" for each in arrays)
+    if not whole or min(each.min(initial=0) for each in arrays) < 0:
+        *names, last = counts
+        raise InputError(
+            f"{', '.join(names)} and {last} must be whole numbers from 0, one per class each."
+        )
+    return [each.astype(np.int64) for each in arrays]
 
 
 def _tango_upper(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.artifacts import check_whole_number
 from everyclass.errors import InputError
 from everyclass.metrics.intervals import checked_counts, checked_tail
 from everyclass.metrics.many_classes import MANY, beta_cumulants, precision_of_draws
@@ -40,10 +41,10 @@ def mean_recall_intervals(
     for the geometric mean, and Beta(k + 2, n − k + 1/C), whose :math:`E\,1/p^*` is
     (n + 1) / (k + 1), for the harmonic mean; over the images that may be seen, these have the means
     log p and 1 / p, but for terms of order n⁻² and (1 − p)ⁿ⁺¹. The one pseudo-error shared by all
-    classes keeps a set without errors from being taken for perfect. A class that is never right may
-    be dead or unlucky: it counts as the floor in the lower limit and is drawn in the upper one. The
-    limits always hold the mean itself. Of thousands of classes their sum is drawn in place of each
-    (:mod:`everyclass.metrics.many_classes`).
+    classes keeps a set without errors from being taken for perfect. A class that counts as the
+    floor, never right or hardly ever, may be dead or unlucky: it counts as the floor in the lower
+    limit and is drawn in the upper one. The limits always hold the mean itself. Of thousands of
+    classes their sum is drawn in place of each (:mod:`everyclass.metrics.many_classes`).
 
     Args:
         right: (C,) images of each class that were given to it.
@@ -67,22 +68,21 @@ def mean_recall_intervals(
     """
     k, n = checked_counts(right, support)
     tail = checked_tail(confidence)
-    if replicates < 100:
-        raise InputError(f"replicates must be 100 at least for an interval; got {replicates}.")
+    checked_draws(replicates, seed)
     recall = divide(k, n)
     means = {
         "geometric_mean": geometric_mean(recall, zero_floor=zero_floor),
         "harmonic_mean": harmonic_mean(recall, zero_floor=zero_floor),
     }
     k, n = k[n > 0], n[n > 0]
-    classes, zeros = len(k), k == 0
-    # Sums over the classes that were right at least once, and over those that never were.
+    classes, floored = len(k), k / n < zero_floor
+    # Sums over the classes that count as they are, and over those that count as the floor.
     some, none = (
         _sums(k[of], n[of], classes, floor=zero_floor, replicates=replicates, seed=[seed, stream])
-        for stream, of in enumerate((~zeros, zeros))
+        for stream, of in enumerate((~floored, floored))
     )
-    floored = zeros.sum() * np.array([np.log(zero_floor), 1 / zero_floor])[:, None]
-    lowest, highest = (some + floored) / classes, (some + none) / classes
+    at_floor = floored.sum() * np.array([np.log(zero_floor), 1 / zero_floor])[:, None]
+    lowest, highest = (some + at_floor) / classes, (some + none) / classes
     limits = {
         "geometric_mean": (np.exp(lowest[0]), np.exp(highest[0])),
         "harmonic_mean": (1 / lowest[1], 1 / highest[1]),
@@ -94,6 +94,18 @@ def mean_recall_intervals(
         )
         for name, mean in means.items()
     }
+
+
+def checked_draws(replicates: int, seed: int) -> None:
+    """Refuse draws that make no interval.
+
+    Raises:
+        InputError: fewer than 100, or a seed below 0.
+        InputTypeError: a seed that is not whole.
+    """
+    if replicates < 100:
+        raise InputError(f"replicates must be 100 at least for an interval; got {replicates}.")
+    check_whole_number("seed", seed)
 
 
 def _sums(

@@ -130,8 +130,9 @@ def mean_differences(
 
     Shares are drawn as in :func:`draw_paired_recalls`, with the pseudo-images that make log p and
     1 / p right on average (:func:`~everyclass.metrics.mean_recall_intervals`): one or two that both
-    get right in every class, and one of each other kind shared by all classes. A class that one of
-    the two never gets right counts as the floor where that widens the interval.
+    get right in every class, and one of each other kind shared by all classes. A class that counts
+    as the floor for one of the two, never right or hardly ever, does so only where that widens the
+    interval.
 
     Args:
         outcomes: of both.
@@ -181,17 +182,30 @@ def _sums(
     replicates: int,
     seed: list[int],
 ) -> npt.NDArray[np.float64]:
-    """(2, 2, replicates): of A and B, as drawn and with zeros at the floor; summed over classes."""
+    """(2, 2, replicates): of A and B, as drawn and with what counts as the floor at it; sums."""
     rare = 1 / len(table)
     prior = np.array([rare, rare, rare, successes + rare])
     options: dict[str, Any] = {"floor": floor, "replicates": replicates, "seed": seed}
-    right = np.column_stack([table[:, 2] + table[:, 3], table[:, 1] + table[:, 3]])
-    plenty = right.min(axis=1) >= successes  # of a higher power more are needed for a third moment
+    right = _right(table)
+    # Of a higher power more are needed for a third moment.
+    plenty = (right.min(axis=1) >= successes) & ~_floored(right, table, floor).any(axis=1)
     if plenty.sum() >= MANY:
         found = _nearly_normal_sums(table[plenty], prior, transform, **options)
-        if found is not None:  # no zeros are among them
+        if found is not None:  # none of them counts as the floor
             return found[:, None] + _drawn_sums(table[~plenty], prior, transform, **options)
     return _drawn_sums(table, prior, transform, **options)
+
+
+def _right(table: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(C, 2) images that A, and that B, got right."""
+    return np.column_stack([table[:, 2] + table[:, 3], table[:, 1] + table[:, 3]])
+
+
+def _floored(
+    right: npt.NDArray[np.int64], table: npt.NDArray[np.int64], floor: float
+) -> npt.NDArray[np.bool_]:
+    """(C, 2) whether the recall of A, and of B, counts as the floor."""
+    return right / table.sum(axis=1, keepdims=True) < floor
 
 
 def _nearly_normal_sums(
@@ -243,9 +257,9 @@ def _drawn_sums(
         part = table[start : start + _CHUNK]
         drawn = draw_paired_recalls(part, prior, replicates, generator, dtype)
         sums = []
-        for p, k in zip(drawn, (part[:, 2] + part[:, 3], part[:, 1] + part[:, 3]), strict=True):
+        for p, at_floor in zip(drawn, _floored(_right(part), part, floor).T, strict=True):
             values = function(np.maximum(p, dtype(floor)))
-            floored = np.where(k == 0, function(dtype(floor)), values)
+            floored = np.where(at_floor, function(dtype(floor)), values)
             sums.append([each.sum(axis=1, dtype=np.float64) for each in (values, floored)])
         return np.array(sums)
 

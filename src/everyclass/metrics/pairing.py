@@ -14,6 +14,8 @@ from everyclass.errors import InputError, InputTypeError
 
 __all__ = ["Outcomes", "pair_outcomes"]
 
+_IN_ORDER = ", row by row; in another order they need ids in both (a column ids or id)"
+
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
@@ -68,10 +70,11 @@ def pair_outcomes(a: Predictions, b: Predictions, names: tuple[str, str] = ("A",
     other = np.flatnonzero(a.labels != labels)
     if other.size:
         row = int(other[0])
+        hint = "" if a.ids is not None and b.ids is not None else _IN_ORDER
         raise InputError(
             f"{where(row)} is of class {_said(a, a.labels[row])} in {names[0]} and of class "
             f"{_said(a, labels[row])} in {names[1]} ({other.size} such): these are not the same "
-            "images with the same labels."
+            f"images with the same labels{hint}."
         )
     outcome = 2 * (a.top == labels) + (top == labels)
     classes = max(a.num_classes, b.num_classes)

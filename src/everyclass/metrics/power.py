@@ -38,17 +38,20 @@ def samples_needed(
         recall: of the class, a fraction; with ``lift``, of the old classifier.
         half_width: fraction, more than 0 and less than 0.5.
         lift: new recall less old one, not 0; a negative one is a loss to be noticed.
-        broken: share of images right before and wrong after. Default: as many as if the two erred
-            independently, which asks for more images than two similar classifiers need.
-        power: probability of seeing the lift.
+        broken: with ``lift``, share of images right before and wrong after. Default: as many as if
+            the two erred independently, which asks for more images than two similar classifiers
+            need.
+        power: with ``lift``, probability of seeing it.
         confidence: of the interval; one minus the level of the test.
-        classes: how many are tested at once; the level is divided by it, as Holm's first step does.
+        classes: with ``lift``, how many are tested at once; the level is divided by it, as Holm's
+            first step does.
 
     Returns:
         Number of images.
 
     Raises:
-        InputError: neither or both of half_width and lift, or a value out of range.
+        InputError: neither or both of half_width and lift, half_width with what goes with lift, or
+            a value out of range.
 
     Example:
         >>> samples_needed(recall=0.9, half_width=0.05)
@@ -61,13 +64,23 @@ def samples_needed(
         raise InputError("Give samples_needed either half_width or lift.")
     if not 0 <= recall <= 1:
         raise InputError(f"recall must lie between 0 and 1; got {recall}.")
-    if half_width is not None:
-        return _for_interval(recall, half_width, float(stats.norm.isf(tail)) ** 2)
-    assert lift is not None
     if classes < 1:
         raise InputError(f"classes must be 1 at least; got {classes}.")
-    if not 0 < power < 1:
-        raise InputError(f"power must lie between 0 and 1, such as 0.8; got {power}.")
+    checked_power(power)
+    if half_width is not None:
+        for name, given in (
+            ("broken", broken is not None),
+            ("power", power != 0.8),  # the default
+            ("classes", classes != 1),
+        ):
+            if given:
+                raise InputError(
+                    f"{name} (--{name}) goes with lift (--lift), which compares two classifiers; "
+                    "an interval of ± half_width is of one class of one classifier. Leave it out, "
+                    "or ask for a lift."
+                )
+        return _for_interval(recall, half_width, float(stats.norm.isf(tail)) ** 2)
+    assert lift is not None
     fixed, broken = _discordant(recall, lift, broken)
     return _for_lift(fixed, broken, 2 * tail / classes, power)
 
@@ -81,19 +94,34 @@ def images_to_decide(
     d = fixed − broken (Connor 1987); a few percent more than :func:`samples_needed`.
 
     Args:
-        fixed: (C,) shares of images that only the new classifier gets right.
+        fixed: (C,) shares of images that only the new classifier gets right; NaN without images.
         broken: (C,) shares that only the old one gets right.
         level: of the two-sided test.
         power: probability of seeing the difference.
 
     Returns:
-        (C,) images; infinite where both shares are equal.
+        (C,) images; infinite where both shares are equal, NaN where there is none.
+
+    Raises:
+        InputError: shares that are none, or a level or power outside 0..1.
 
     Example:
         >>> images_to_decide([0.20, 0.1], [0.05, 0.1]).round(1)
         array([84.8,  inf])
     """
     fixed, broken = np.asarray(fixed, dtype=np.float64), np.asarray(broken, dtype=np.float64)
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1, such as 0.05; got {level}.")
+    checked_power(power)
+    if (
+        fixed.shape != broken.shape
+        or (np.minimum(fixed, broken) < 0).any()
+        or (fixed + broken > 1 + 1e-9).any()
+    ):
+        raise InputError(
+            "fixed and broken must be shares of the same images, one per class each: 0 at least, "
+            "and together 1 at most."
+        )
     s, d = fixed + broken, fixed - broken
     reach = stats.norm.isf(level / 2) * np.sqrt(s)
     reach = reach + stats.norm.isf(1 - power) * np.sqrt(np.maximum(s - d * d, 0))
@@ -124,6 +152,16 @@ def paired_power(n: int, fixed: float, broken: float, *, level: float = 0.05) ->
     share = fixed / s
     rejected = stats.binom.cdf(most, m, share) + stats.binom.cdf(most, m, 1 - share)
     return float(stats.binom.pmf(m, n, s) @ rejected)
+
+
+def checked_power(power: float) -> None:
+    """Refuse what is no probability of seeing something.
+
+    Raises:
+        InputError: not between 0 and 1.
+    """
+    if not 0 < power < 1:
+        raise InputError(f"power must lie between 0 and 1, such as 0.8; got {power}.")
 
 
 def _for_interval(recall: float, half_width: float, z2: float) -> int:

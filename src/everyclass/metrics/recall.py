@@ -71,7 +71,7 @@ def _floored(recall: Any, zero_floor: float) -> npt.NDArray[np.float64]:
         raise InputError("No class has a recall; a mean needs at least one.")
     if not 0 < zero_floor < 1:
         raise InputError(f"zero_floor must lie between 0 and 1; got {zero_floor}.")
-    return np.where(recall == 0, zero_floor, recall)
+    return np.maximum(recall, zero_floor)
 
 
 def geometric_mean(recall: Any, *, zero_floor: float = 1e-3) -> float:
@@ -79,7 +79,7 @@ def geometric_mean(recall: Any, *, zero_floor: float = 1e-3) -> float:
 
     Args:
         recall: (C,) fractions; NaN entries are left out.
-        zero_floor: what a recall of exactly zero is replaced by (the paper: 1e-3).
+        zero_floor: what no recall counts less than (the paper: 1e-3 in place of zeros).
 
     Example:
         >>> round(geometric_mean([0.01, 0.99]), 3)
@@ -93,7 +93,7 @@ def harmonic_mean(recall: Any, *, zero_floor: float = 1e-3) -> float:
 
     Args:
         recall: (C,) fractions; NaN entries are left out.
-        zero_floor: what a recall of exactly zero is replaced by (the paper: 1e-3).
+        zero_floor: what no recall counts less than (the paper: 1e-3 in place of zeros).
 
     Example:
         >>> round(harmonic_mean([0.01, 0.99]), 3)

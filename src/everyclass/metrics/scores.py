@@ -46,7 +46,8 @@ def log_probabilities(scores: Floats, *, are_logits: bool) -> npt.NDArray[np.flo
     """(n, C) float64 log-probabilities of logits or probabilities; −inf for a probability of 0."""
     scores = scores.astype(np.float64)
     if are_logits:
-        scores = scores - scores.max(axis=1, keepdims=True)
+        with np.errstate(over="ignore"):  # logits further apart than a double reaches
+            scores = scores - scores.max(axis=1, keepdims=True)
         return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(scores))
@@ -107,7 +108,7 @@ class ScoreSums:
     ) -> None:
         here = np.arange(len(scores))
         self.top5 += _in_top5(scores, labels)
-        p, log_p_label = _probabilities(scores, labels, are_logits)
+        p, log_p_label = probabilities(scores, labels, are_logits)
         p_label, p_top = p[here, labels], p[here, top]
         self.log_loss -= float(log_p_label.sum())
         self.squares += float(np.vdot(p, p) - 2 * p_label.sum() + len(p))
@@ -148,17 +149,17 @@ class ScoreSums:
         return ScoreNumbers(
             top5_accuracy=self.top5 / n,
             negative_log_likelihood=self.log_loss / n,
-            brier_score=self.squares / n,
+            brier_score=max(0.0, self.squares / n),  # below it by rounding only
             calibration_error=float(np.abs(confidence - right).sum() / n),
             classwise_calibration_error=float(np.abs(self.gaps[scored]).sum(axis=1).mean() / n),
             geometric_mean_loss=float(-log_means.mean()),
         )
 
 
-def _probabilities(
+def probabilities(
     scores: Floats, labels: npt.NDArray[np.int64], are_logits: bool
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Probabilities, in an array of their own, and the logarithm of each label's."""
+    """(n, C) probabilities, in an array of their own, and (n,) the logarithm of each label's."""
     p = scores.astype(np.float64, order="C")
     here = np.arange(len(p))
     if not are_logits:

@@ -197,8 +197,7 @@ class EvaluationState:
         """Every number, of all images so far: what ``evaluate`` says of them at once.
 
         Args:
-            zero_floor: what a recall of exactly zero is replaced by in the geometric and harmonic
-                mean.
+            zero_floor: what no recall counts less than in the geometric and harmonic mean.
             confidence, replicates, seed: of the intervals.
 
         Raises:

@@ -47,7 +47,7 @@ def summarise(
             both; at least one image in all.
         scores: numbers that need scores, where there are any.
         class_names, class_counts: where known.
-        zero_floor: stands for a recall of zero in the geometric and harmonic mean.
+        zero_floor: what no recall counts less than in the geometric and harmonic mean.
         confidence, replicates, seed: of the intervals.
     """
     recall = divide(right, support)
@@ -65,7 +65,7 @@ def summarise(
         geometric_mean=geometric_mean(recall, zero_floor=zero_floor),
         harmonic_mean=harmonic_mean(recall, zero_floor=zero_floor),
         zero_floor=zero_floor,
-        zeros_replaced=int((recall == 0).sum()),
+        zeros_replaced=int((recall < zero_floor).sum()),
         lowest_recall=lowest,
         lowest_classes=tuple(np.flatnonzero(recall == lowest).tolist()),
         worst={str(p): worst_mean(recall, p) for p in WORST_PERCENT},

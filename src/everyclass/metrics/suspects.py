@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from everyclass.artifacts import Predictions
 from everyclass.metrics.recall import divide
+from everyclass.metrics.scores import probabilities, row_blocks
 
 __all__ = ["CLEAR", "EXCESS", "Certainty", "certainty_of", "judged_classes", "suspect_images"]
 
@@ -18,7 +19,6 @@ __all__ = ["CLEAR", "EXCESS", "Certainty", "certainty_of", "judged_classes", "su
 # and a class with hardly any training images are far from, and if it has several times as many
 # suspect images as the median class.
 CLEAR, EXCESS = 0.8, 3.0
-_CHUNK_VALUES = 1 << 21
 
 Ints = npt.NDArray[np.int64]
 
@@ -58,16 +58,10 @@ def certainty_of(predictions: Predictions) -> Certainty | None:
         return None
     labels, top = predictions.labels, predictions.top
     p_label, p_top = np.empty(len(labels)), np.empty(len(labels))
-    step = max(1, _CHUNK_VALUES // scores.shape[1])
-    for start in range(0, len(labels), step):
-        here = slice(start, start + step)
-        part = scores[here].astype(np.float64)
-        index = np.arange(len(part))
-        of_label, of_top = part[index, labels[here]], part[index, top[here]]
-        if predictions.logits is not None:
-            sums = np.exp(part - of_top[:, None]).sum(axis=1)
-            of_label, of_top = np.exp(of_label - of_top) / sums, 1 / sums
-        p_label[here], p_top[here] = of_label, of_top
+    for rows in row_blocks(scores):
+        p, _ = probabilities(scores[rows], labels[rows], predictions.logits is not None)
+        here = np.arange(len(p))
+        p_label[rows], p_top[rows] = p[here, labels[rows]], p[here, top[rows]]
     return Certainty(np.arange(len(labels)), labels, top, p_label, p_top)
 
 

@@ -7,16 +7,19 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from everyclass.artifacts import cache_folder
+from everyclass.artifacts import atomic_write, cache_folder
+from everyclass.errors import first_line
 
 __all__ = ["CHANNELS", "call_kernel", "compiled_kernel"]
 
@@ -29,24 +32,30 @@ _FLAGS = ("-O3", "-march=native", "-fPIC", "-fno-math-errno", "-std=gnu11")
 def compiled_kernel(source: Path) -> ctypes.CDLL | None:
     """Compile a C file for this machine's processor and load it; kept in the user's cache.
 
-    It shares the thread pool of torch: a second OpenMP runtime in the process would fight for the
-    same cores.
+    The compiler is what ``CC`` says, with its options ("ccache gcc"), else ``cc``. The kernel
+    shares the thread pool of torch: a second OpenMP runtime in the process would fight for the same
+    cores.
 
     Returns:
-        None where there is no C compiler, or it does not manage: the caller has another way.
+        None where there is no C compiler, or, with a warning, where it does not manage: the caller
+        has another way.
     """
-    compiler = shutil.which(os.environ.get("CC", "cc"))
+    compiler = _compiler()
     if compiler is None or platform.system() != "Linux":
         return None
     # -march=native means another program on another processor.
-    identity = [source.read_text(), compiler, _processor(), torch.__version__, *_FLAGS]
+    identity = [source.read_text(), *compiler, _processor(), torch.__version__, *_FLAGS]
     digest = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:16]
-    library = cache_folder() / "kernels" / f"{source.stem}-{digest}.so"
+    name = f"{source.stem}-{digest}"
     try:
-        if not library.is_file():
-            _compile(compiler, source, library)
-        return ctypes.CDLL(str(library))
-    except (OSError, subprocess.SubprocessError):
+        return ctypes.CDLL(str(_kept(name) or _compile(compiler, source, name)))
+    except (OSError, subprocess.SubprocessError) as error:
+        warnings.warn(
+            f"The kernel {source.name} is not used, and training on the CPU is slower for it: "
+            f"{shlex.join(compiler)} was found and does not make it ({_reason(error)}). "
+            "CC names another compiler, XDG_CACHE_HOME another place to keep it.",
+            stacklevel=2,
+        )
         return None
 
 
@@ -66,6 +75,16 @@ def _in_c(argument: Tensor | int | float | None) -> Any:
     return argument if argument is None else ctypes.c_double(argument)
 
 
+def _compiler() -> list[str] | None:
+    """The command that compiles, its program as a whole path; None where it is not found."""
+    try:
+        program, *options = shlex.split(os.environ.get("CC", "cc"))
+    except ValueError:  # nothing in it, or a quotation mark without its other
+        return None
+    found = shutil.which(program)
+    return None if found is None else [found, *options]
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
@@ -75,15 +94,38 @@ def _processor() -> str:
     return "\n".join(sorted(set(kept)))
 
 
-def _compile(compiler: str, source: Path, library: Path) -> None:
-    library.parent.mkdir(parents=True, exist_ok=True)
+def _place(name: str, library: bytes) -> Path:
+    # Loading half a library ends the process, so its name says what is in it.
+    return cache_folder() / "kernels" / f"{name}-{hashlib.sha256(library).hexdigest()[:16]}.so"
+
+
+def _kept(name: str) -> Path | None:
+    """The library of that name in the cache, if it is whole."""
+    for library in (cache_folder() / "kernels").glob(f"{name}-*.so"):
+        if library == _place(name, library.read_bytes()):
+            return library
+    return None
+
+
+def _compile(compiler: list[str], source: Path, name: str) -> Path:
     runtimes = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
     openmp = [str(runtimes[0])] if runtimes else ["-fopenmp"]
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         part, whole = Path(folder, "part.o"), Path(folder, "whole.so")
         for command in (
-            [compiler, *_FLAGS, "-fopenmp", "-c", str(source), "-o", str(part)],
-            [compiler, "-shared", str(part), *openmp, "-lm", "-o", str(whole)],
+            [*compiler, *_FLAGS, "-fopenmp", "-c", str(source), "-o", str(part)],
+            [*compiler, "-shared", str(part), *openmp, "-lm", "-o", str(whole)],
         ):
             subprocess.run(command, check=True, capture_output=True, timeout=120)
-        os.replace(whole, library)
+        made = whole.read_bytes()
+    library = _place(name, made)
+    with atomic_write(library) as stream:
+        stream.write(made)
+    return library
+
+
+def _reason(error: Exception) -> str:
+    """The first line that speaks of an error, of what a compiler says."""
+    said = getattr(error, "stderr", None) or b""
+    lines = [line for line in said.decode(errors="replace").splitlines() if "error" in line]
+    return lines[0].strip() if lines else first_line(error)

@@ -34,14 +34,37 @@ class BatchNormReLU(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
-        if self.training and _has_kernel(x, shortcut):
+        if self.training and self._has_kernel(x, shortcut):
             y, mean, variance = _fused(x, shortcut, self.weight, self.bias, self.eps)
             self._track(mean, variance, x.numel() // x.shape[1])
             return y
-        if self._only_infers_in_bfloat16(x) and _has_kernel(x, shortcut):
+        if self._only_infers_in_bfloat16(x) and self._has_kernel(x, shortcut):
             return self._applied(x, shortcut)
         y = super().forward(x)
         return F.relu(y if shortcut is None else y + shortcut)
+
+    def _has_kernel(self, x: Tensor, shortcut: Tensor | None) -> bool:
+        # The kernel trusts shapes and types; what torch broadcasts, converts or refuses is torch's.
+        return (
+            not torch.compiler.is_compiling()
+            and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+            and x.device.type == "cpu"
+            and x.dtype in (torch.float32, torch.bfloat16)
+            and x.dim() == 4
+            and x.shape[1] == self.num_features
+            and x.shape[1] in CHANNELS
+            and x.numel() > x.shape[1]
+            and (shortcut is None or _are_alike(x, shortcut))
+            and self.momentum is not None
+            and all(
+                values is not None
+                and values.device.type == "cpu"
+                and values.dtype == torch.float32
+                and values.is_contiguous()
+                for values in (self.weight, self.bias, self.running_mean, self.running_var)
+            )
+            and compiled_kernel(_SOURCE) is not None
+        )
 
     def _only_infers_in_bfloat16(self, x: Tensor) -> bool:
         # float32 stays torch's, bit for bit: its results are the same with and without a compiler.
@@ -69,16 +92,8 @@ class BatchNormReLU(nn.BatchNorm2d):
         self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
 
 
-def _has_kernel(x: Tensor, shortcut: Tensor | None) -> bool:
-    return (
-        x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.bfloat16)
-        and x.shape[1] in CHANNELS
-        and (shortcut is None or shortcut.dtype == x.dtype)
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        and compiled_kernel(_SOURCE) is not None
-    )
+def _are_alike(x: Tensor, shortcut: Tensor) -> bool:
+    return (x.device, x.dtype, x.shape) == (shortcut.device, shortcut.dtype, shortcut.shape)
 
 
 def _channels_last(x: Tensor) -> Tensor:

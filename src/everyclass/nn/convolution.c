@@ -294,10 +294,12 @@ int convolution_backward_kernel(const float *x, const float *dy, float *dkernel,
     int64_t pairs = (int64_t)in * out, scratch = 36 * (PLANE(in) + PLANE(out) + pairs);
     float *all = aligned(threads * scratch);
     if (!all) return 1;
-    int64_t blocks = (s.tiles + TILES - 1) / TILES;
+    int64_t blocks = (s.tiles + TILES - 1) / TILES, started = 1;
     _Pragma("omp parallel num_threads(threads)")
     {
-        float *u = all + omp_get_thread_num() * scratch, *v = u + 36 * pairs;
+        int thread = omp_get_thread_num();
+        if (thread == 0) started = omp_get_num_threads(); /* which may be fewer than asked for */
+        float *u = all + thread * scratch, *v = u + 36 * pairs;
         float *z = v + 36 * (int64_t)PLANE(in);
         memset(u, 0, 36 * pairs * sizeof *u);
         _Pragma("omp for schedule(static)")
@@ -309,7 +311,7 @@ int convolution_backward_kernel(const float *x, const float *dy, float *dkernel,
                                                          u + k * pairs, in, out);
         }
     }
-    for (int t = 1; t < threads; t++)
+    for (int64_t t = 1; t < started; t++)
         for (int64_t p = 0; p < 36 * pairs; p++) all[p] += all[t * scratch + p];
     transform_kernel_back(all, dkernel, pairs);
     free(all);

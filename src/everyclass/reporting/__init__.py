@@ -8,6 +8,7 @@ from everyclass.reporting.gates import gate_table, github_annotations, junit_xml
 from everyclass.reporting.html import render_report, write_report
 from everyclass.reporting.judged import Judged
 from everyclass.reporting.markdown import render_comment, write_comment
+from everyclass.reporting.marks import holds_report
 from everyclass.reporting.notebook import comparison_html, evaluation_html, rescue_html
 from everyclass.reporting.pareto import pareto_chart
 from everyclass.reporting.rows import recall_rows
@@ -21,6 +22,7 @@ __all__ = [
     "evaluation_html",
     "gate_table",
     "github_annotations",
+    "holds_report",
     "junit_xml",
     "named_files",
     "pareto_chart",

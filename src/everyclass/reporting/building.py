@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +18,10 @@ from everyclass.reporting.data import Report
 from everyclass.reporting.html import write_report
 from everyclass.reporting.judged import Judged
 from everyclass.reporting.markdown import write_comment
+from everyclass.reporting.same_classes import judged_alike
 from everyclass.reporting.thumbnails import Example, Pictures, pictures_of, thumbnail
 
-__all__ = ["Format", "default_title", "on_the_same_classes", "report", "report_of", "write_as"]
+__all__ = ["Format", "default_title", "report", "report_of", "write_as"]
 
 Format = Literal["html", "md"]
 _EXAMPLES = 4
@@ -77,7 +77,7 @@ def report(
     if class_counts is not None:
         counts = ClassCounts.of(class_counts)
         predictions = {name: p.with_counts(counts) for name, p in predictions.items()}
-    judged = {n: Judged.of(p) for n, p in on_the_same_classes(predictions).items()}
+    judged = judged_alike(predictions)
     made = report_of(
         judged,
         title=title or default_title(list(judged), baseline),
@@ -127,7 +127,8 @@ def report_of(
     Args:
         judged: classifiers on the same images and classes, by name.
         title, settings, show, verdict, candidates: see :class:`Report`.
-        diagnosis: of the classifier that is to be used; default what predictions alone tell.
+        diagnosis: of the classifier that is to be used; where it says nothing of a class, what
+            predictions alone tell.
         baseline: the one that the others are compared with; default the first.
         class_counts: default what the first classifier with counts says.
         images: for thumbnails of the worst classes' errors: see :func:`report`. Rows are those of
@@ -162,8 +163,17 @@ def report_of(
     return replace(
         made,
         examples=_examples(made, looked_at, pictures),
-        diagnosis=diagnosis or looked_at.diagnosis,
+        diagnosis=_completed(diagnosis, looked_at.diagnosed()),
     )
+
+
+def _completed(given: Diagnosis | None, own: Diagnosis | None) -> Diagnosis | None:
+    """What was found with features, where it is of these outcomes; else what predictions tell."""
+    if given is None or own is None:
+        return given or own
+    known = {(d.index, d.right, d.support): d for d in given.classes}
+    classes = (known.get((d.index, d.right, d.support), d) for d in own.classes)
+    return replace(given, classes=tuple(classes))
 
 
 def _comparisons(judged: Mapping[str, Judged]) -> dict[str, Comparison]:
@@ -219,43 +229,3 @@ def default_title(names: Sequence[str], baseline: str | None = None) -> str:
     first = baseline or names[0]
     others = [name for name in names if name != first]
     return f"{others[0]} against {first}" if len(others) == 1 else f"{len(names)} classifiers"
-
-
-def on_the_same_classes(predictions: Mapping[str, Predictions]) -> dict[str, Predictions]:
-    """Give all the same classes in the same order, matched by name where they have names.
-
-    Where one names classes that another does not know, only predicted classes are kept of both.
-
-    Raises:
-        InputError: scores over another number of unnamed classes.
-    """
-    if not predictions:
-        return {}
-    named = [p.class_names for p in predictions.values() if p.class_names is not None]
-    every = tuple(dict.fromkeys(chain(*named)))
-    if not named:
-        every = tuple(str(c) for c in range(max(p.num_classes for p in predictions.values())))
-    return {name: _with_classes(name, p, every) for name, p in predictions.items()}
-
-
-def _with_classes(name: str, p: Predictions, every: tuple[str, ...]) -> Predictions:
-    if p.class_names is None and (
-        p.num_classes > len(every) or (p.scores is not None and p.num_classes != len(every))
-    ):
-        raise InputError(
-            f"{name} has {p.num_classes} classes and another has {len(every)}; give classifiers of "
-            "the same classes, or class names to both."
-        )
-    names = p.class_names or every[: p.num_classes]
-    if p.class_names == every:
-        return p
-    place = {each: i for i, each in enumerate(every)}
-    where = np.array([place[each] for each in names])
-    counts = None
-    if p.class_counts is not None and len(names) == len(every):
-        counts = ClassCounts(p.class_counts.counts[np.argsort(where)], names=every)
-    scores: dict[str, Any] = {"predicted": where[p.top]}
-    if p.scores is not None and len(names) == len(every):
-        kind = "logits" if p.logits is not None else "probs"
-        scores = {kind: p.scores[:, np.argsort(where)]}
-    return Predictions(where[p.labels], **scores, class_names=every, class_counts=counts, ids=p.ids)

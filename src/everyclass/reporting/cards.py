@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from everyclass.artifacts import CAUSES, ClassDiagnosis, Evaluation
-from everyclass.metrics import samples_needed
 from everyclass.reporting.data import Report
+from everyclass.reporting.needed import further_images
 from everyclass.reporting.rows import class_interval
 from everyclass.reporting.thumbnails import Example
 
@@ -17,9 +17,6 @@ __all__ = ["MOST_CARDS", "Card", "Taker", "worst_cards"]
 
 MOST_CARDS = 6
 _TAKERS = 3
-_WIDE = 0.5  # an interval over more than half of the scale says nothing
-_FEW = 20  # training images, the paper's rule
-HALF_WIDTH = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,9 @@ class Card:
         right: test images recognised.
         precision: share of the images given to it that are its own, or None.
         takers: the classes that take its images, most first.
-        cause: a few words, or None where nothing can be said.
-        reason: a sentence.
         more_images: further test images for ± 10 points, 0 if there are enough.
+        cause: a few words, or None where it was not looked into.
+        reason: a sentence.
         examples: images that are given to other classes.
         nearest: names of the nearest classes in feature space.
         believes: mean probability of the class itself, and of what is predicted, on its images.
@@ -62,9 +59,9 @@ class Card:
     right: int
     precision: float | None
     takers: tuple[Taker, ...]
-    cause: str | None
-    reason: str
     more_images: int
+    cause: str | None = None
+    reason: str = ""
     examples: tuple[Example, ...] = ()
     nearest: tuple[str, ...] = ()
     believes: tuple[float, float] | None = None
@@ -125,8 +122,6 @@ def _card(
     interval = None if limits is None else (float(limits[0]), float(limits[1]))
     counts, precision = report.class_counts, float(evaluation.per_class_precision[c])
     training = None if counts is None else int(counts.counts[c])
-    needed = samples_needed(recall=recall, half_width=HALF_WIDTH)
-    cause, reason = _why(interval, support, training, takers, bool(evaluation.predicted_count[c]))
     return Card(
         name=report.names[c],
         index=c,
@@ -138,32 +133,6 @@ def _card(
         right=round(recall * support),
         precision=None if np.isnan(precision) else precision,
         takers=takers,
-        cause=cause,
-        reason=reason,
-        more_images=max(0, needed - support),
+        more_images=further_images(recall, support),
         examples=tuple(report.examples.get(c, ())),
     )
-
-
-def _why(
-    interval: tuple[float, float] | None,
-    support: int,
-    training: int | None,
-    takers: tuple[Taker, ...],
-    predicted: bool,
-) -> tuple[str | None, str]:
-    """What predictions alone can say; more takes features and held-out data."""
-    if interval is not None and interval[1] - interval[0] > _WIDE:
-        images = "one image" if support == 1 else f"{support:,} images"
-        return "too few test images", f"From {images} its recall cannot be told; label more."
-    if not predicted:
-        return "never predicted", "No image at all is given to this class."
-    if takers and takers[0].images >= 3 and takers[0].share >= 0.3:
-        return (
-            "one confusable class",
-            f"{takers[0].share:.0%} of its images are given to one other class.",
-        )
-    if training is not None and training <= _FEW:
-        images = "1 image" if training == 1 else f"{training:,} images"
-        return "few training images", f"It was learned from {images}."
-    return None, ""

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import ClassCounts, Comparison, Diagnosis, Evaluation
+from everyclass.artifacts import ClassCounts, Comparison, Diagnosis, Evaluation, some
 from everyclass.errors import InputError
 from everyclass.reporting.rows import ClassRow, class_names, recall_rows
 from everyclass.reporting.thumbnails import Example
@@ -125,11 +125,26 @@ class Report:
                     f"The evaluation of {key!r} has {evaluation.num_classes} classes and "
                     f"class_counts has {counts.num_classes}."
                 )
-            if first and not np.array_equal(evaluation.support, self.evaluations[first].support):
-                raise InputError(
-                    f"{key!r} and {first!r} were evaluated on different test data: their images "
-                    "per class differ; evaluate both on the same."
-                )
+            if first:
+                self._check_same(key, evaluation, first, self.evaluations[first])
+
+    def _check_same(self, key: str, new: Evaluation, first: str, old: Evaluation) -> None:
+        """Refuse other classes, or the same in another order, and other images of them."""
+        if new.class_names and old.class_names and new.class_names != old.class_names:
+            raise InputError(
+                f"{key!r} has the classes {some(new.class_names, most=5)} and {first!r} has "
+                f"{some(old.class_names, most=5)}; give evaluations of the same classes in the "
+                "same order."
+            )
+        if not np.array_equal(new.support, old.support):
+            such = ""
+            if len(new.support) == len(old.support):
+                c = int(np.flatnonzero(new.support != old.support)[0])
+                such = f", such as {new.support[c]} and {old.support[c]} of {self.names[c]}"
+            raise InputError(
+                f"{key!r} and {first!r} were evaluated on different test data: their images "
+                f"per class differ{such}; evaluate both on the same."
+            )
 
     @property
     def is_rescue(self) -> bool:
@@ -243,6 +258,10 @@ class Report:
 
     def zeros(self) -> dict[str, int]:
         """How many classes have a recall of zero, by classifier."""
+        return {name: int((e.per_class_recall == 0).sum()) for name, e in self.each()}
+
+    def floored(self) -> dict[str, int]:
+        """How many classes count as the floor in harmonic and geometric mean, by classifier."""
         return {name: e.zeros_replaced for name, e in self.each()}
 
     def untestable(self) -> list[str]:

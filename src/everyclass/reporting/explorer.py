@@ -17,7 +17,7 @@ from everyclass.reporting.charts import (
     styled,
 )
 from everyclass.reporting.data import Report
-from everyclass.reporting.rows import GROUPS
+from everyclass.reporting.rows import GROUPS, right_images
 
 if TYPE_CHECKING:
     import altair as alt
@@ -51,11 +51,10 @@ def class_columns(report: Report) -> dict[str, Any]:
 
 
 def _classifier(name: str, evaluation: Evaluation) -> dict[str, Any]:
-    right = np.nan_to_num(evaluation.per_class_recall) * evaluation.support
     limits = (evaluation.intervals or {}).get("per_class_recall")
     return {
         "name": name,
-        "right": np.rint(right).astype(int).tolist(),
+        "right": right_images(evaluation).tolist(),
         "low": None if limits is None else [_thousandths(x, 0) for x in limits],
         "high": None if limits is None else [_thousandths(x, 1) for x in limits],
     }

@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,21 @@ from everyclass.artifacts import (
     ClassCounts,
     Evaluation,
     Predictions,
+    as_names,
     birth_certificate,
     existing_file,
     quoted,
     read_npz,
     sha256_of,
+    some,
 )
 from everyclass.errors import EveryclassError, InputError, naming
-from everyclass.metrics import EvaluationState, holds_state
-from everyclass.reporting.building import default_title, on_the_same_classes, report_of
+from everyclass.metrics import EvaluationState, holds_state, recall_uncertainty
+from everyclass.reporting.building import default_title, report_of
 from everyclass.reporting.data import Report
 from everyclass.reporting.judged import Judged
+from everyclass.reporting.rows import right_images
+from everyclass.reporting.same_classes import judged_alike
 
 __all__ = ["named_files", "report_of_files"]
 
@@ -64,6 +69,7 @@ def report_of_files(
     title: str | None = None,
     class_counts: Path | None = None,
     images: Path | None = None,
+    labels: Mapping[Path, Path] | None = None,
     **options: Any,
 ) -> Report:
     """Read what classifiers said of the same images, and put together a report.
@@ -75,32 +81,35 @@ def report_of_files(
         title: the heading; default one from the names.
         class_counts: a file of training images per class.
         images: a folder in which the ids are file names.
-        options: those of :meth:`Predictions.load`.
+        labels: by file, an ``.npy`` of the true classes for one that holds none.
+        options: others of :meth:`Predictions.load`.
 
     Raises:
         MissingFileError: nothing is there.
         FileFormatError: not such a file.
         InputError: what the files hold does not fit together.
     """
-    read = {name: _read(path, class_counts, options) for name, path in files.items()}
-    same = on_the_same_classes({n: p for n, p in read.items() if isinstance(p, Predictions)})
-    judged = {n: Judged.of(same[n]) if isinstance(r, Predictions) else r for n, r in read.items()}
+    of = {p: {**options, "labels": (labels or {}).get(p)} for p in files.values()}
+    judged = judged_alike({n: _read(p, class_counts, of[p]) for n, p in files.items()})
     base = _named(baseline, files)
     return report_of(
         judged,
         title=title or default_title(list(judged), base),
         baseline=base,
         show=_named(show, files),
-        settings=_birth(files, judged, options),
+        settings=_birth(files, judged, of),
         images=images,
     )
 
 
 def _read(path: Path, counts: Path | None, options: Mapping[str, Any]) -> Predictions | Judged:
+    names = options.get("class_names")
     if path.suffix.lower() == ".json":
-        return Judged(Evaluation.load(path))
+        return Judged(_evaluation(path, counts, names))
     if holds_state(path):
-        state = EvaluationState.load(path)
+        state = EvaluationState(class_names=names)
+        with naming(path):
+            state.merge(EvaluationState.load(path))
         if counts is not None:
             state.class_counts = ClassCounts.load(counts, names=state.class_names)
         return Judged.of_state(state)
@@ -109,6 +118,43 @@ def _read(path: Path, counts: Path | None, options: Mapping[str, Any]) -> Predic
         return said
     with naming(path):
         return said.with_counts(ClassCounts.load(counts, names=said.class_names))
+
+
+def _evaluation(path: Path, counts: Path | None, names: Sequence[str] | None) -> Evaluation:
+    """An evaluation with what is said of its classes beside the file."""
+    found = Evaluation.load(path)
+    if names is not None and found.class_names is None:
+        with naming(path):
+            found = replace(found, class_names=as_names(names, found.num_classes))
+    elif names is not None and found.class_names != tuple(names):
+        raise InputError(
+            f"{path} names its classes {some(found.class_names or ())}, and class_names "
+            f"(--class-names) says {some(names)}; leave class_names out."
+        )
+    if counts is None:
+        return found
+    known = ClassCounts.load(counts, names=found.class_names)
+    with naming(path):
+        known = ClassCounts.of(known, num_classes=found.num_classes)
+        return _with_counts(found, known)
+
+
+def _with_counts(evaluation: Evaluation, counts: ClassCounts) -> Evaluation:
+    """An evaluation with other training images, and intervals of the groups that these make."""
+    intervals = evaluation.intervals
+    if intervals is not None:
+        level = (evaluation.interval_settings or {}).get("confidence", 0.95)
+        anew = recall_uncertainty(
+            right_images(evaluation), evaluation.support, class_counts=counts, confidence=level
+        )
+        intervals = {**intervals, "groups": anew["groups"]}
+    return replace(
+        evaluation,
+        class_names=evaluation.class_names or counts.names,
+        class_counts=counts,
+        groups=None,  # of other counts; a report takes the means from the recalls
+        intervals=intervals,
+    )
 
 
 def _named(value: str | None, files: Mapping[str, Path]) -> str | None:
@@ -122,16 +168,20 @@ def _named(value: str | None, files: Mapping[str, Path]) -> str | None:
 
 
 def _birth(
-    files: Mapping[str, Path], judged: Mapping[str, Judged], options: Mapping[str, Any]
+    files: Mapping[str, Path], judged: Mapping[str, Judged], of: Mapping[Path, Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Which files were read, what they were made by if they say so, and what judged them."""
-    given = {key: str(value) for key, value in options.items() if value is not None}
-    given.pop("class_names", None)
+    given = {
+        key: str(value)
+        for key, value in next(iter(of.values())).items()
+        if value is not None and key not in ("class_names", "labels")
+    }
     return {
         "files": {
             name: {
                 "file": str(path),
                 "sha256": sha256_of(existing_file(path, "predictions file")),
+                **({} if of[path]["labels"] is None else {"labels": str(of[path]["labels"])}),
                 "images": judged[name].evaluation.num_samples,
                 **_certificate(path),
             }

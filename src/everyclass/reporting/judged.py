@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,13 @@ import numpy.typing as npt
 
 from everyclass.artifacts import Diagnosis, Evaluation, Predictions
 from everyclass.metrics import EvaluationState, certainty_of, diagnose_predictions
+from everyclass.reporting.cards import MOST_CARDS
+from everyclass.reporting.rows import right_images
 
 __all__ = ["Judged"]
 
-_LOOKED_AT = 12  # classes that a diagnosis is made for
+_LOOKED_AT = 100  # classes that a diagnosis is made for, at most: each takes milliseconds
+_MOST_IMAGES = 1 << 24  # that are made up from counts, 16 bytes each
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +31,7 @@ class Judged:
             images right; None without scores.
         outcomes: labels, predicted classes and ids of the images; None where only counts are known.
         confidence: (n,) probability of each image's predicted class; None without scores.
-        diagnosis: of the worst classes, as far as predictions tell.
+        diagnosis: of the worst classes, as far as predictions tell; see also :meth:`diagnosed`.
 
     Example:
         >>> said = Judged.of(Predictions([0, 1], probs=[[0.9, 0.1], [0.8, 0.2]]))
@@ -56,17 +59,48 @@ class Judged:
             ids=predictions.ids,
         )
         said = certainty_of(predictions)
+        known = _of_state(state)
         return cls(
-            **_of_state(state),
+            **known,
             outcomes=outcomes,
             confidence=None if said is None else said.p_top,
-            diagnosis=diagnose_predictions(predictions, worst=_LOOKED_AT),
+            diagnosis=diagnose_predictions(predictions, worst=_worst(known["evaluation"])),
         )
 
     @classmethod
     def of_state(cls, state: EvaluationState) -> Judged:
         """What was counted elsewhere; single images are not known."""
         return cls(**_of_state(state))
+
+    def diagnosed(self) -> Diagnosis | None:
+        """Why the worst classes fail: what was found, or else what counts and pairs tell.
+
+        None where it is not known which classes are confused, or of more than 16 million images.
+        """
+        if self.diagnosis is not None or self.pairs is None:
+            return self.diagnosis
+        evaluation = self.evaluation
+        if evaluation.num_samples > _MOST_IMAGES:
+            return None
+        # To the rules images of one class that are given to one class are alike: any will do.
+        classes = np.arange(evaluation.num_classes)
+        true, given, images = np.array(self.pairs, dtype=np.int64).reshape(-1, 3).T
+        images = np.concatenate([right_images(evaluation), images])
+        alike = Predictions(
+            np.repeat(np.concatenate([classes, true]), images),
+            predicted=np.repeat(np.concatenate([classes, given]), images),
+            class_names=evaluation.class_names,
+            class_counts=evaluation.class_counts,
+        )
+        found = diagnose_predictions(alike, worst=_worst(evaluation))
+        return replace(found, classes=tuple(replace(each, examples=()) for each in found.classes))
+
+
+def _worst(evaluation: Evaluation) -> int:
+    """How many of the worst classes take in those that cards are shown of, equal ones included."""
+    recall = evaluation.per_class_recall
+    highest = recall[evaluation.worst_first()[:MOST_CARDS]].max()
+    return min(_LOOKED_AT, int((recall <= highest).sum()))
 
 
 def _of_state(state: EvaluationState) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from everyclass.reporting.formats import (
     points,
     points_range,
 )
+from everyclass.reporting.marks import COMMENT_MARK
 from everyclass.reporting.numbers import number_rows
 from everyclass.reporting.words import Sentence, words_of
 
@@ -63,7 +64,7 @@ def render_comment(report: Report, gates: Sequence[GateResult] = ()) -> str:
         worst = [int(c) for c in judged.worst_first()[:_MOST]]
         said = [f"{_code(report.names[c])} {percent(judged.per_class_recall[c])}" for c in worst]
         lines += [f"**Worst classes:** {', '.join(said)}", ""]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(lines).rstrip() + f"\n\n{COMMENT_MARK}\n"
 
 
 def write_comment(path: str | Path, report: Report, gates: Sequence[GateResult] = ()) -> Path:
@@ -101,9 +102,9 @@ def _table(report: Report) -> list[str]:
             cells.append(f"**{points(cell['difference'])}**{said}")
         lines.append(f"| {_TITLES[row['key']]} | {' | '.join(cells)} |")
     notes = "95% intervals."
-    if any(report.zeros().values()):
-        floor = report.evaluations[report.classifiers[0]].zero_floor
-        notes += f" \\* A recall of zero counts as {percent(floor)} in these means."
+    if any(report.floored().values()):
+        floor = percent(report.evaluations[report.classifiers[0]].zero_floor)
+        notes += f" \\* Recalls below {floor} count as {floor} in these means."
     return [*lines, "", f"<sub>{notes}</sub>", ""]
 
 

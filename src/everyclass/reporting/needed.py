@@ -11,7 +11,7 @@ import numpy as np
 from everyclass.metrics import samples_needed
 from everyclass.reporting.data import Report
 
-__all__ = ["Needed", "NeededRow", "needed_images"]
+__all__ = ["Needed", "NeededRow", "further_images", "needed_images"]
 
 HALF_WIDTH = 0.1
 
@@ -56,7 +56,7 @@ def needed_images(report: Report, most: int = 8) -> Needed | None:
         return None
     evaluation = report.evaluations[report.judged]
     recall, support = evaluation.per_class_recall, evaluation.support
-    more = np.array([_further(float(r), int(n)) for r, n in zip(recall, support, strict=True)])
+    more = np.array([further_images(r, n) for r, n in zip(recall, support, strict=True)])
     worst = [int(c) for c in evaluation.worst_first() if more[c] > 0][:most]
     comparison = report.comparison
     undecided: list[int] = []
@@ -84,12 +84,18 @@ def needed_images(report: Report, most: int = 8) -> Needed | None:
     )
 
 
-def _further(recall: float, support: int) -> int:
+def further_images(recall: float, support: int) -> int:
+    """How many more test images of a class make its recall known to ± 10 points.
+
+    Example:
+        >>> further_images(1 / 3, 3)
+        80
+    """
     if np.isnan(recall):
         recall = 0.5  # nothing is known: as many as the worst case takes
-    return max(0, _enough(round(recall, 3)) - support)
+    return max(0, _enough(float(recall)) - int(support))
 
 
-@functools.lru_cache(maxsize=2048)
+@functools.lru_cache(maxsize=8192)
 def _enough(recall: float) -> int:
     return samples_needed(recall=recall, half_width=HALF_WIDTH)

@@ -74,9 +74,10 @@ def evaluation_html(evaluation: Evaluation) -> str:
     if evaluation.untestable:
         notes.append(f"{len(evaluation.untestable):,} classes have no test images; not scored.")
     if evaluation.zeros_replaced:
+        floor = f"{evaluation.zero_floor:g}"
         notes.append(
-            f"{evaluation.zeros_replaced:,} recalls of zero count as {evaluation.zero_floor:g} in "
-            "harmonic and geometric mean."
+            f"{evaluation.zeros_replaced:,} recalls below {floor} count as {floor} in harmonic and "
+            "geometric mean."
         )
     title = (
         f"{evaluation.num_samples:,} images, {evaluation.num_scored:,} of "

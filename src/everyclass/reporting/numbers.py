@@ -22,7 +22,7 @@ _SCORES = ("calibration_error", "negative_log_likelihood")
 class Cell(TypedDict):
     """One number of one classifier; ``difference`` is to the first, ``None`` where unknown.
 
-    ``floored`` says that zeros were replaced in it, ``classes`` which have the lowest recall.
+    ``floored``: a class counts as the floor in it; ``classes`` which have the lowest recall.
     """
 
     value: float | None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts, Evaluation
 
@@ -19,6 +20,7 @@ __all__ = [
     "class_interval",
     "class_names",
     "recall_rows",
+    "right_images",
 ]
 
 GROUPS = ("many", "medium", "few")
@@ -123,6 +125,12 @@ def class_interval(evaluation: Evaluation | None, index: int) -> list[float] | N
     return None if limits is None else limits[index]
 
 
+def right_images(evaluation: Evaluation) -> npt.NDArray[np.int64]:
+    """(C,) images of each class that are given to it, of which an evaluation says the share."""
+    right = np.nan_to_num(evaluation.per_class_recall) * evaluation.support
+    return np.rint(right).astype(np.int64)
+
+
 def _limits(evaluation: Evaluation | None, number: int) -> Sequence[list[float] | None]:
     limits = ((evaluation and evaluation.intervals) or {}).get("per_class_recall")
     return [None] * number if limits is None else limits
@@ -192,5 +200,8 @@ def class_names(given: Sequence[str] | None, number: int) -> tuple[str, ...]:
         f"class {name or c}" if not name.strip("0123456789") else name
         for c, name in enumerate(names)
     ]
-    often = Counter(names)
-    return tuple(n if often[n] == 1 else f"{n} (index {c})" for c, n in enumerate(names))
+    while True:  # a name that is given may look like one that is made here
+        often = Counter(names)
+        if len(often) == len(names):
+            return tuple(names)
+        names = [n if often[n] == 1 else f"{n} (index {c})" for c, n in enumerate(names)]

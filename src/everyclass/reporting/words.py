@@ -99,11 +99,11 @@ def _compared(report: Report) -> Words:
     before, after = report.evaluations[old], report.evaluations[new]
     move = f"{percent(before.harmonic_mean)} → {percent(after.harmonic_mean)}"
     if comparison is None:
-        rises = after.harmonic_mean > before.harmonic_mean
-        word = "higher" if rises else "lower"
-        headline = Sentence(
-            f"The harmonic mean of recall is {word} with {{}} than with {{}}.", (new, old)
-        )
+        word = "higher" if after.harmonic_mean > before.harmonic_mean else "lower"
+        said = f"{word} with {{}} than with {{}}"
+        if percent(before.harmonic_mean) == percent(after.harmonic_mean):
+            said = "the same with {} as with {}"
+        headline = Sentence(f"The harmonic mean of recall is {said}.", (new, old))
         reason = [
             Sentence(
                 f"Harmonic mean of recall {move}. Single images are not known, so whether that is "
@@ -191,9 +191,10 @@ def _exchange(report: Report) -> list[Sentence]:
     if old.lowest_recall or new.lowest_recall:
         given += f"recall of the worst class {_moves(old.lowest_recall, new.lowest_recall)}"
     else:
+        zeros = report.zeros()
         given += (
             "number of classes that are never recognised goes from "
-            f"{number(old.zeros_replaced)} to {number(new.zeros_replaced)}"
+            f"{number(zeros[report.baseline or ''])} to {number(zeros[report.shown])}"
         )
     given += "." if dearer else f", and {accuracy}."
     return [Sentence(paid), Sentence(given)]

@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from everyclass.processes import (
     weighted_mean,
     world_size,
 )
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.training.allocator import keep_large_buffers
 from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
 from everyclass.training.devices import autocast
@@ -55,7 +56,8 @@ class TrainingSettings:
         trained: beginnings of parameter names and the factor of their learning rate; what begins
             with none of them is frozen, and the longest that fits counts.
         precision: what the network computes in; weights and losses stay float32.
-        seed: of the order of images and of their augmentation.
+        seed: of the order of images, of their augmentation, and of what a network draws itself,
+            such as dropout.
         repeat_after: epochs after which images come in the same order, augmented and mixed in the
             same way, so that teachers have to look once only; None: never.
         compile: compile the network where a compiler is found.
@@ -104,13 +106,15 @@ def fit(
     sampler: RowSampler | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochLog], None] = lambda log: None,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> nn.Module:
     """Train the network of ``learner`` in place; go on from ``checkpoint`` if one is there.
 
     A run that was stopped at any moment and started again ends with the same weights, bit for
     bit, as one left alone on the same machine: the checkpoint holds what the learner carries, the
-    optimiser, the schedule and the generator that orders and augments the images.
+    optimiser, the schedule and the generator that orders and augments the images. What a network
+    draws itself, such as dropout, comes from torch's global generators: they follow from the seed
+    and the epoch in here, and are the caller's again afterwards.
 
     Where there are several processes, each has its share of every batch, loss and gradient are
     those of the whole batch, and the first one writes checkpoints that any number of processes can
@@ -164,9 +168,10 @@ def fit(
     epochs = settings.schedule.epochs
     size = sampler.num_samples
     done = done_epochs * size
-    with show("training", epochs * size, "images", done) as task:
+    with _own_randomness(device), show("training", epochs * size, "images", done) as task:
         for epoch in range(done_epochs + 1, epochs + 1):
             start = time.perf_counter()
+            torch.manual_seed(_seed_of(settings.seed, epoch))
             learning_rate = max(group["lr"] for group in optimizer.param_groups)
             learner.begin_epoch(epoch, epochs)
             learner.train()
@@ -194,6 +199,19 @@ def fit(
                 state |= {"epoch": epoch, "generator": generator.get_state()}
                 save_checkpoint(checkpoint, state)
     return learner.model.eval()
+
+
+def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
+    """Put torch's global generators, the CPU's and the device's, back as they were at the end."""
+    if device.type == "cpu":  # whose generator is always put back
+        return torch.random.fork_rng(devices=[])
+    return torch.random.fork_rng(devices=[device], device_type=device.type)
+
+
+def _seed_of(seed: int, epoch: int) -> int:
+    """What a process seeds the global generators with; no other stream of the loop is the same."""
+    # torch takes seeds below zero for large ones, which is what this makes of them.
+    return generator_of(seed % (1 << 64), epoch, rank(), 1).initial_seed()
 
 
 def _finite(mean_loss: float, epoch: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import torch
@@ -29,6 +30,7 @@ class PolicyDraw(NamedTuple):
     sign: Tensor
 
 
+@dataclass(eq=False)
 class AutoAugment:
     """Apply a learnt policy (Cubuk et al. 2019), each image by its own draw.
 
@@ -54,12 +56,16 @@ class AutoAugment:
         InputError: there is no policy or style of that name.
     """
 
-    def __init__(self, policy: str = "cifar10", *, style: str = "torchvision") -> None:
-        check_name("policy", policy, POLICIES)
-        check_name("style", style, STYLES)
-        space = operation_space(STYLES[style])
+    policy: str = "cifar10"
+    _: KW_ONLY
+    style: str = "torchvision"
+
+    def __post_init__(self) -> None:
+        check_name("policy", self.policy, POLICIES)
+        check_name("style", self.style, STYLES)
+        space = operation_space(STYLES[self.style])
         names = list(space)
-        pairs = POLICIES[policy]
+        pairs = POLICIES[self.policy]
         self._operations = list(space.values())
         self._kind = torch.tensor([[names.index(name) for name, _, _ in pair] for pair in pairs])
         self._probability = torch.tensor([[p for _, p, _ in pair] for pair in pairs])

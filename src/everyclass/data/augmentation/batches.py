@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from everyclass.data.augmentation.describing import described
 from everyclass.data.augmentation.drawing import Transform
 from everyclass.errors import InputError
 
@@ -79,7 +80,7 @@ class BatchAugmentation:
     def identity(self) -> dict[str, Any]:
         """What the views follow from, as plain values, to tell other images from the same."""
         pixels = hashlib.sha256(self._pixels.cpu().numpy().tobytes()).hexdigest()
-        transforms = [type(transform).__name__ for transform in self._transforms]
+        transforms = [described(transform) for transform in self._transforms]
         return {"pixels": pixels[:16], "transforms": transforms, **self._normal}
 
     def plain(self, rows: Tensor) -> Tensor:

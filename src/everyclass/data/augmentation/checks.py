@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from typing import Any
 
 from everyclass.artifacts import did_you_mean
 from everyclass.errors import InputError
 
-__all__ = ["check_name", "check_probability", "check_range"]
+__all__ = ["check_name", "check_range"]
 
 
 def check_name(what: str, name: str, known: Iterable[str]) -> None:
@@ -18,15 +20,14 @@ def check_name(what: str, name: str, known: Iterable[str]) -> None:
         raise InputError(f"There is no {what} {name!r}; there are {', '.join(names)}{hint}")
 
 
-def check_probability(p: float) -> None:
-    """Refuse what is not in 0..1."""
-    if not 0 <= p <= 1:
-        raise InputError(f"The probability p must be in 0..1; got {p}.")
-
-
-def check_range(what: str, given: tuple[float, float], low: float, high: float) -> None:
-    """Refuse a range that is not increasing or not within low..high."""
-    if not low <= given[0] <= given[1] <= high:
+def check_range(what: str, given: Any, low: float, high: float) -> tuple[float, float]:
+    """Return a range as two plain floats; refuse one that is not increasing within low..high."""
+    try:
+        first, last = (float(end) for end in given)
+    except (TypeError, ValueError):
+        first = last = math.nan
+    if not low <= first <= last <= high:
         raise InputError(
             f"The {what} must be two increasing numbers in {low}..{high}; got {given}."
         )
+    return first, last

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from everyclass.data.augmentation.checks import check_probability, check_range
+from everyclass.artifacts import check_number
+from everyclass.data.augmentation.checks import check_range
 from everyclass.data.augmentation.drawing import apply_each, apply_to, uniform
 from everyclass.data.augmentation.operations import brightness as change_brightness
 from everyclass.data.augmentation.operations import contrast as change_contrast
 from everyclass.data.augmentation.operations import gaussian_blur, grayscale, shift_hue
 from everyclass.data.augmentation.operations import saturation as change_saturation
-from everyclass.errors import InputError
 
 __all__ = ["ColorJitter", "GaussianBlur", "Grayscale"]
 
 
+@dataclass(eq=False)
 class ColorJitter:
     """Change brightness, contrast, saturation and hue, in another order for each image.
 
@@ -28,34 +31,30 @@ class ColorJitter:
 
     Raises:
         InputError: a number is out of bounds.
+        InputTypeError: one is no number.
     """
 
-    def __init__(
-        self,
-        brightness: float = 0.4,
-        contrast: float = 0.4,
-        saturation: float = 0.4,
-        hue: float = 0.1,
-        p: float = 0.8,
-    ) -> None:
-        if min(brightness, contrast, saturation) < 0 or not 0 <= hue <= 0.5:
-            raise InputError(
-                "Brightness, contrast and saturation must be 0 or more and hue in 0..0.5; got "
-                f"{brightness}, {contrast}, {saturation} and {hue}."
-            )
-        check_probability(p)
-        self.ranges = [
-            *((max(0.0, 1 - x), 1 + x) for x in (brightness, contrast, saturation)),
-            (-hue, hue),
-        ]
-        self.p = p
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        self.brightness = check_number("brightness", self.brightness)
+        self.contrast = check_number("contrast", self.contrast)
+        self.saturation = check_number("saturation", self.saturation)
+        self.hue = check_number("hue", self.hue, 0, 0.5)
+        self.p = check_number("p", self.p, 0, 1)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""
         n = len(images)
         changed = _coins(n, self.p, generator)
         order = torch.rand(n, 4, generator=generator).argsort(dim=1)[changed]
-        sizes = torch.stack([uniform(n, *range_, generator) for range_ in self.ranges], dim=1)
+        factors = (self.brightness, self.contrast, self.saturation)
+        ranges = [*((max(0.0, 1 - x), 1 + x) for x in factors), (-self.hue, self.hue)]
+        sizes = torch.stack([uniform(n, *range_, generator) for range_ in ranges], dim=1)
         sizes = sizes[changed].gather(1, order)
         operations = [change_brightness, change_contrast, change_saturation, shift_hue]
 
@@ -67,6 +66,7 @@ class ColorJitter:
         return apply_to(images, changed, jitter)
 
 
+@dataclass(eq=False)
 class Grayscale:
     """Take the colour from some images.
 
@@ -75,17 +75,20 @@ class Grayscale:
 
     Raises:
         InputError: it is not in 0..1.
+        InputTypeError: it is no number.
     """
 
-    def __init__(self, p: float = 0.2) -> None:
-        check_probability(p)
-        self.p = p
+    p: float = 0.2
+
+    def __post_init__(self) -> None:
+        self.p = check_number("p", self.p, 0, 1)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""
         return apply_to(images, _coins(len(images), self.p, generator), grayscale)
 
 
+@dataclass(eq=False)
 class GaussianBlur:
     """Blur some images, as Pillow does.
 
@@ -95,13 +98,15 @@ class GaussianBlur:
 
     Raises:
         InputError: a number is out of bounds.
+        InputTypeError: one is no number.
     """
 
-    def __init__(self, radius: tuple[float, float] = (0.1, 2.0), p: float = 0.5) -> None:
-        check_range("radius", radius, 0, 1e3)
-        check_probability(p)
-        self.radius = radius
-        self.p = p
+    radius: tuple[float, float] = (0.1, 2.0)
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        self.radius = check_range("radius", self.radius, 0, 1e3)
+        self.p = check_number("p", self.p, 0, 1)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""

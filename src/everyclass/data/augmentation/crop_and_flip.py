@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from everyclass.artifacts import check_whole_number
 from everyclass.data.augmentation.drawing import apply_to, to_device
-from everyclass.errors import InputError
 
 __all__ = ["CropAndFlip"]
 
 
+@dataclass(eq=False)
 class CropAndFlip:
     """Crop out of black padding at a random place, and mirror with probability ½.
 
@@ -22,13 +25,14 @@ class CropAndFlip:
 
     Raises:
         InputError: the padding is negative.
+        InputTypeError: it is not whole.
     """
 
-    def __init__(self, padding: int, flip: bool) -> None:
-        if padding < 0:
-            raise InputError(f"The padding must be 0 or more pixels; got {padding}.")
-        self.padding = padding
-        self.flip = flip
+    padding: int
+    flip: bool
+
+    def __post_init__(self) -> None:
+        self.padding = check_whole_number("padding", self.padding)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""

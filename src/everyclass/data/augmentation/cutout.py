@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from everyclass.artifacts import check_whole_number
 from everyclass.data.augmentation.drawing import to_device
-from everyclass.errors import InputError
 
 __all__ = ["Cutout"]
 
 
+@dataclass(eq=False)
 class Cutout:
     """Blacken a square about a random pixel (DeVries & Taylor 2017).
 
@@ -23,12 +26,14 @@ class Cutout:
 
     Raises:
         InputError: the side is negative.
+        InputTypeError: it is not whole.
     """
 
-    def __init__(self, size: int | None = None) -> None:
-        if size is not None and size < 0:
-            raise InputError(f"The side of the hole must be 0 or more pixels; got {size}.")
-        self.size = size
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            self.size = check_whole_number("size", self.size)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""

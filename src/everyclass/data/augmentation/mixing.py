@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from everyclass.artifacts import check_number
 from everyclass.data.augmentation.drawing import to_device
-from everyclass.errors import InputError
 
 __all__ = ["CutMix", "Mixed", "Mixup"]
 
@@ -41,6 +41,7 @@ class Mixed:
         return self.weight * own + (1 - self.weight) * loss(logits, self.partner_labels)
 
 
+@dataclass(eq=False)
 class Mixup:
     """Weighted mean of each image and a partner (Zhang et al. 2018).
 
@@ -50,7 +51,8 @@ class Mixup:
         alpha: of the Beta distribution, above 0: 1 on CIFAR, 0.2 on ImageNet.
 
     Raises:
-        InputError: it is not above 0.
+        InputError: it is not above 0, or infinite.
+        InputTypeError: it is no number.
 
     Example:
         >>> mixed = Mixup()(torch.rand(4, 3, 8, 8), torch.arange(4), torch.Generator())
@@ -58,8 +60,10 @@ class Mixup:
         tensor(2.3026)
     """
 
-    def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = _checked(alpha)
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.alpha = check_number("alpha", self.alpha, above=0)
 
     def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> Mixed:
         """Draw and mix.
@@ -74,6 +78,7 @@ class Mixup:
         return Mixed(images[partner].lerp(images, weight), labels, labels[partner], weight)
 
 
+@dataclass(eq=False)
 class CutMix:
     """A box of each image replaced by the same box of a partner (Yun et al. 2019).
 
@@ -84,11 +89,14 @@ class CutMix:
         alpha: of the Beta distribution, above 0.
 
     Raises:
-        InputError: it is not above 0.
+        InputError: it is not above 0, or infinite.
+        InputTypeError: it is no number.
     """
 
-    def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = _checked(alpha)
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.alpha = check_number("alpha", self.alpha, above=0)
 
     def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> Mixed:
         """Draw and mix.
@@ -107,12 +115,6 @@ class CutMix:
         mixed[:, :, lines, columns] = images[partner][:, :, lines, columns]
         area = (lines.stop - lines.start) * (columns.stop - columns.start)
         return Mixed(mixed, labels, labels[partner], 1 - area / (height * width))
-
-
-def _checked(alpha: float) -> float:
-    if not 0 < alpha < float("inf"):
-        raise InputError(f"alpha must be above 0 and finite; got {alpha}.")
-    return alpha
 
 
 def _draw_weight(alpha: float, generator: torch.Generator) -> float:

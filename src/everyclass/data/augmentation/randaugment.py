@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import torch
 from torch import Tensor
 
+from everyclass.artifacts import check_number, check_whole_number
 from everyclass.data.augmentation.drawing import apply_each
 from everyclass.data.augmentation.operation_space import STYLES, operation_space
-from everyclass.errors import InputError
 
 __all__ = ["RandAugment"]
 
@@ -15,6 +17,7 @@ LEVELS = 31
 IDENTITY = 0  # its number
 
 
+@dataclass(eq=False)
 class RandAugment:
     """Apply operations drawn uniformly from a fixed set (Cubuk et al. 2020), as torchvision does.
 
@@ -31,32 +34,22 @@ class RandAugment:
 
     Raises:
         InputError: a number is out of bounds.
+        InputTypeError: one is no number, or should be whole.
     """
 
-    def __init__(
-        self,
-        num_ops: int = 2,
-        magnitude: int = 9,
-        *,
-        magnitude_std: float = 0.0,
-        probability: float = 1.0,
-    ) -> None:
-        if num_ops < 0 or not 0 <= magnitude < LEVELS:
-            raise InputError(
-                f"num_ops must be 0 or more and magnitude in 0..{LEVELS - 1}; got {num_ops} and "
-                f"{magnitude}."
-            )
-        if magnitude_std < 0 or not 0 <= probability <= 1:
-            raise InputError(
-                "magnitude_std must be 0 or more and probability in 0..1; got "
-                f"{magnitude_std} and {probability}."
-            )
+    num_ops: int = 2
+    magnitude: int = 9
+    _: KW_ONLY
+    magnitude_std: float = 0.0
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.num_ops = check_whole_number("num_ops", self.num_ops)
+        self.magnitude = check_whole_number("magnitude", self.magnitude, 0, LEVELS - 1)
+        self.magnitude_std = check_number("magnitude_std", self.magnitude_std)
+        self.probability = check_number("probability", self.probability, 0, 1)
         space = operation_space(STYLES["torchvision"])
         self.operations = {name: space[name] for name in space if name != "invert"}
-        self.num_ops = num_ops
-        self.strength = magnitude / (LEVELS - 1)
-        self.spread = magnitude_std / (LEVELS - 1)
-        self.probability = probability
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""
@@ -71,10 +64,10 @@ class RandAugment:
         shape = (count, self.num_ops)
         kind = torch.randint(len(self.operations), shape, generator=generator)
         sign = 2.0 * torch.randint(2, shape, generator=generator) - 1
-        strength = torch.full(shape, self.strength, dtype=torch.float64)
-        if self.spread:
+        strength = torch.full(shape, self.magnitude / (LEVELS - 1), dtype=torch.float64)
+        if self.magnitude_std:
             noise = torch.randn(shape, dtype=torch.float64, generator=generator)
-            strength = (strength + self.spread * noise).clamp(0, 1)
+            strength = (strength + self.magnitude_std / (LEVELS - 1) * noise).clamp(0, 1)
         if self.probability < 1:
             takes_place = torch.rand(shape, generator=generator) < self.probability
             kind = torch.where(takes_place, kind, IDENTITY)

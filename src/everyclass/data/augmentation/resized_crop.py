@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ __all__ = ["RandomResizedCrop"]
 ATTEMPTS = 10
 
 
+@dataclass(eq=False)
 class RandomResizedCrop:
     """Cut out a box of random area and shape at a random place, and enlarge it.
 
@@ -27,18 +29,15 @@ class RandomResizedCrop:
         ratio: range of width over height, drawn uniformly in its logarithm.
 
     Raises:
-        InputError: a range is empty or out of bounds.
+        InputError: a range is none, empty or out of bounds.
     """
 
-    def __init__(
-        self,
-        scale: tuple[float, float] = (0.2, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
-    ) -> None:
-        check_range("scale", scale, 0, 1)
-        check_range("ratio", ratio, 1e-3, 1e3)
-        self.scale = scale
-        self.ratio = ratio
+    scale: tuple[float, float] = (0.2, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+
+    def __post_init__(self) -> None:
+        self.scale = check_range("scale", self.scale, 0, 1)
+        self.ratio = check_range("ratio", self.ratio, 1e-3, 1e3)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from everyclass.artifacts import check_number
 from everyclass.data.augmentation.drawing import uniform
 from everyclass.data.augmentation.operations import rotate
-from everyclass.errors import InputError
 
 __all__ = ["Rotation"]
 
 
+@dataclass(eq=False)
 class Rotation:
     """Turn each image by a random angle, nearest pixel, black outside.
 
@@ -23,12 +26,13 @@ class Rotation:
 
     Raises:
         InputError: the angle is not in 0..180.
+        InputTypeError: it is no number.
     """
 
-    def __init__(self, degrees: float = 15) -> None:
-        if not 0 <= degrees <= 180:
-            raise InputError(f"The angle must be in 0..180 degrees; got {degrees}.")
-        self.degrees = degrees
+    degrees: float = 15
+
+    def __post_init__(self) -> None:
+        self.degrees = check_number("degrees", self.degrees, 0, 180)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from everyclass.data.augmentation import BatchAugmentation, RandomResizedCrop, Transform
+from everyclass.data.augmentation.describing import described
 from everyclass.data.pictures.bad_pictures import MISSING, BadPictures
 from everyclass.data.pictures.decoding import SHAPES, BadPictureError, Cut, decode
 from everyclass.data.pictures.encoded import EncodedSet
@@ -82,7 +83,7 @@ class DecodedSource:
             "pictures": self._pictures.sizes_digest[:16],
             "cut": asdict(self._cut),
             "crops": [None if crop is None else list(crop) for crop in self._crops],
-            "transforms": [[type(transform).__name__ for transform in view] for view in self._rest],
+            "transforms": [[described(transform) for transform in view] for view in self._rest],
             "mean": [float(m) for m in self._normal["mean"]],
             "std": [float(s) for s in self._normal["std"]],
             "bad_images": self.bad.policy,
@@ -97,18 +98,24 @@ class DecodedSource:
             if len(rows):
                 yield rows, views[0]
 
-    def plain(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    def plain(
+        self, batches: Sequence[Tensor], *, none_is_fine: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """See :meth:`everyclass.data.BatchSource.plain`."""
-        for rows, pixels in self._some(self.pixels(batches)):
+        for rows, pixels in self._some(self.pixels(batches), none_is_fine):
             images = BatchAugmentation(pixels, transforms=(), **self._normal)
             yield rows, images.plain(torch.arange(len(rows)))
 
     def augmented(
-        self, batches: Sequence[Tensor], generator: torch.Generator
+        self,
+        batches: Sequence[Tensor],
+        generator: torch.Generator,
+        *,
+        none_is_fine: bool = False,
     ) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """See :meth:`everyclass.data.BatchSource.augmented`."""
         seed = int(torch.randint(1 << 62, (1,), generator=generator))
-        for rows, views in self._some(self._decoded(batches, self._crops, seed)):
+        for rows, views in self._some(self._decoded(batches, self._crops, seed), none_is_fine):
             every = torch.arange(len(rows))
             yield (
                 rows,
@@ -117,7 +124,6 @@ class DecodedSource:
                         every, generator
                     )
                     for pixels, rest in zip(views, self._rest, strict=True)
-                    if len(rows)
                 ],
             )
 
@@ -139,13 +145,15 @@ class DecodedSource:
                 self.bad.add(self._pictures.place(row), reason)
             yield rows, views
 
-    def _some(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _some(
+        self, batches: Iterator[tuple[Tensor, Tensor]], none_is_fine: bool
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """The same batches; an error at the end if pictures were asked for and none came."""
         some = False
         for rows, images in batches:
             some = some or len(rows) > 0
             yield rows, images
-        if not some and len(self.bad):
+        if not (some or none_is_fine) and len(self.bad):
             raise RunFailedError(f"None of the pictures could be read: {self.bad.sentence()}.")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -87,10 +86,12 @@ class ProgressivelyBalanced(_ByClass):
 
     Args:
         labels, num_samples, seed, rank, world_size: see :class:`RowSampler`.
-        epochs: in the whole training; needed to iterate, not for :meth:`draw`, which is told.
+        epochs: in the whole training; needed for :meth:`rows` and to iterate, not for :meth:`draw`,
+            which is told.
 
     Raises:
-        InputError, InputTypeError: as RowSampler; on iterating, ``epochs`` that were not given.
+        InputError, InputTypeError: as RowSampler; in rows and on iterating, ``epochs`` that were
+            not given.
 
     Example:
         >>> sampler = ProgressivelyBalanced([0] * 900 + [1] * 100)
@@ -104,9 +105,10 @@ class ProgressivelyBalanced(_ByClass):
         instance = self._groups.sizes.double() / self.num_rows
         return (1 - t) * instance + t / len(instance)
 
-    def __iter__(self) -> Iterator[int]:
+    def rows(self) -> Tensor:
+        """See :meth:`RowSampler.rows`; what is iterated over comes from here too."""
         if self.epochs is None:
             raise InputError(
                 "ProgressivelyBalanced has to know when the last epoch is; give it epochs=…."
             )
-        return super().__iter__()
+        return super().rows()

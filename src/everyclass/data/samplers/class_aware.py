@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from everyclass.artifacts import check_whole_number
 from everyclass.data.samplers._groups import Groups
-from everyclass.data.samplers._numbers import whole_number
 from everyclass.data.samplers.row_sampler import RowSampler
 
 __all__ = ["ClassAware"]
@@ -61,7 +61,7 @@ class ClassAware(RowSampler):
             world_size=world_size,
             epochs=epochs,
         )
-        self.images_per_class = whole_number("images_per_class", images_per_class, 1)
+        self.images_per_class = check_whole_number("images_per_class", images_per_class, 1)
 
     def _keep(self, labels: npt.NDArray[np.int64]) -> None:
         super()._keep(labels)

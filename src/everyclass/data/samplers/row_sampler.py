@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from everyclass.artifacts import as_labels
-from everyclass.data.samplers._numbers import whole_number
+from everyclass.artifacts import as_labels, check_whole_number
 from everyclass.errors import InputError
 from everyclass.processes import generator_of
 
@@ -63,11 +62,11 @@ class RowSampler(Sampler[int], ABC):
     ) -> None:
         self._keep(as_labels(labels))
         if num_samples is not None:
-            self.num_samples = whole_number("num_samples", num_samples, 1)
-        self.seed = whole_number("seed", seed, 0)
-        self.world_size = whole_number("world_size", world_size, 1)
-        self.rank = whole_number("rank", rank, 0, self.world_size - 1)
-        self.epochs = None if epochs is None else whole_number("epochs", epochs, 1)
+            self.num_samples = check_whole_number("num_samples", num_samples, 1)
+        self.seed = check_whole_number("seed", seed, 0)
+        self.world_size = check_whole_number("world_size", world_size, 1)
+        self.rank = check_whole_number("rank", rank, 0, self.world_size - 1)
+        self.epochs = None if epochs is None else check_whole_number("epochs", epochs, 1)
         self._epoch, self._position = 1, 0
 
     def _keep(self, labels: npt.NDArray[np.int64]) -> None:
@@ -116,7 +115,7 @@ class RowSampler(Sampler[int], ABC):
         Raises:
             InputError, InputTypeError: no whole number ≥ 0.
         """
-        epoch = whole_number("epoch", epoch, 0)
+        epoch = check_whole_number("epoch", epoch, 0)
         if epoch != self._epoch:
             self._epoch, self._position = epoch, 0
 
@@ -148,6 +147,6 @@ class RowSampler(Sampler[int], ABC):
                     f"This state is of a sampler with {name}={state[name]}, and this one has "
                     f"{name}={getattr(self, name)}; make it with the same settings."
                 )
-        epoch = whole_number("epoch", state["epoch"], 0)
-        self._position = whole_number("position", state["position"], 0, len(self))
+        epoch = check_whole_number("epoch", state["epoch"], 0)
+        self._position = check_whole_number("position", state["position"], 0, len(self))
         self._epoch = epoch

@@ -21,7 +21,7 @@ from everyclass.adjustment import (
     score,
 )
 from everyclass.artifacts import Features, Head
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.ensembling import Ensemble, ensemble_log_probabilities
 from everyclass.stages.choosing.old_answers import OldAnswers
 from everyclass.stages.retraining.crossfitting import CrossFit
@@ -104,7 +104,7 @@ class Trial:
     labels: Integers
     fold_of: Integers
     seed: int = 0
-    show: Any = silent
+    show: Progress = silent
 
     @property
     def old(self) -> Head:

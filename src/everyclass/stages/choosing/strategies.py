@@ -12,6 +12,7 @@ import numpy.typing as npt
 from everyclass.adjustment import METHODS, deal, fit_temperature
 from everyclass.artifacts import Features, Head, did_you_mean
 from everyclass.errors import InputError
+from everyclass.progress import Progress
 from everyclass.stages.choosing.candidates import (
     RETRAINED,
     SCALING,
@@ -89,7 +90,7 @@ class Found:
     plain: CrossFit | None = None
 
 
-def with_a_head(train: Features, seed: int, show: Any) -> tuple[Features, CrossFit | None]:
+def with_a_head(train: Features, seed: int, show: Progress) -> tuple[Features, CrossFit | None]:
     """Training features with an old head: their own, else a plain softmax classifier.
 
     Args:
@@ -114,7 +115,7 @@ def as_in_the_paper(
     settings: Retraining,
     *,
     seed: int,
-    show: Any,
+    show: Progress,
     plain: CrossFit | None = None,
     stand_ins: Mapping[str, CrossFit] | None = None,
 ) -> Found:
@@ -187,7 +188,7 @@ def best_of(
     strategy: str,
     *,
     seed: int,
-    show: Any,
+    show: Progress,
     plain: CrossFit | None = None,
 ) -> Found:
     """Compare doing nothing with what the strategy names, and test the best of it.
@@ -267,7 +268,7 @@ def best_of(
 
 
 def _stand_ins(
-    train: Features, plain: CrossFit | None, seed: int, show: Any
+    train: Features, plain: CrossFit | None, seed: int, show: Progress
 ) -> dict[str, CrossFit]:
     """Heads of the kinds that an old head may be of, cross-fitted."""
     return {

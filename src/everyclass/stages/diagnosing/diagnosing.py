@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from everyclass.artifacts import Diagnosis, Features, Head, Predictions, quoted
@@ -16,7 +14,7 @@ from everyclass.metrics import (
     pair_outcomes,
     worst_classes,
 )
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.diagnosing.neighbours import nearest_classes
 from everyclass.stages.diagnosing.reaching import reach
 
@@ -37,7 +35,7 @@ def diagnose(
     worst: int = 10,
     confidence: float = 0.95,
     seed: int = 0,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> Diagnosis:
     """Say why the worst classes fail: labels, pairs, too few images, the head, or the features.
 
@@ -144,7 +142,7 @@ def _with_classes(said: Predictions, features: Features, name: str) -> Predictio
         said.probs,
         said.predicted,
         said.class_names or (names if names and len(names) == classes else None),
-        counts if counts is not None else None,
+        counts,
         said.ids,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ from everyclass.adjustment import fit_temperature
 from everyclass.artifacts import Features, Head, Predictions
 from everyclass.errors import InputError
 from everyclass.metrics import Certainty, HeldOutAnswers, certainty_of
+from everyclass.progress import Progress
 from everyclass.stages.choosing.ensembling import Ensemble
 from everyclass.stages.choosing.strategies import CROSS_ENTROPY, Found, as_in_the_paper, with_a_head
 from everyclass.stages.retraining.crossfitting import CrossFit, held_out_rows
@@ -26,7 +26,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def reach(
-    train: Features, val: Features | None, *, seed: int, show: Any
+    train: Features, val: Features | None, *, seed: int, show: Progress
 ) -> tuple[HeldOutAnswers, Certainty]:
     """Retrain the head with GML, and say what it does on held-out images.
 

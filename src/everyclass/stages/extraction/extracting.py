@@ -16,7 +16,7 @@ from everyclass.artifacts import Features, as_labels, free_memory
 from everyclass.data import BatchSource
 from everyclass.errors import InputError, InputTypeError, RunFailedError
 from everyclass.nn import Classifier, head_of_module, unwrapped
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.extraction.batches import BatchReader
 from everyclass.stages.extraction.last_layer import LastLayer, Watch, find_last_layer
 from everyclass.stages.extraction.loaders import batches_of, known_class_names
@@ -136,7 +136,7 @@ def extract_views(
     batch_size: int | None = None,
     title: str = "extracting features",
     ids: npt.NDArray[Any] | None = None,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> Features:
     """Cache the plain view of each image and ``num_views − 1`` augmented ones.
 
@@ -201,7 +201,12 @@ def _room(views: int, images: int, width: int) -> npt.NDArray[np.float32]:
 
 
 def batches_of_view(
-    images: BatchSource, batches: Sequence[Tensor], view: int, generator: torch.Generator
+    images: BatchSource,
+    batches: Sequence[Tensor],
+    view: int,
+    generator: torch.Generator,
+    *,
+    none_is_fine: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of one view of the images: the first is plain, the others are augmented.
 
@@ -210,9 +215,11 @@ def batches_of_view(
         batches: rows.
         view: its number, from 0.
         generator: of what is random.
+        none_is_fine: no error where no image could be read.
     """
     if view == 0:
-        yield from images.plain(batches)
+        yield from images.plain(batches, none_is_fine=none_is_fine)
     else:
-        for rows, (batch,) in images.augmented(batches, generator):
-            yield rows, batch
+        for rows, (batch,) in images.augmented(batches, generator, none_is_fine=none_is_fine):
+            if len(rows):
+                yield rows, batch

@@ -14,7 +14,7 @@ from everyclass.artifacts import Features, Run
 from everyclass.data import BadPictures, Cut, DataConfig, Dataset, EncodedSet, load_dataset
 from everyclass.errors import InputError
 from everyclass.nn import Classifier, TimmBackbone, build_classifier, check_takes
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.extraction.extracting import extract_views
 from everyclass.stages.extraction.into_folder import extract_views_into
 from everyclass.stages.extraction.run_network import image_batches, load_network
@@ -39,7 +39,7 @@ def extract_part(
     seed: int = 0,
     into: Path | None = None,
     overwrite: bool = False,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> Features:
     """Run one part of a data set through a frozen network and keep what comes out.
 

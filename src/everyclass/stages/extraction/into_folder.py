@@ -25,7 +25,7 @@ from everyclass.processes import (
     rank,
     world_size,
 )
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.extraction.extracting import batches_of_view, extract
 from everyclass.stages.extraction.loaders import known_class_names
 from everyclass.training import autocast
@@ -53,7 +53,7 @@ def extract_views_into(
     dtype: Literal["float16", "float32"] = "float16",
     chunk_rows: int | None = None,
     overwrite: bool = False,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> Features:
     """As :func:`extract_views`, into a folder of chunks that may be larger than memory.
 
@@ -86,6 +86,7 @@ def extract_views_into(
     """
     model.eval()
     size = batch_size or images.batch_size
+    width = int(model.backbone.num_features)  # type: ignore[arg-type]
     plan = {
         "network": _fingerprint(model),
         "labels": _digest(labels.numpy().tobytes()),
@@ -101,7 +102,7 @@ def extract_views_into(
         folder = FeatureFolder(
             place,
             num_images=len(labels),
-            num_features=int(model.backbone.num_features),  # type: ignore[arg-type]
+            num_features=width,
             num_views=num_views,
             dtype=dtype,
             chunk_rows=chunk_rows or rows_per_chunk(len(labels)),
@@ -115,14 +116,15 @@ def extract_views_into(
         for view in range(num_views):
             generator, read, parts = generator_of(seed, view, number), [kept[:0]], []
             batches = torch.tensor(rows).split(size)
-            for some, batch in batches_of_view(images, batches, view, generator):
+            asked = batches_of_view(images, batches, view, generator, none_is_fine=True)
+            for some, batch in asked:
                 with autocast(device, precision):
                     parts.append(model.backbone(batch).float().cpu())
                 read.append(some.cpu())
             if view and len(torch.cat(read)) != len(kept):
                 raise RunFailedError("Pictures went missing while their features were extracted.")
             kept = torch.cat(read)
-            views.append(torch.cat(parts).numpy() if parts else np.empty((0, 0), np.float32))
+            views.append(torch.cat(parts).numpy() if parts else np.empty((0, width), np.float32))
         new = {path: why for path, why in bad.found.items() if path not in known}
         left_out = {} if len(kept) == len(rows) else new or dict(bad.found)
         named = None if ids is None else ids[kept.numpy()]
@@ -146,7 +148,7 @@ def extract_into(
     chunk_rows: int | None = None,
     plan: Mapping[str, Any] | None = None,
     label_key: str | None = None,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> Features:
     """As :func:`extract`, of a data set that can be indexed, into a folder of chunks.
 
@@ -209,7 +211,7 @@ def _made(
     chunk: Callable[[int, range], _Chunk],
     head: Head | None,
     class_names: Sequence[str] | None,
-    show: Any,
+    show: Progress,
 ) -> Features:
     """Make this process's chunks, wait for the others', and write the manifest."""
     mine = folder.missing(share=rank(), of=world_size())

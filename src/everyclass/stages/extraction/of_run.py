@@ -19,7 +19,7 @@ from everyclass.data import (
 )
 from everyclass.errors import FileFormatError
 from everyclass.nn import Classifier
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.extraction.extracting import extract_views
 from everyclass.stages.extraction.run_network import image_batches, load_network
 from everyclass.training import choose_device, inference_precision
@@ -52,7 +52,7 @@ def extract_run(
     data_root: str | Path | None = None,
     seed: int = 0,
     bad: BadPictures | None = None,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> tuple[Features, Features | None, Features]:
     """Features of a run's training, held-out and test images.
 
@@ -94,7 +94,7 @@ def part_features(
     num_views: int = 1,
     seed: int = 0,
     bad: BadPictures | None = None,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> Features:
     """Features of one part of a data set.
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from everyclass.artifacts import Run
-from everyclass.data import Dataset
+from everyclass.data import BadPictures, Dataset
 from everyclass.errors import InputError
 from everyclass.nn import Classifier, build_classifier, check_takes
+from everyclass.progress import Progress
 from everyclass.stages.extraction.of_run import part_features
 from everyclass.stages.extraction.run_network import load_network
 from everyclass.training import HeadRecipe, Learner, Recipe
@@ -74,7 +75,8 @@ def with_computed_head(
     dataset: Dataset,
     *,
     device: torch.device,
-    show: Any,
+    bad: BadPictures,
+    show: Progress,
 ) -> Classifier:
     """The finished network under the head that the recipe computes from its features."""
     network = load_network(begun, dataset.num_classes)
@@ -85,6 +87,7 @@ def with_computed_head(
         "training",
         precision=begun.config["precision"],
         device=device,
+        bad=bad,
         show=show,
     )
     return Classifier(network.backbone, recipe.fit(train)).eval()

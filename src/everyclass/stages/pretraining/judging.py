@@ -40,9 +40,8 @@ def finish(
     device: torch.device,
     seconds: float,
 ) -> None:
-    """Write what came out."""
+    """Write what came out; of bad pictures the number, as their list is there already."""
     predictions.save(run.folder / "predictions.npz")
-    bad.save(run.folder / "bad-images.csv")
     run.finish(
         {
             "config": run.config,

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,16 @@ from everyclass.errors import InputError
 from everyclass.processes import (
     alone,
     barrier,
-    everybody_has,
     first_goes_first,
     from_first,
     is_first,
     world_size,
 )
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.extraction.run_network import image_batches, load_network
 from everyclass.stages.pretraining.building import learner_of, with_computed_head
 from everyclass.stages.pretraining.judging import finish, predicted
+from everyclass.stages.pretraining.left_out import note_left_out, remember_left_out
 from everyclass.stages.pretraining.run_config import (
     backbone_for,
     constants_of,
@@ -65,7 +66,7 @@ def pretrain(
     out: str | Path | None = None,
     start: str | Path | Sequence[str | Path] | None = None,
     data_root: str | Path | None = None,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> Run:
     """Train a network, or go on with the training that ``out`` holds; evaluate the last epoch.
 
@@ -75,7 +76,7 @@ def pretrain(
     Args:
         recipe: the method.
         data: the data set.
-        seed: of initialisation, order and augmentation.
+        seed: of initialisation, order, augmentation, and what the network draws itself.
         epochs: instead of the recipe's; milestones keep their place as fractions. This and what
             follows are also for the networks that have to be trained first.
         backbone: instead of the recipe's: one of ours or any of timm.
@@ -177,7 +178,7 @@ def _train(
     *,
     bad: BadPictures,
     workers: int | None,
-    show: Any,
+    show: Progress,
 ) -> None:
     """Train the network of a run that is not finished, judge it, and write what came out."""
     chosen, seed, compile = (run.config[key] for key in ("precision", "seed", "compile"))
@@ -187,12 +188,15 @@ def _train(
             "times slower than float32; go on with it elsewhere.",
             stacklevel=2,
         )
+    remember_left_out(run, bad)
     reading: dict[str, Any] = {"bad": bad, "workers": workers}
     clock = time.perf_counter()
     if isinstance(recipe, HeadRecipe):
         if is_first():
             with alone():
-                made = with_computed_head(recipe, begun[0], dataset, device=where, show=show)
+                made = with_computed_head(
+                    recipe, begun[0], dataset, device=where, bad=bad, show=show
+                )
             save_checkpoint(run.checkpoint, {"model": made.state_dict()})
         barrier()
         model = load_network(run, dataset.num_classes)
@@ -225,7 +229,7 @@ def _train(
             device=where,
             sampler=recipe.sampler(dataset.train.labels),
             checkpoint=run.checkpoint,
-            on_epoch=lambda log: run.log(_rounded(log)) if is_first() else None,
+            on_epoch=partial(_after_epoch, run, bad),
             show=show,
         )
         clock = time.perf_counter()  # the log knows how long the epochs took
@@ -235,8 +239,7 @@ def _train(
         model.load_state_dict(load_network(run, dataset.num_classes).state_dict())
     judged = image_batches(dataset, dataset.test, where, **reading)
     rows, logits = predicted(model, judged, where, chosen)
-    for found in everybody_has(bad.found):
-        bad.found |= found
+    note_left_out(run, bad)
     if is_first():
         predictions = Predictions(
             labels=dataset.test.labels[rows.numpy()],
@@ -247,6 +250,12 @@ def _train(
         seconds = run.seconds + time.perf_counter() - clock
         finish(run, dataset, predictions, bad, device=where, seconds=seconds)
     barrier()
+
+
+def _after_epoch(run: Run, bad: BadPictures, log: EpochLog) -> None:
+    note_left_out(run, bad)  # before the checkpoint that will not meet them again
+    if is_first():
+        run.log(_rounded(log))
 
 
 def _rounded(log: EpochLog) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a verdict cannot know, said in it."""
+"""What a verdict does not tell by itself, said in it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,31 @@ from everyclass.stages.choosing.deciding import Verdict
 
 __all__ = ["with_doubts"]
 
+LOSS_WORTH_SAYING = 0.02
+
 
 def with_doubts(
     verdict: Verdict,
     counts: ClassCounts,
     unjudged: list[int],
+    accuracy: tuple[float, float],
+    *,
     train: Features,
     val: Features | None,
 ) -> Verdict:
-    """Say which classes no image that decided is of, and that validation rows are training rows."""
+    """Say what accuracy a change costs, which classes had no image to decide on, and other doubts.
+
+    Args:
+        verdict: what was decided.
+        counts: training images per class, with the classes' names.
+        unjudged: classes that no image that decided is of.
+        accuracy: on the images that decided, before and after.
+        train, val: what the rescue was given; validation rows may be training rows.
+    """
     doubts = []
+    before, after = accuracy
+    if verdict.use != "old" and before - after > LOSS_WORTH_SAYING:
+        doubts.append(f"; accuracy falls from {before:.1%} to {after:.1%}")
     if unjudged:
         count = "1 class has" if len(unjudged) == 1 else f"{len(unjudged):,} classes have"
         named = some([counts.describe(c) for c in unjudged])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from everyclass.artifacts import Features, StoredFeatures, prepare_folder
 from everyclass.processes import first_goes_first, is_first
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.strategies import check_strategy
+from everyclass.stages.rescuing.new_folder import gone_if_empty
 from everyclass.stages.rescuing.rescuing import rescue
 from everyclass.stages.rescuing.result import RescueResult
 from everyclass.stages.retraining.missing_classes import MissingClasses
@@ -30,7 +28,7 @@ def rescue_features(
     missing_classes: MissingClasses = "error",
     overwrite: bool = False,
     seed: int = 0,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> RescueResult:
     """Rescue, judge on the test set, and write everything into a folder.
 
@@ -54,7 +52,7 @@ def rescue_features(
         is_new = not Path(out).exists()
         folder = prepare_folder(out, overwrite=overwrite or not is_first())
     large = isinstance(train, StoredFeatures)
-    with _gone_if_empty(folder, is_new), resumable(retraining, folder, large=large) as kept:
+    with gone_if_empty(folder, is_new), resumable(retraining, folder, large=large) as kept:
         result = rescue(
             train,
             val=val,
@@ -67,13 +65,3 @@ def rescue_features(
         if is_first():
             result.save(folder, test)
     return result
-
-
-@contextmanager
-def _gone_if_empty(folder: Path, is_new: bool) -> Iterator[None]:
-    """Take a new folder away again if nothing comes into it, as where a rescue is refused."""
-    try:
-        yield
-    finally:
-        if is_new and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from warnings import warn
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from everyclass.artifacts import Head
+from everyclass.artifacts import Head, did_you_mean, quoted
 from everyclass.errors import InputError
 from everyclass.nn import (
     Classifier,
@@ -43,7 +43,8 @@ def fold_head(
         layer: its name, where several have these weights.
 
     Raises:
-        InputError: no layer has the old head's weights, or several have.
+        InputError: no layer has the old head's weights, the one that is named has not, or several
+            have and none is named.
     """
     model = unwrapped(model)
     names = _names_of(model, old, layer)
@@ -65,28 +66,38 @@ def fold_head(
 def _names_of(model: nn.Module, old: Head, named: str | None) -> list[str]:
     """The layer that the old head is, or the layers that it is the mean of."""
     layers = dict(model.named_modules())
-    if isinstance(model, Classifier) and head_of_module(model.head) is None:
-        return ["head"]  # of a kind that has no weights to be recognised by
     weight = torch.from_numpy(old.weight)
-    names = [name for name, layer in layers.items() if any(_equal(weight, _rows(layer)))]
-    if len(names) == 1 or named in names:
-        return [named] if named is not None and named in names else names
+    if isinstance(model, Classifier) and head_of_module(model.head) is None:
+        alike = ["head"]  # of a kind that has no weights to be recognised by
+    else:
+        alike = [name for name, layer in layers.items() if any(_equal(weight, _rows(layer)))]
+    names = alike or _halves(layers, weight)
     if not names:
-        rows = [
-            (n, r) for n, layer in layers.items() for r in _rows(layer) if len(r) == len(weight)
-        ]
-        for (a, left), (b, right) in combinations(rows, 2):
-            if any(_equal(weight, [torch.cat([left, right], dim=1) / 2])):
-                return [a, b]
-    if names:
+        raise InputError(
+            "The network has no layer with the old head's weights; pass the network that the "
+            "features were extracted from."
+        )
+    if named is not None and named not in names:
+        raise InputError(
+            f"No layer {quoted(named)} has the old head's weights{did_you_mean(named, names)} "
+            f"Those that have them: {', '.join(map(quoted, names))}."
+        )
+    if len(alike) < 2:
+        return names
+    if named is None:
         raise InputError(
             f"The network has {len(names)} layers ({', '.join(names)}) with the old head's "
             f"weights; name the last one with layer={names[-1]!r}."
         )
-    raise InputError(
-        "The network has no layer with the old head's weights; pass the network that the "
-        "features were extracted from."
-    )
+    return [named]
+
+
+def _halves(layers: Mapping[str, nn.Module], weight: Tensor) -> list[str]:
+    rows = [(n, r) for n, layer in layers.items() for r in _rows(layer) if len(r) == len(weight)]
+    for (a, left), (b, right) in combinations(rows, 2):
+        if any(_equal(weight, [torch.cat([left, right], dim=1) / 2])):
+            return [a, b]
+    return []
 
 
 def _rows(layer: nn.Module) -> list[Tensor]:

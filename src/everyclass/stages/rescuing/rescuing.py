@@ -11,7 +11,7 @@ from torch import nn
 
 from everyclass.artifacts import Features
 from everyclass.errors import InputError
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.choice import numbers_of
 from everyclass.stages.choosing.ensembling import Ensemble
 from everyclass.stages.choosing.strategies import (
@@ -29,6 +29,7 @@ from everyclass.stages.extraction.given_or_extracted import given_or_extracted
 from everyclass.stages.rescuing.costs import cost_of
 from everyclass.stages.rescuing.doubts import with_doubts
 from everyclass.stages.rescuing.result import RescueResult
+from everyclass.stages.rescuing.validation_images import check_can_decide
 from everyclass.stages.retraining.missing_classes import (
     MissingClasses,
     check_missing,
@@ -53,7 +54,7 @@ def rescue(
     retraining: Retraining | None = None,
     missing_classes: MissingClasses = "error",
     seed: int = 0,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> RescueResult:
     """Give the worst classes a better last layer, and decide whether to use it.
 
@@ -86,13 +87,14 @@ def rescue(
         retraining: default: the exact GML objective, its penalty chosen. Its objective goes with
             the strategy "gml".
         missing_classes: "error" refuses a class without training images; "keep-old" keeps its
-            row of the old head.
+            row of the old head, at the temperature of the others.
         seed: of folds, mini-batches and of the draws behind the verdict.
         show: how progress is shown.
 
     Returns:
         Both heads, the ensemble and the verdict; what else was compared, and what the change costs
-        the other classes. ``retrained`` is the new head, whichever way it was made.
+        the other classes. ``retrained`` is the new head, whichever way it was made. One that was
+        retrained has its temperature in its weights, so that its softmax is calibrated.
 
     Raises:
         InputError: an unknown strategy, one class only, a class without images, features of
@@ -124,6 +126,8 @@ def rescue(
         val = None if val is None else restricted(val, present)
     if len(present) < 2:
         raise InputError("The training features hold one class only; nothing can be told apart.")
+    if val is not None:
+        check_can_decide(val, len(present))
     train, plain = with_a_head(train, seed, show)
     assert train.head is not None
 
@@ -132,22 +136,27 @@ def rescue(
     else:
         found = best_of(train, val, settings, strategy, seed=seed, show=show, plain=plain)
     unjudged = present[np.setdiff1d(np.arange(len(present)), found.labels)].tolist()
-    verdict = with_doubts(found.verdict, whole.class_counts, unjudged, train, val)
     training = None if found.plain is None else training_certainty(found.plain)
-    cost = cost_of(
-        found.labels, found.candidates[0].held_out_logits(), found.best.held_out_logits()
-    )
+    # The scale of a retrained head says nothing before that; an offset keeps the old one.
+    in_head = 1.0 if found.retraining is None else found.t_new
+    after = found.best.held_out_logits()
+    if found.best.name != "ensemble":  # which has its temperatures in it
+        after = after / in_head
+    cost = cost_of(found.labels, found.candidates[0].held_out_logits(), after)
+    counts = whole.class_counts
+    verdict = with_doubts(found.verdict, counts, unjudged, cost.accuracy, train=train, val=val)
     old, new = train.head, found.new
     if len(present) < whole.num_classes:
         assert whole.head is not None
         old, new = whole.head, with_old_rows(new, whole.head, present)
         cost = cost.renumbered(present)
+    new = new.at_temperature(in_head)
     classes = train.num_classes
     result = RescueResult(
         verdict=verdict,
         old=old,
         retrained=new,
-        ensemble=Ensemble(old, new, found.t_old, found.t_new),
+        ensemble=Ensemble(old, new, found.t_old, found.t_new / in_head),
         class_counts=whole.class_counts,
         settings={
             "strategy": strategy,

@@ -47,8 +47,9 @@ class RescueResult:
 
     Attributes:
         verdict: which classifier to use, and why.
-        old, retrained: the two heads.
-        ensemble: both with their temperatures.
+        old, retrained: the two heads. Where the new one was retrained it is calibrated; an offset
+            keeps the old one's scale.
+        ensemble: both, with the temperatures that their logits are still to be divided by.
         class_counts: training images per class.
         settings: how it was made, as plain values.
         strategy: the one that was asked for.

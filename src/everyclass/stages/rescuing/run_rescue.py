@@ -9,9 +9,10 @@ from typing import Any
 from everyclass.artifacts import Run, prepare_folder, replaced_together
 from everyclass.data import BadPictures, load_dataset
 from everyclass.errors import InputError
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.strategies import check_strategy
 from everyclass.stages.extraction.of_run import VIEWS, data_of, extract_run
+from everyclass.stages.rescuing.new_folder import gone_if_empty
 from everyclass.stages.rescuing.rescuing import rescue
 from everyclass.stages.rescuing.result import RescueResult
 from everyclass.stages.retraining.missing_classes import MissingClasses
@@ -48,7 +49,7 @@ def rescue_run(
     device: str = "auto",
     data_root: str | Path | None = None,
     seed: int = 0,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> RescueResult:
     """Extract, rescue, judge on the test set, and write everything into ``RUN/rescue/``.
 
@@ -65,6 +66,8 @@ def rescue_run(
 
     Raises:
         OutputExistsError: the folder holds an earlier rescue and ``overwrite`` is false.
+        InputError: the training is not finished, or what :func:`everyclass.rescue` refuses; nothing
+            is written then.
     """
     if run.result is None:
         raise InputError(
@@ -72,34 +75,37 @@ def rescue_run(
         )
     retraining = retraining or retraining_of(run, strategy)
     check_strategy(strategy, retraining)
-    folder = prepare_folder(out or run.folder / "rescue", overwrite=overwrite)
     bad = BadPictures(data_of(run).bad_images)
-    train, held_out, test = extract_run(
-        run,
-        num_views=num_views,
-        val=val,
-        device=device,
-        data_root=data_root,
-        seed=seed,
-        bad=bad,
-        show=show,
-    )
-    result = rescue(
-        train,
-        val=held_out,
-        strategy=strategy,
-        retraining=retraining,
-        missing_classes=missing_classes,
-        seed=seed,
-        show=show,
-    )
-    result.settings["run"] = run.config
-    data = load_dataset(data_of(run), root=data_root)
-    # Where images were left out, rows of features are no rows of the data set.
-    images = partial(data.pictures, data.test) if len(data.test) == len(test) else None
-    with replaced_together(folder, seal="evaluation.json", stale=["bad-images.csv"]) as new:
-        train.save(new / "train-features.npz")
-        test.save(new / "test-features.npz")
-        result.save(new, test, images=images)
-        bad.save(new / "bad-images.csv")
+    folder = Path(out or run.folder / "rescue")
+    is_new = not folder.exists()
+    prepare_folder(folder, overwrite=overwrite)
+    with gone_if_empty(folder, is_new):
+        train, held_out, test = extract_run(
+            run,
+            num_views=num_views,
+            val=val,
+            device=device,
+            data_root=data_root,
+            seed=seed,
+            bad=bad,
+            show=show,
+        )
+        result = rescue(
+            train,
+            val=held_out,
+            strategy=strategy,
+            retraining=retraining,
+            missing_classes=missing_classes,
+            seed=seed,
+            show=show,
+        )
+        result.settings["run"] = run.config
+        data = load_dataset(data_of(run), root=data_root)
+        # Where images were left out, rows of features are no rows of the data set.
+        images = partial(data.pictures, data.test) if len(data.test) == len(test) else None
+        with replaced_together(folder, seal="evaluation.json", stale=["bad-images.csv"]) as new:
+            train.save(new / "train-features.npz")
+            test.save(new / "test-features.npz")
+            result.save(new, test, images=images)
+            bad.save(new / "bad-images.csv")
     return result

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.optimize
 
+from everyclass.adjustment import balanced_weights
 from everyclass.artifacts import Features, Head
 from everyclass.errors import InputError
 from everyclass.metrics import harmonic_mean, log_probabilities, per_class_recall
@@ -86,8 +87,7 @@ def approximate_by_one_layer(
     x = train.features.reshape(-1, train.num_features).astype(np.float64)
     wanted = np.exp(log_probabilities(classifier.logits(x), are_logits=True))
     labels = np.tile(train.labels, train.num_views)
-    sizes = np.bincount(labels, minlength=wanted.shape[1])
-    weights = 1 / (sizes[labels] * np.count_nonzero(sizes))
+    weights = balanced_weights(labels)
     centre = x.mean(axis=0) if bias else np.zeros(x.shape[1])
     spread = np.sqrt(((x - centre) ** 2).mean(axis=0))
     scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-12)

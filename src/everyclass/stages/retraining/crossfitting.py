@@ -15,7 +15,7 @@ from everyclass.adjustment import deal
 from everyclass.artifacts import Features, StoredFeatures, free_memory
 from everyclass.errors import InputError
 from everyclass.metrics import log_probabilities
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.retraining.exact_solver import fit_exact
 from everyclass.stages.retraining.objectives import Objective
 from everyclass.stages.retraining.standardised import standardise
@@ -82,7 +82,7 @@ def cross_fit(
     folds: int = FOLDS,
     seed: int = 0,
     title: str = "cross-fitting",
-    show: Any = silent,
+    show: Progress = silent,
 ) -> CrossFit:
     """Choose the penalty by stratified cross-fitting on the training features.
 

@@ -45,11 +45,16 @@ def fit_exact(
         objective: the loss.
         penalty: ≥ 0, per mean loss (scikit-learn's C is 1 / (penalty · n)).
         start: (C, d) weights and (C,) biases to begin at; default zeros.
-        max_iterations: of L-BFGS.
-        tolerance: stop when the largest gradient entry is below this share of the first one.
+        max_iterations: of L-BFGS; under the weakest penalties it may not have converged by then,
+            and what it has come to is the head.
+        tolerance: stop when the largest gradient entry is below this share of the first one; or
+            before, where float32 products show no further descent.
 
     Returns:
         (C, d) weights and (C,) biases for the standardised features.
+
+    Raises:
+        RunFailedError: the objective is not finite.
     """
     classes, width = len(objective.counts), data.width
     whole = Whole.of(data.labels, classes)

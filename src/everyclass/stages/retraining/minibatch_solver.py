@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from everyclass.errors import InputError, RunFailedError
 from everyclass.processes import from_first, is_first, summed_in_place, world_size
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.retraining.objectives import Objective, RunningMeans, Whole
 from everyclass.stages.retraining.standardised import Rows
 from everyclass.training import load_checkpoint, save_checkpoint
@@ -34,10 +34,8 @@ class MinibatchSettings:
         batch_size: rows per step.
         learning_rate: the peak; falls to zero along a cosine, step by step.
         momentum: of SGD.
-        running: track class means across batches (``RunningMeans``) instead of using the batch's.
         precision: of the factors of both products of a step, "fp32" or "bf16"; weights, their
             speed and the loss are float32. bf16 pays where the hardware multiplies it.
-        seed: of the order of rows.
 
     Raises:
         InputError: a number out of range, or another precision.
@@ -47,9 +45,7 @@ class MinibatchSettings:
     batch_size: int = 512
     learning_rate: float = 0.1
     momentum: float = 0.9
-    running: bool = False
     precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.precision not in ("fp32", "bf16"):
@@ -70,9 +66,11 @@ def fit_minibatches(
     penalty: float,
     settings: MinibatchSettings,
     *,
+    running: bool = False,
     sampling: Tensor | None = None,
+    seed: int = 0,
     checkpoint: Path | None = None,
-    show: Any = silent,
+    show: Progress = silent,
 ) -> tuple[Tensor, Tensor]:
     """Minimise objective + penalty / 2 · ‖W‖² by SGD on mini-batches of rows.
 
@@ -84,8 +82,10 @@ def fit_minibatches(
         objective: the loss of a batch.
         penalty: ≥ 0, on the weights.
         settings: see :class:`MinibatchSettings`.
+        running: track class means across batches (``RunningMeans``) instead of using the batch's.
         sampling: (rows,) probabilities to draw rows by, with replacement, instead of shuffling:
-            for the re-sampling row of table 8.
+            for the re-sampling row of table 8; the objective has to know of it (``balanced``).
+        seed: of the order of rows.
         checkpoint: file that is written after every epoch, and gone on from.
         show: how progress is shown.
 
@@ -94,7 +94,7 @@ def fit_minibatches(
     """
     rows, classes = len(data.labels), len(objective.counts)
     size = min(settings.batch_size, rows)
-    if settings.running:
+    if running:
         share = torch.full((rows,), 1 / rows) if sampling is None else sampling / sampling.sum()
         per_class = rows * torch.zeros(classes).index_add_(0, data.labels, share)
         estimate = RunningMeans(objective, per_class)
@@ -110,12 +110,12 @@ def fit_minibatches(
     logits = torch.empty(-(-size // world_size()), classes)
     steps_per_epoch = rows // size
     with show("retraining", settings.epochs * rows, "rows", done * rows) as task:
-        for epoch, order in enumerate(_orders(data, settings, sampling)):
+        for epoch, order in enumerate(_orders(data, settings.epochs, sampling, seed)):
             if epoch < done:
                 continue
             step = epoch * steps_per_epoch
             for batch, y, every in data.batches(order, size):
-                whole = Whole.of(every, classes, split=world_size() > 1)
+                whole = Whole.of(every, classes, split=world_size() > 1, drawn=True)
                 x, out = batch.to(dtype), logits[: len(batch)]
                 if dtype == torch.float32:
                     torch.addmm(bias, x, weight.T, out=out)
@@ -182,9 +182,9 @@ def _go_on(checkpoint: Path | None, state: dict[str, Tensor]) -> int:
     return int(kept["epoch"])
 
 
-def _orders(data: Rows, settings: MinibatchSettings, sampling: Tensor | None) -> Iterator[Tensor]:
-    generator = torch.Generator().manual_seed(settings.seed)
-    for _ in range(settings.epochs):
+def _orders(data: Rows, epochs: int, sampling: Tensor | None, seed: int) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
         if sampling is None:
             yield data.order(generator)
         else:

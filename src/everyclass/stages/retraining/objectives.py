@@ -39,16 +39,20 @@ class Whole:
             rows of a class or none, or knows ``log_sums``.
         log_sums: (C,) log Σ p of the rows of each class in the part, where GML has to know it and
             the part has not all of them.
+        drawn: whether these are rows drawn at random from the training rows, as in a mini-batch. A
+            class that is to weigh as much as any other then does so over all draws, not in each,
+            where it may be missing.
     """
 
     sizes: Tensor
     split: bool = False
     log_sums: Tensor | None = None
+    drawn: bool = False
 
     @classmethod
-    def of(cls, labels: Tensor, classes: int, *, split: bool = False) -> Whole:
+    def of(cls, labels: Tensor, classes: int, *, split: bool = False, drawn: bool = False) -> Whole:
         """All rows, by their (n,) labels."""
-        return cls(torch.bincount(labels, minlength=classes), split)
+        return cls(torch.bincount(labels, minlength=classes), split, drawn=drawn)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Objective:
         reweight: whether "gml" uses eq. 3; without it the plain softmax (table 8, row 2).
         gml_weight: of GML in the sum.
         smoothing: ε of the largest and the smallest class.
+        balanced: whether rows are drawn so that classes come alike; then nothing is left that the
+            counts would have to balance, in the logits or in the weights of classes.
     """
 
     name: ObjectiveName
@@ -72,10 +78,13 @@ class Objective:
     reweight: bool = True
     gml_weight: float = 10.0
     smoothing: tuple[float, float] = (0.4, 0.1)
+    balanced: bool = False
 
     @property
     def log_prior(self) -> Tensor | None:
         """log N_c where the objective adds it to the logits."""
+        if self.balanced:
+            return None
         if self.name == "balanced_softmax" or (self.name == "gml" and self.reweight):
             return self.counts.log()
         return None
@@ -115,17 +124,29 @@ class Objective:
             epsilon = smoothing_by_class(
                 self.counts.long(), smooth_head=head, smooth_tail=tail, dtype=logits.dtype
             )
-            return _smoothed(logits, labels, epsilon[labels], whole)
+            weights = self._class_weights(labels, whole)
+            return _smoothed(logits, labels, epsilon[labels], weights)
         log_p = _softmax_in_place(logits, self.log_prior, labels)
         if self.name == "gml":
             value, weights = _gml_weights(log_p, labels, whole)
         elif self.name == "class_weighted":
-            weights = _class_weights(labels, whole, logits.dtype)
+            weights = self._class_weights(labels, whole)
             value = -(weights * log_p).sum()
         else:
             rows = int(whole.sizes.sum())
             value, weights = -log_p.sum() / rows, torch.full_like(log_p, 1 / rows)
         return value, _weighted_residual(logits, labels, weights)
+
+    def _class_weights(self, labels: Tensor, whole: Whole) -> Tensor:
+        """(n,) weights that over all training rows sum to one, and over every class to the same."""
+        if not whole.drawn:
+            sizes = whole.sizes.to(self.counts.dtype)
+            return 1 / (sizes[labels] * (sizes > 0).sum())
+        each = torch.full_like(self.counts[labels], 1 / float(whole.sizes.sum()))
+        if self.balanced:
+            return each
+        share = self.counts / self.counts.sum()
+        return each / (share[labels] * (share > 0).sum())
 
 
 class RunningMeans:
@@ -207,23 +228,16 @@ def _gml_weights(log_p: Tensor, labels: Tensor, whole: Whole) -> tuple[Tensor, T
 
 
 def _smoothed(
-    logits: Tensor, labels: Tensor, epsilon: Tensor, whole: Whole
+    logits: Tensor, labels: Tensor, epsilon: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Label-aware smoothing averaged class by class, and its gradient in place."""
     others = logits.mean(dim=1) - logits.gather(1, labels[:, None]).squeeze(1)
     log_p = _softmax_in_place(logits, None, labels)
-    weights = _class_weights(labels, whole, logits.dtype)
     value = -(weights * (log_p + epsilon * others)).sum()
     logits -= (epsilon / logits.shape[1])[:, None]
     logits *= weights[:, None]
     logits.scatter_add_(1, labels[:, None], (weights * (epsilon - 1))[:, None])
     return value, logits
-
-
-def _class_weights(labels: Tensor, whole: Whole, dtype: torch.dtype) -> Tensor:
-    """(n,) weights that over all rows sum to one, and over every class there to the same."""
-    sizes = whole.sizes.to(dtype)
-    return 1 / (sizes[labels] * (sizes > 0).sum())
 
 
 def _weighted_residual(softmax: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

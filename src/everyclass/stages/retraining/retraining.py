@@ -17,7 +17,7 @@ import torch
 from everyclass.artifacts import Features, Head, some
 from everyclass.errors import InputError
 from everyclass.processes import barrier, from_first, is_first
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.retraining.crossfitting import (
     PENALTIES,
     CrossFit,
@@ -162,7 +162,7 @@ def penalties_to_try(
 
 
 def cross_fit_objective(
-    train: Features, settings: Retraining, *, seed: int = 0, show: Any = silent
+    train: Features, settings: Retraining, *, seed: int = 0, show: Progress = silent
 ) -> CrossFit:
     """Choose the penalty of an objective by cross-fitting; see :func:`cross_fit`.
 
@@ -181,7 +181,7 @@ def cross_fit_objective(
 
 
 def retrain(
-    train: Features, settings: Retraining | None = None, *, seed: int = 0, show: Any = silent
+    train: Features, settings: Retraining | None = None, *, seed: int = 0, show: Progress = silent
 ) -> Head:
     """Fit a fresh linear head to cached features.
 
@@ -230,7 +230,7 @@ def retrain(
 
 
 def _fit(
-    train: Features, settings: Retraining, seed: int, checkpoint: Path | None, show: Any
+    train: Features, settings: Retraining, seed: int, checkpoint: Path | None, show: Progress
 ) -> Head:
     """A head under the penalty that is set."""
     penalty = settings.penalty
@@ -242,15 +242,16 @@ def _fit(
     sampling = None
     if settings.resample:
         sampling = 1 / objective.counts[data.labels]
-        objective = replace(objective, counts=torch.ones_like(objective.counts))
-    minibatch = replace(settings.minibatch, running=settings.solver == "running", seed=seed)
+        objective = replace(objective, balanced=True)
     return data.head(
         *fit_minibatches(
             data,
             objective,
             penalty,
-            minibatch,
+            settings.minibatch,
+            running=settings.solver == "running",
             sampling=sampling,
+            seed=seed,
             checkpoint=checkpoint,
             show=show,
         )

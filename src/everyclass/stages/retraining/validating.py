@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from everyclass.adjustment import HARMONIC_MEAN, score
 from everyclass.artifacts import Features, Head
-from everyclass.progress import silent
+from everyclass.progress import Progress, silent
 from everyclass.stages.retraining.retraining import Retraining, penalties_to_try, retrain
 
 __all__ = ["Validated", "validate"]
@@ -35,7 +35,7 @@ class Validated:
 
 
 def validate(
-    train: Features, val: Features, settings: Retraining, *, seed: int = 0, show: Any = silent
+    train: Features, val: Features, settings: Retraining, *, seed: int = 0, show: Progress = silent
 ) -> Validated:
     """Fit a head under each penalty and keep the one with the highest harmonic mean of recall.
 

@@ -1,0 +1,51 @@
+"""Parts of tables: every column with one entry per label is cut, whatever it is called."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from everyclass.artifacts import Features, Head
+from everyclass.data import TableFile
+from everyclass.errors import FileFormatError
+
+
+def part_of(path: Path, rows: list[int], total: int) -> dict[str, np.ndarray]:
+    return dict(np.load(io.BytesIO(TableFile.load(path).part(np.array(rows), total))))
+
+
+def test_columns_with_the_names_of_a_head_are_columns(tmp_path: Path) -> None:
+    columns = {name: np.arange(4) for name in ("labels", "weight", "bias", "scale", "kind")}
+    np.savez(tmp_path / "t.npz", **columns)
+    part = part_of(tmp_path / "t.npz", [3, 1], 4)
+    assert {name: values.tolist() for name, values in part.items()} == {
+        name: [3, 1] for name in columns
+    }
+
+
+def test_labels_of_another_name_change_nothing_about_that(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", species=np.arange(4), weight=np.arange(4))
+    assert part_of(tmp_path / "t.npz", [2], 4)["weight"].tolist() == [2]
+
+
+@pytest.mark.parametrize("classes", [3, 4])  # as many as rows, too
+def test_a_head_and_single_values_stay_whole(tmp_path: Path, classes: int) -> None:
+    head = Head(np.ones((classes, 2)), np.arange(classes), "cosine", 16.0)
+    names = tuple("abcd"[:classes])
+    Features(np.ones((4, 2)), np.arange(4) % classes, head, names).save(tmp_path / "f.npz")
+    (tmp_path / "part.npz").write_bytes(TableFile.load(tmp_path / "f.npz").part(np.arange(2), 4))
+    part = Features.load(tmp_path / "part.npz")
+    assert (len(part), part.class_names) == (2, names)
+    assert part.head is not None
+    assert part.head.bias.tolist() == list(range(classes))
+    np.savez(tmp_path / "t.npz", labels=np.arange(4), scale=np.array(2.0))
+    assert part_of(tmp_path / "t.npz", [1], 4)["scale"] == 2.0
+
+
+def test_what_has_no_entry_per_label_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", labels=np.arange(4), weight=np.ones((3, 2)))
+    with pytest.raises(FileFormatError, match=r"'weight' has shape \(3, 2\) and there are 4"):
+        part_of(tmp_path / "t.npz", [1], 4)

@@ -1,0 +1,99 @@
+"""Compiling kernels, keeping them, and what is said where that does not work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from everyclass.nn._kernels import compiled_kernel
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of kernels of this test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    compiled_kernel.cache_clear()
+    return tmp_path / "everyclass" / "kernels"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    written = tmp_path / "one.c"
+    written.write_text("int one(void) { return 1; }\n")
+    return written
+
+
+def gives_one(source: Path) -> bool:
+    kernel = compiled_kernel(source)
+    return kernel is not None and kernel.one() == 1
+
+
+@pytest.mark.parametrize("command", ["cc", "cc -pipe", "env cc", "  env 'cc' -pipe "])
+def test_the_compiler_may_come_with_options_or_behind_another_program(
+    command: str, cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", command)
+    assert gives_one(source)
+    assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize("command", ["no-such-compiler", "no-such-compiler -pipe", "", "'cc"])
+def test_without_a_compiler_there_is_no_kernel_and_nothing_to_say(
+    command: str, cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", command)
+    assert compiled_kernel(source) is None
+    assert not cache.exists()
+
+
+def test_a_compiler_that_fails_means_no_kernel_and_a_word_once(cache: Path, source: Path) -> None:
+    source.write_text("this is no C\n")
+    with pytest.warns(UserWarning, match=r"kernel one\.c is not used.*one\.c:1.*error"):
+        assert compiled_kernel(source) is None
+    assert compiled_kernel(source) is None
+    assert not list(cache.parent.rglob("*.so"))
+
+
+def test_a_kernel_is_compiled_once_for_all_processes(
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gives_one(source)
+    compiled_kernel.cache_clear()  # as in another process
+    monkeypatch.setattr("everyclass.nn._kernels._compile", lambda *_: pytest.fail("once more"))
+    assert gives_one(source)
+
+
+@pytest.mark.parametrize("left", [0.0, 0.1, 0.5, 0.9])
+def test_a_kernel_of_which_only_a_part_is_left_is_compiled_anew(
+    left: float, cache: Path, source: Path
+) -> None:
+    assert gives_one(source)
+    (library,) = cache.iterdir()
+    whole = library.read_bytes()
+    library.unlink()  # the loaded one stays as it is
+    library.write_bytes(whole[: round(left * len(whole))])
+    compiled_kernel.cache_clear()
+    assert gives_one(source)
+    assert [file.read_bytes() for file in cache.iterdir()] == [whole]
+
+
+def test_a_cache_that_cannot_be_written_means_no_kernel_and_a_word(
+    cache: Path, source: Path
+) -> None:
+    cache.parent.write_text("a file where a folder should be")
+    with pytest.warns(UserWarning, match="XDG_CACHE_HOME"):
+        assert compiled_kernel(source) is None
+
+
+def test_a_library_is_on_disk_before_it_takes_its_name(
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append("flush"), fsync(file)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("name"), replace(*paths)))
+    assert gives_one(source)
+    assert done == ["flush", "name"]

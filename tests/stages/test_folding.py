@@ -178,6 +178,20 @@ def test_a_network_that_is_nothing_but_its_last_layer() -> None:
     np.testing.assert_allclose(outputs(new), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_tied_weights_are_untied_and_that_is_said() -> None:
+    model = Network().eval()
+    model.words = nn.Embedding(4, 9)
+    model.words.weight = model.tail["classifier"].weight
+    result, _ = rescue_of(model)
+    with pytest.warns(UserWarning, match="shares its weights with 'words'.* untie them there"):
+        new = result.to_module(model, "retrained")
+    assert torch.equal(new.words.weight, model.words.weight)
+    assert not torch.equal(new.words.weight, new.tail["classifier"].weight)
+    np.testing.assert_allclose(
+        outputs(new), result.retrained.logits(features_of(model)), rtol=1e-4, atol=1e-5
+    )
+
+
 def test_another_network_is_refused(rescued: tuple[RescueResult, Features]) -> None:
     for other in (Network(nn.Linear(9, 4)), Network(nn.Linear(9, 5)), nn.Sequential(nn.ReLU())):
         with pytest.raises(InputError, match="no layer with the old head's weights; pass"):

@@ -229,7 +229,8 @@ def test_a_weight_that_another_layer_has_too_does_not_change_there() -> None:
     found = extract(model, LOADER)
     assert found.head is not None
     new = other_head(found, bias=False)
-    folded = fold_head(model, found.head, new)
+    with pytest.warns(UserWarning, match="shares its weights with 'table'"):
+        folded = fold_head(model, found.head, new)
     assert torch.equal(folded.table.weight, model.table.weight)
     np.testing.assert_allclose(outputs(folded), new.logits(found.features), atol=1e-5)
 

@@ -59,6 +59,7 @@ def fold_head(
         made = as_convolution(made) if isinstance(place, nn.Conv2d) else made
     else:
         _warn_of_bias(model, place, new)
+        _warn_of_tied(model, place)
         made = with_head(place, old, new, is_shared=_is_shared(model, place))
     return _put(model, names[0], made)
 
@@ -123,6 +124,22 @@ def _warn_of_bias(model: nn.Module, layer: nn.Module, new: Head) -> None:
         warn(
             "The network's last layer has no bias and the new one has: from_pretrained would leave "
             "it out. Use to_module(model, result.single_layer(train, bias=False).head).",
+            stacklevel=4,
+        )
+
+
+def _warn_of_tied(model: nn.Module, layer: nn.Module) -> None:
+    own, inside = {id(p) for p in layer.parameters()}, set(layer.modules())
+    tied = [
+        name
+        for name, module in model.named_modules()
+        if module not in inside and any(id(p) in own for p in module.parameters(recurse=False))
+    ]
+    if tied:
+        warn(
+            f"The last layer shares its weights with {', '.join(map(quoted, tied))}; in the new "
+            "network it has its own. A network that ties them loads this state without an error "
+            "and answers otherwise: untie them there first, or save the whole module.",
             stacklevel=4,
         )
 

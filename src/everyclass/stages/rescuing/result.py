@@ -156,9 +156,11 @@ class RescueResult:
         """A copy of the user's network with the new last layer; the original stays as it was.
 
         "retrained" is the network's own class with the same names in its ``state_dict``, so that
-        what loads the original loads it too. "ensemble" puts an ``EnsembleHead`` with twice the
-        rows in the place of the last layer; its output is the log of eq. 11, valid as logits. To
-        load that again, put ``EnsembleHead.empty(d, C)`` in the same place first.
+        what loads the original loads it too. But a last layer without a bias gets one, and one
+        whose weights are tied to another layer's is untied, with a warning. "ensemble" puts an
+        ``EnsembleHead`` with twice the rows in the place of the last layer; its output is the log
+        of eq. 11, valid as logits. To load that again, put ``EnsembleHead.empty(d, C)`` in the same
+        place first; of a 1 × 1 convolution save the whole module.
 
         Args:
             model: the network that the features came from.

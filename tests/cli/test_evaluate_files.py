@@ -167,6 +167,23 @@ def test_junit_and_github(folder: Path, everyclass: Command) -> None:
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
 
 
+def test_what_cannot_be_judged_is_an_error_in_junit_and_on_github(
+    folder: Path, everyclass: Command
+) -> None:
+    arguments = ("--junit", "x.xml", "--github", "--fail-if", GOOD)
+    assert everyclass("evaluate", *NAMED, *arguments).code == 0
+    Path("broken.csv").write_text("labels,predicted\ncat\n")
+    done = everyclass("evaluate", "broken.csv", *arguments)
+    assert done.code == 2
+    assert done.out.startswith("::error title=everyclass cannot judge this::broken.csv")
+    suite = ElementTree.parse("x.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("1", "0", "1")
+    assert "broken.csv" in str(suite[0][0].get("message"))
+    done = everyclass("evaluate", "broken.csv", *arguments, "--json")
+    assert done.code == 2
+    assert done.out == ""
+
+
 def test_a_baseline_is_read_as_the_file_itself(folder: Path, everyclass: Command) -> None:
     better = np.eye(3)[LABELS]
     pa.csv.write_csv(pa.table({"y": LABELS, **dict(zip(NAMES, better.T, strict=True))}), "b.csv")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,13 +91,14 @@ def evaluate(
         "class_names": None if class_names is None else load_class_names(class_names),
         "show": shown(quiet),
     }
-    judged = metrics.state_of_files(*files, labels=labels, class_counts=counts, **options)
-    evaluation = judged.evaluation(zero_floor=zero_floor)
-    results = metrics.judge_gates(
-        evaluation,
-        gates,
-        lambda path: metrics.evaluation_of_file(path, zero_floor=zero_floor, **options),
-    )
+    with _refusals_reported(junit, github, json):
+        judged = metrics.state_of_files(*files, labels=labels, class_counts=counts, **options)
+        evaluation = judged.evaluation(zero_floor=zero_floor)
+        results = metrics.judge_gates(
+            evaluation,
+            gates,
+            lambda path: metrics.evaluation_of_file(path, zero_floor=zero_floor, **options),
+        )
     if state is not None:
         judged.save(state)
     if json:
@@ -105,6 +108,24 @@ def evaluate(
         say(evaluation.table(most=None if every else 20))
     _report(results, junit, github, json)
     metrics.check_results(results)
+
+
+@contextmanager
+def _refusals_reported(junit: Path | None, github: bool, json: bool) -> Iterator[None]:
+    """Where predictions cannot be judged, say so in what other programs read too."""
+    from everyclass import reporting
+    from everyclass.artifacts import atomic_write
+    from everyclass.errors import EveryclassError
+
+    try:
+        yield
+    except EveryclassError as error:
+        if github:
+            say(reporting.refusal_as_github(str(error)), err=json)
+        if junit is not None:
+            with atomic_write(junit) as stream:
+                stream.write(reporting.refusal_as_junit(str(error)))
+        raise
 
 
 def _report(results: tuple[GateResult, ...], junit: Path | None, github: bool, json: bool) -> None:

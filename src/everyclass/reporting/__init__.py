@@ -4,7 +4,13 @@ from everyclass.reporting.building import Format, report, report_of, write_as
 from everyclass.reporting.charts import recall_chart, recalls_chart
 from everyclass.reporting.data import Report
 from everyclass.reporting.from_files import named_files, report_of_files
-from everyclass.reporting.gates import gate_table, github_annotations, junit_xml
+from everyclass.reporting.gates import (
+    gate_table,
+    github_annotations,
+    junit_xml,
+    refusal_as_github,
+    refusal_as_junit,
+)
 from everyclass.reporting.html import render_report, write_report
 from everyclass.reporting.judged import Judged
 from everyclass.reporting.markdown import render_comment, write_comment
@@ -30,6 +36,8 @@ __all__ = [
     "recall_chart",
     "recall_rows",
     "recalls_chart",
+    "refusal_as_github",
+    "refusal_as_junit",
     "render_comment",
     "render_report",
     "report",

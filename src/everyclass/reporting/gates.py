@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from everyclass.artifacts import cells, escaped, padded, printable
 from everyclass.metrics import GateResult
 
-__all__ = ["gate_table", "github_annotations", "junit_xml"]
+__all__ = ["gate_table", "github_annotations", "junit_xml", "refusal_as_github", "refusal_as_junit"]
 
 # XML 1.0 has no way to write these, not even as references.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -33,19 +33,34 @@ def junit_xml(results: Sequence[GateResult]) -> bytes:
         "failures": str(sum(result.failed for result in results)),
         "errors": "0",
     }
-    root = ElementTree.Element("testsuites", counts)
-    suite = ElementTree.SubElement(root, "testsuite", {"name": "everyclass", **counts})
+    root, suite = _suite(counts)
     for result in results:
-        text = _xml_text(result.gate.text)
-        case = ElementTree.SubElement(
-            suite, "testcase", {"classname": "everyclass.gate", "name": f"fail if {text}"}
-        )
+        case = _case(suite, f"fail if {result.gate.text}")
         said = _xml_text(f"{result.gate.text} is {result}")
         if result.failed:
             ElementTree.SubElement(case, "failure", {"type": "gate", "message": said}).text = said
         else:
             ElementTree.SubElement(case, "system-out").text = said
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def refusal_as_junit(reason: str) -> bytes:
+    """The same where nothing could be judged, so that no earlier file says that all is well."""
+    root, suite = _suite({"tests": "1", "failures": "0", "errors": "1"})
+    said = _xml_text(reason)
+    case = _case(suite, "judge the predictions")
+    ElementTree.SubElement(case, "error", {"type": "input", "message": said}).text = said
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def _suite(counts: dict[str, str]) -> tuple[ElementTree.Element, ElementTree.Element]:
+    root = ElementTree.Element("testsuites", counts)
+    return root, ElementTree.SubElement(root, "testsuite", {"name": "everyclass", **counts})
+
+
+def _case(suite: ElementTree.Element, name: str) -> ElementTree.Element:
+    named = {"classname": "everyclass.gate", "name": _xml_text(name)}
+    return ElementTree.SubElement(suite, "testcase", named)
 
 
 def _xml_text(text: str) -> str:
@@ -65,6 +80,11 @@ def github_annotations(results: Sequence[GateResult]) -> str:
         what = "1 gate" if passed == 1 else f"{passed} gates"
         lines.append(f"::notice title={_property('everyclass')}::{_message(what + ' passed')}")
     return "\n".join(lines)
+
+
+def refusal_as_github(reason: str) -> str:
+    """The annotation where nothing could be judged."""
+    return f"::error title={_property('everyclass cannot judge this')}::{_message(reason)}"
 
 
 def _message(text: str) -> str:

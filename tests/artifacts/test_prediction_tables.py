@@ -166,3 +166,22 @@ def test_predicted_names_need_not_be_labels(tmp_path: Path) -> None:
     assert Predictions.load(path, class_names=["A", "a", "b"]).top.tolist() == [1, 1]
     columns = {"labels": ["labels", "x"], "predicted": ["predicted", "x"]}
     assert Predictions.load(table(tmp_path / "p.parquet", columns)).num_classes == 3
+
+
+# --- what other programs call a csv ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("labels;predicted\nant;bee\n", "separated by semicolons; write the table with commas"),
+        ("labels;ant;bee\nant;0,25;0,75\n", "separated by semicolons.* numbers with points"),
+        ("labels\tpredicted\nant\tbee\n", "separated by tabs"),
+        ("labels,predicted\nant,bee\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
+    ],
+)
+def test_tables_of_other_forms_are_named(content: str | bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(FileFormatError, match=said):
+        Predictions.load(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,6 +102,22 @@ class _Parquet:
                 yield batch
 
 
+def _check_header(path: Path, header: bytes) -> None:
+    """Refuse what other programs call a CSV, by what its first line shows.
+
+    Raises:
+        FileFormatError: UTF-16, or columns that are not separated by commas.
+    """
+    if header.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise FileFormatError(f"{path} is UTF-16; save it as UTF-8.")
+    for separator, name in ((b";", "semicolons"), (b"\t", "tabs")):
+        if separator in header and b"," not in header:
+            raise FileFormatError(
+                f"The columns of {path} are separated by {name}; write the table with commas, and "
+                "its numbers with points."
+            )
+
+
 class _Csv:
     unit = "MB"
 
@@ -109,7 +126,9 @@ class _Csv:
         self.total = max(1, path.stat().st_size >> 20)
         self.done = 0
         with open(path, "rb") as stream:
-            longest = max(len(stream.readline(_LONGEST_LINE)) for _ in ("header", "first row"))
+            header, first = (stream.readline(_LONGEST_LINE) for _ in ("header", "first row"))
+        _check_header(path, header)
+        longest = max(len(header), len(first))
         if longest == _LONGEST_LINE:
             raise FileFormatError(f"{path} is no table: a line has {longest:,} bytes or more.")
         self._block = max(_BLOCK, 8 * longest)

@@ -119,7 +119,10 @@ def find_last_layer(
     layers = _candidates(model, name)
     caught, logits = _watched(layers, network, None, name)
     if not bool(torch.isfinite(logits).all()):
-        raise InputError("The network's output on the first batch is not finite; train it anew.")
+        raise InputError(
+            "The network's output on the first batch is not finite: there are NaNs or infinities in "
+            "the inputs, or in its weights."
+        )
     for_token = None
     names = _matching(caught, logits)
     if not names:

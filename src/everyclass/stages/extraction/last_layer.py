@@ -120,8 +120,8 @@ def find_last_layer(
     caught, logits = _watched(layers, network, None, name)
     if not bool(torch.isfinite(logits).all()):
         raise InputError(
-            "The network's output on the first batch is not finite: there are NaNs or infinities in "
-            "the inputs, or in its weights."
+            "The network's output on the first batch is not finite: NaNs or infinities stand in "
+            "its inputs or in its weights."
         )
     for_token = None
     names = _matching(caught, logits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def start() -> Iterator[Callable[..., Any]]:
         started: list[Any] = []
 
         def run(*arguments: Any) -> Any:
-            process = context.Process(target=main, args=([str(a) for a in arguments],))
+            process = context.Process(target=by_hand, args=([str(a) for a in arguments],))
             process.start()
             started.append(process)
             return process
@@ -108,6 +109,12 @@ def start() -> Iterator[Callable[..., Any]]:
         for process in started:
             process.kill()
             process.join()
+
+
+def by_hand(arguments: list[str]) -> None:
+    """The command as a person starts it, who can stop it: tests may run where SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    main(arguments)
 
 
 @pytest.fixture

@@ -95,7 +95,13 @@ def test_ctrl_c_says_so_and_the_same_command_goes_on(
     command = [sys.executable, "-m", "everyclass", *map(str, arguments(folder))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        # Tests may run where SIGINT is ignored, as in the background of a shell.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     process.exitcode = None  # type: ignore[attr-defined]
     wait_for_epoch(folder, 3, process)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from started_by_hand import by_hand
 
 from everyclass.cli import main
 
@@ -109,12 +109,6 @@ def start() -> Iterator[Callable[..., Any]]:
         for process in started:
             process.kill()
             process.join()
-
-
-def by_hand(arguments: list[str]) -> None:
-    """The command as a person starts it, who can stop it: tests may run where SIGINT is ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    main(arguments)
 
 
 @pytest.fixture

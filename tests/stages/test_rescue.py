@@ -195,13 +195,15 @@ def test_the_retrained_head_can_be_read_as_probabilities(
 
 
 def test_a_verdict_that_costs_accuracy_says_how_much() -> None:
-    for seed in range(5):
-        result = rescue(long_tailed(seed), val=CLASSES.draw([60] * 8, seed=7), retraining=QUICK)
+    """Rescuing rare classes costs where validation images are long-tailed, and gains elsewhere."""
+    said = []
+    for held_out in ([max(n // 3, 8) for n in COUNTS], [60] * 8):
+        result = rescue(long_tailed(), val=CLASSES.draw(held_out, seed=7), retraining=QUICK)
         assert result.cost is not None
+        assert result.verdict.use != "old"
         before, after = result.cost.accuracy
-        falls = result.verdict.use != "old" and before - after > 0.02
-        sentence = f"accuracy falls from {before:.1%} to {after:.1%}"
-        assert (sentence in str(result.verdict)) == falls
+        said.append(f"accuracy falls from {before:.1%} to {after:.1%}" in str(result.verdict))
+    assert said == [True, False]
 
 
 def test_temperatures_fit_new_images(test_set: Features) -> None:

@@ -98,7 +98,7 @@ def rescue(
 
     Raises:
         InputError: an unknown strategy, one class only, a class without images, features of
-            different widths.
+            different widths, validation images of less than half of the classes.
 
     Example:
         >>> generator = np.random.default_rng(0)

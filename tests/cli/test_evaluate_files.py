@@ -276,8 +276,8 @@ OBJECTS = np.array([Payload()] * 16, dtype=object)
 Make = Callable[[], tuple[Any, ...]]
 HOSTILE: dict[str, tuple[Make, tuple[str, ...]]] = {
     "columns are missing": (
-        lambda: (write("b.csv", "a;b\n1;2\n"),),
-        ("b.csv has no column 'labels'; it has a;b.", "--labels-column"),
+        lambda: (write("b.csv", "a,b\n1,2\n"),),
+        ("b.csv has no column 'labels'; it has a, b.", "--labels-column"),
     ),
     "NaN in a csv": (
         lambda: (write("b.csv", "labels,logit_0,logit_1\n0,1,2\n1,nan,2\n"),),

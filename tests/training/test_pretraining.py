@@ -96,10 +96,64 @@ def test_a_run_that_was_moved_to_another_machine_keeps_its_precision(
 def test_emulated_bfloat16_is_warned_of(
     train_digits: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, question, lambda: False, raising=False)
+    hide_bfloat16(monkeypatch, hidden=True)
     with pytest.warns(UserWarning, match="bfloat16, which the hardware here only emulates"):
         train_digits(1, precision="bf16")
+
+
+def hide_bfloat16(monkeypatch: pytest.MonkeyPatch, *, hidden: bool) -> None:
+    for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, question, lambda: not hidden, raising=False)
+
+
+def precisions(run: Run) -> list[str]:
+    log = (run.folder / "log.jsonl").read_text()
+    return [json.loads(line)["precision"] for line in log.splitlines()]
+
+
+def stopped_in_bfloat16(monkeypatch: pytest.MonkeyPatch, train_digits: Train, out: Path) -> None:
+    """A run of three epochs whose power fails after the first."""
+    hide_bfloat16(monkeypatch, hidden=False)
+    writes = Run.log
+
+    def power_failure(run: Run, record: dict[str, object]) -> None:
+        if record["epoch"] == 2:
+            raise KeyboardInterrupt
+        writes(run, record)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "log", power_failure)
+        train_digits(3, out=out, precision="bf16")
+
+
+def test_a_run_in_bfloat16_goes_on_in_float32_where_that_is_asked_for_and_needed(
+    train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_in_bfloat16(monkeypatch, train_digits, tmp_path / "run")
+    hide_bfloat16(monkeypatch, hidden=True)
+    run = train_digits(3, out=tmp_path / "run", precision="fp32")
+    assert run.result is not None
+    assert run.config["precision"] == "bf16"
+    assert precisions(run) == ["bf16", "fp32", "fp32"]
+
+
+def test_where_bfloat16_is_no_emulation_a_run_keeps_it(
+    train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_in_bfloat16(monkeypatch, train_digits, tmp_path / "run")
+    with pytest.raises(InputError, match="precision: bf16 there, fp32 asked"):
+        train_digits(3, out=tmp_path / "run", precision="fp32")
+    assert precisions(train_digits(3, out=tmp_path / "run")) == ["bf16"] * 3
+
+
+def test_a_finished_run_in_bfloat16_is_not_taken_for_one_in_float32(
+    train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide_bfloat16(monkeypatch, hidden=False)
+    train_digits(1, out=tmp_path / "run", precision="bf16")
+    hide_bfloat16(monkeypatch, hidden=True)
+    with pytest.raises(InputError, match="precision: bf16 there, fp32 asked"):
+        train_digits(1, out=tmp_path / "run", precision="fp32")
 
 
 def test_seeds_differ(train_digits: Train, tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ class EpochLog:
         accuracy: on the augmented training images, as a fraction.
         learning_rate: in this epoch.
         seconds: it took.
+        precision: what it was computed in.
     """
 
     epoch: int
@@ -94,6 +95,7 @@ class EpochLog:
     accuracy: float
     learning_rate: float
     seconds: float
+    precision: Literal["fp32", "bf16"]
 
 
 def fit(
@@ -192,7 +194,11 @@ def fit(
             total, right, seen = summed_in_place(sums).tolist()
             mean_loss = _finite(total / seen, epoch)
             seconds = time.perf_counter() - start
-            on_epoch(EpochLog(epoch, mean_loss, right / seen, learning_rate, seconds))
+            on_epoch(
+                EpochLog(
+                    epoch, mean_loss, right / seen, learning_rate, seconds, settings.precision
+                )
+            )
             due = epoch == epochs or epoch % settings.checkpoint_every == 0
             if checkpoint is not None and due and is_first():
                 state = {name: part.state_dict() for name, part in parts.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -132,15 +133,18 @@ class DecodedSource:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Of each batch the rows (b,) that could be read, and their views (v, b, h, w, 3) uint8."""
         starts = np.cumsum([0, *(len(rows) for rows in batches)]).tolist()
-        loader = DataLoader(
-            _Reader(self._pictures, self._cut, tuple(crops), seed),
-            batch_size=None,
-            sampler=list(zip(starts, (rows.tolist() for rows in batches), strict=False)),
-            num_workers=min(self._workers, len(batches)),
-            collate_fn=_as_it_is,
-            pin_memory=self._normal["device"].type == "cuda",
-        )
-        for rows, views, failures in _alive(loader):
+        with warnings.catch_warnings():  # as many workers as were asked for, on however few cores
+            warnings.filterwarnings("ignore", "This DataLoader will create")
+            loader = DataLoader(
+                _Reader(self._pictures, self._cut, tuple(crops), seed),
+                batch_size=None,
+                sampler=list(zip(starts, (rows.tolist() for rows in batches), strict=False)),
+                num_workers=min(self._workers, len(batches)),
+                collate_fn=_as_it_is,
+                pin_memory=self._normal["device"].type == "cuda",
+            )
+            decoded = iter(loader)
+        for rows, views, failures in _alive(decoded):
             for row, reason in failures:
                 self.bad.add(self._pictures.place(row), reason)
             yield rows, views
@@ -157,10 +161,10 @@ class DecodedSource:
             raise RunFailedError(f"None of the pictures could be read: {self.bad.sentence()}.")
 
 
-def _alive(loader: DataLoader[Any]) -> Iterator[Any]:
+def _alive(decoded: Iterator[Any]) -> Iterator[Any]:
     """What the workers hand over; a word about one that was killed."""
     try:
-        yield from loader
+        yield from decoded
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

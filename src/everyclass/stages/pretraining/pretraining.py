@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -34,6 +34,7 @@ from everyclass.stages.pretraining.run_config import (
     constants_of,
     finished_runs,
     folder_beside,
+    goes_on_in_float32,
     precision_for,
 )
 from everyclass.training import (
@@ -82,7 +83,9 @@ def pretrain(
         backbone: instead of the recipe's: one of ours or any of timm.
         weights: instead of the recipe's, for a backbone of timm: "none", "pretrained", or a file.
         precision: "auto" takes bfloat16 where the hardware computes in it; a run that was begun
-            goes on in its own, on whatever machine.
+            goes on in its own, on whatever machine. "fp32" is accepted for the rest of a run that
+            was begun in bfloat16, where the hardware only emulates that; ``log.jsonl`` says what
+            each epoch was computed in.
         device: "auto", "cpu", "cuda", ….
         compile: compile the network with ``torch.compile``.
         workers: processes that decode pictures in files; default one per core.
@@ -113,7 +116,8 @@ def pretrain(
             f"{data.slug} has no test images to judge the network by; name some: test=…."
         )
     folder = Path(out or Path("runs") / f"{data.folder_name}-{recipe.name}-s{seed}")
-    chosen = precision_for(precision, folder, where)
+    in_float32 = goes_on_in_float32(precision, folder, where)
+    chosen = precision_for("auto" if in_float32 else precision, folder, where)
     if start is not None:
         given = [start] if isinstance(start, str | Path) else start
         begun = finished_runs(given, recipe, data)
@@ -162,6 +166,7 @@ def pretrain(
                 dataset,
                 begun,
                 where,
+                precision="fp32" if in_float32 else chosen,
                 bad=BadPictures(data.bad_images),
                 workers=workers,
                 show=show if is_first() else silent,
@@ -176,16 +181,18 @@ def _train(
     begun: Sequence[Run],
     where: torch.device,
     *,
+    precision: Literal["fp32", "bf16"],
     bad: BadPictures,
     workers: int | None,
     show: Progress,
 ) -> None:
     """Train the network of a run that is not finished, judge it, and write what came out."""
-    chosen, seed, compile = (run.config[key] for key in ("precision", "seed", "compile"))
-    if chosen != inference_precision(chosen, where):
+    seed, compile = (run.config[key] for key in ("seed", "compile"))
+    if precision != inference_precision(precision, where):
         warnings.warn(
             f"{run.folder} is trained in bfloat16, which the hardware here only emulates, tens of "
-            "times slower than float32; go on with it elsewhere.",
+            "times slower than float32; go on with it elsewhere, or here in float32: "
+            "precision fp32 (--precision fp32).",
             stacklevel=2,
         )
     remember_left_out(run, bad)
@@ -221,7 +228,7 @@ def _train(
                 nesterov=recipe.nesterov,
                 weight_decay=recipe.weight_decay,
                 trained=recipe.trained,
-                precision=chosen,
+                precision=precision,
                 seed=seed,
                 repeat_after=recipe.repeat_after,
                 compile=compile,
@@ -238,7 +245,7 @@ def _train(
         barrier()
         model.load_state_dict(load_network(run, dataset.num_classes).state_dict())
     judged = image_batches(dataset, dataset.test, where, **reading)
-    rows, logits = predicted(model, judged, where, chosen)
+    rows, logits = predicted(model, judged, where, precision)
     note_left_out(run, bad)
     if is_first():
         predictions = Predictions(

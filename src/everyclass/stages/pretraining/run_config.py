@@ -13,9 +13,22 @@ from everyclass.artifacts import Run
 from everyclass.data import DataConfig, Dataset
 from everyclass.errors import InputError
 from everyclass.nn import BACKBONES
-from everyclass.training import HeadRecipe, Precision, Recipe, choose_precision
+from everyclass.training import (
+    HeadRecipe,
+    Precision,
+    Recipe,
+    choose_precision,
+    inference_precision,
+)
 
-__all__ = ["backbone_for", "constants_of", "finished_runs", "folder_beside", "precision_for"]
+__all__ = [
+    "backbone_for",
+    "constants_of",
+    "finished_runs",
+    "folder_beside",
+    "goes_on_in_float32",
+    "precision_for",
+]
 
 BACKBONE_OF = {"cifar100-lt": "resnet32", "cifar10-lt": "resnet32", "digits-lt": "mlp"}
 OF_PICTURES = "resnet50"
@@ -26,6 +39,17 @@ def precision_for(asked: Precision, folder: Path, device: torch.device) -> Liter
     if asked == "auto" and (folder / "config.json").is_file():
         asked = Run.open(folder).config.get("precision", asked)
     return choose_precision(asked, device)
+
+
+def goes_on_in_float32(asked: Precision, folder: Path, device: torch.device) -> bool:
+    """Whether a run in bfloat16, begun and not finished, is to go on where that is emulated."""
+    if asked != "fp32" or not (folder / "checkpoint.safetensors").is_file():
+        return False
+    run = Run.open(folder)
+    begun_in = run.config.get("precision")
+    return (
+        begun_in == "bf16" and run.result is None and inference_precision("bf16", device) == "fp32"
+    )
 
 
 def constants_of(recipe: Recipe | HeadRecipe, dataset: Dataset, folder: Path) -> dict[str, Any]:

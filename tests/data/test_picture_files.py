@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from picture_trees import a_picture, write_tree
+from torch.utils.data import DataLoader
 
 from everyclass.data import (
     DATASETS,
@@ -476,6 +477,19 @@ def test_a_killed_worker_ends_the_work_with_a_word(tree: Path) -> None:
         list(source(deadly, data, workers=1).plain(torch.arange(4).split(2)))
 
 
+def test_a_worker_that_is_killed_at_the_start_does_too(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(loader: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    data = load_dataset(DataConfig(f"list:{tree / 'train.txt'},size=16"))
+    assert isinstance(data.train, EncodedSet)
+    monkeypatch.setattr(DataLoader, "__iter__", killed)
+    with pytest.raises(RunFailedError, match="was killed, perhaps for lack of memory"):
+        list(source(data.train, data, workers=1).plain(torch.arange(4).split(2)))
+
+
 def test_nothing_to_be_read_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text("a.jpg 0\nb.jpg 1\n")
     data = load_dataset(DataConfig(f"list:{tmp_path / 'l.txt'}"))
@@ -483,7 +497,7 @@ def test_nothing_to_be_read_is_a_failure(tmp_path: Path) -> None:
     for read in ("plain", "augmented"):
         pictures = source(data.train, data, policy="skip")
         rest = () if read == "plain" else (torch.Generator().manual_seed(0),)
-        with pytest.raises(RunFailedError, match="None of the pictures could be read"):
+        with pytest.raises(InputError, match="None of the pictures can be read"):
             list(getattr(pictures, read)([torch.arange(2)], *rest))
     assert len(find_bad_pictures(data, workers=0)) == 2
 
@@ -550,6 +564,7 @@ def test_what_is_judged_must_not_be_trained_on(tree: Path) -> None:
         ("folder:a,root=b", "folder: takes no root=; it takes val, test, size, names"),
         ("hf:a,root=b", "hf: takes no root=.* image, label"),
         ("shards:a,label=b", "shards: takes no label="),
+        ("cifar100-lt,foo=1", r"cifar100-lt takes no keys such as foo=.*\(--data-root\)"),
         ("cifar100-lt,root=/x", r"cifar100-lt takes no keys such as root=.*\(--data-root\)"),
         ("list:a.txt,root=a,root=b", "give root= once"),
         ("imagenet", "no data set 'imagenet'; there are cifar10-lt"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from everyclass.errors import InputError
+from everyclass.errors import InputError, InputTypeError
 from everyclass.losses import (
     DistillationLoss,
     DiVELoss,
@@ -55,6 +55,13 @@ def test_equals_the_equations(temperature: float, power: float) -> None:
     whole = 0.7 * balanced_softmax_loss(logits, LABELS, COUNTS).item() + 0.3 * expected
     assert dive_loss(logits, LABELS, COUNTS, teacher, **settings).item() == pytest.approx(whole)
     assert DiVELoss(COUNTS, **settings)(logits, LABELS, teacher).item() == pytest.approx(whole)
+
+
+def test_whole_numbers_are_no_logits() -> None:
+    whole = torch.zeros(4, 3, dtype=torch.int64)
+    for pair in ((whole, whole), (whole, whole.float()), (whole.float(), whole)):
+        with pytest.raises(InputTypeError, match="floating-point"):
+            distillation_loss(*pair)
 
 
 def test_a_student_that_is_its_teacher_has_nothing_to_learn() -> None:

@@ -127,6 +127,25 @@ def test_gml_in_torch_func_is_its_definition(absent, reweight) -> None:
     torch.testing.assert_close(each[0], expected)
 
 
+OF_LOGITS_AND_LABELS = [
+    module
+    for module in MODULES
+    if list(inspect.signature(module.forward).parameters) == ["self", "logits", "labels"]
+]
+
+
+@pytest.mark.parametrize("module", OF_LOGITS_AND_LABELS)
+def test_gradients_of_single_images_by_vmap_are_those_of_a_loop(module) -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(5, 4, generator=generator, dtype=torch.float64)
+    labels = torch.tensor([0, 2, 3, 0, 1])
+    gradient = torch.func.grad(lambda z, y: loss_fn(z[None], y[None]))
+    loss_fn = build(module)
+    each = torch.func.vmap(gradient)(logits, labels)
+    expected = torch.stack([gradient(*one) for one in zip(logits, labels, strict=True)])
+    torch.testing.assert_close(each, expected)
+
+
 def test_torch_func_says_what_is_wrong_with_labels() -> None:
     loss_fn = GMLLoss([3, 0])
     with pytest.raises(InputError, match=r"labels\[0\] is class 1, which has no"):

@@ -11,8 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from everyclass.nn import Convolution, _kernels
+from everyclass.nn import BatchNormReLU, Convolution, _kernels
 
 
 def drawn(*shape: int, seed: int) -> Tensor:
@@ -77,6 +78,17 @@ def test_elsewhere_it_is_exactly_torchs(case: str) -> None:
     if case == "float64":
         layer, plain, x = layer.double(), plain.double(), x.double()
     assert torch.equal(layer(x), plain(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*(traced|Trace)")
+def test_tracers_and_tensors_without_data_are_torchs() -> None:
+    """The kernel would take an address for a size, or read where nothing is."""
+    layer = nn.Sequential(Convolution(16, 16), BatchNormReLU(16))
+    x = drawn(2, 16, 8, 8, seed=1)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        assert layer(mode.from_tensor(x)).shape == x.shape
+    traced = torch.jit.trace(layer, x, check_trace=False)
+    torch.testing.assert_close(traced(x), layer(x), rtol=1e-3, atol=1e-4)
 
 
 def test_under_autocast_it_is_bfloat16() -> None:

@@ -88,6 +88,20 @@ def test_a_cache_that_cannot_be_written_means_no_kernel_and_a_word(
         assert compiled_kernel(source) is None
 
 
+def test_without_a_home_there_is_no_kernel_and_a_word(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    compiled_kernel.cache_clear()
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.warns(UserWarning, match="Could not determine home directory"):
+        assert compiled_kernel(source) is None
+
+
 def test_a_library_is_on_disk_before_it_takes_its_name(
     cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

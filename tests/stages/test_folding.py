@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,7 +193,47 @@ def test_tied_weights_are_untied_and_that_is_said() -> None:
     )
 
 
+class Named(Network):
+    """A last layer with two names, of which ``forward`` takes the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer = nn.Sequential(nn.Dropout(), self.tail["classifier"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.answer(self.trunk(x))
+        return out
+
+
+@pytest.mark.parametrize("which", ["retrained", "ensemble"])
+def test_a_layer_is_replaced_under_all_of_its_names(which: Any) -> None:
+    model = Named().eval()
+    result, _ = rescue_of(model)
+    new = result.to_module(model, which)
+    expected = result.classifier(which).logits(features_of(model))
+    np.testing.assert_allclose(outputs(new), expected, rtol=1e-4, atol=1e-5)
+    assert new.answer[1] is new.tail["classifier"]
+
+
+class Scaled(nn.Linear):
+    """A layer of a user's own that holds another one, which shares nothing with others."""
+
+    def __init__(self) -> None:
+        super().__init__(9, 4)
+        self.before = nn.LayerNorm(9, elementwise_affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+def test_a_layer_with_layers_in_it_keeps_its_type() -> None:
+    model = Network(Scaled()).eval()
+    result, _ = rescue_of(model)
+    assert type(result.to_module(model, "retrained").tail["classifier"]) is Scaled
+
+
 def test_another_network_is_refused(rescued: tuple[RescueResult, Features]) -> None:
+    torch.manual_seed(5)
     for other in (Network(nn.Linear(9, 4)), Network(nn.Linear(9, 5)), nn.Sequential(nn.ReLU())):
         with pytest.raises(InputError, match="no layer with the old head's weights; pass"):
             rescued[0].to_module(other)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,22 @@ def test_a_folder_is_gone_on_with_by_the_same_layer_only(tmp_path):
     np.testing.assert_array_equal(again.features, made.features)
     with pytest.raises(InputError, match="begun with another plan"):
         extract_into(tmp_path / "x", network, Numbers(), class_names=("a", "b", "c"))
+
+
+class Wordy(nn.Linear):
+    """A layer that warns, from one place, whenever it is asked."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        warnings.warn("said once is enough", stacklevel=1)
+        return super().forward(input)
+
+
+def test_a_network_that_warns_is_heard_once_and_not_in_every_chunk(tmp_path: Path) -> None:
+    network = nn.Sequential(Wordy(6, 4), nn.ReLU(), nn.Linear(4, 3))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("default")
+        extract_into(tmp_path / "x", network, Numbers(), chunk_rows=4)
+    assert [str(each.message) for each in said] == ["said once is enough"]
 
 
 # --- under torchrun -------------------------------------------------------------------------------

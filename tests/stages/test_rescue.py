@@ -186,7 +186,7 @@ def test_the_retrained_head_can_be_read_as_probabilities(
 ) -> None:
     val = CLASSES.draw([20] * 8, seed=7) if held_out else None
     result = rescue(long_tailed(), val=val, retraining=QUICK)
-    fitted = result.settings["temperatures"]["retrained"]
+    fitted = result.settings["fitted_temperatures"]["retrained"]
     logits = result.predict(test_set, "retrained").logits
     assert logits is not None
     assert result.ensemble.t_new == 1
@@ -272,7 +272,7 @@ def test_keep_old_keeps_the_rows_and_retrains_the_others(val: bool, test_set: Fe
     result = rescue(train, val=held_out, retraining=QUICK, missing_classes="keep-old")
     old, new = train.head, result.retrained
     assert old is not None
-    t = result.settings["temperatures"]["retrained"]
+    t = result.settings["fitted_temperatures"]["retrained"]
     np.testing.assert_allclose(t * new.weight[[2, 5]], old.weight[[2, 5]], rtol=1e-6)
     np.testing.assert_allclose(t * new.bias[[2, 5]], old.bias[[2, 5]], rtol=1e-6)
     others = [0, 1, 3, 4, 6, 7]
@@ -407,7 +407,7 @@ def test_everything_is_saved(rescued: RescueResult, test_set: Features, tmp_path
     assert numbers["verdict"] == rescued.verdict.to_dict()
     settings = json.loads((tmp_path / "out" / "result.json").read_text())["settings"]
     assert settings["retraining"]["penalty"] == rescued.settings["retraining"]["penalty"]
-    assert settings["temperatures"]["old"] == rescued.ensemble.t_old
+    assert settings["fitted_temperatures"]["old"] == rescued.ensemble.t_old
 
 
 def test_without_a_test_set_nothing_of_an_earlier_one_is_left(

@@ -249,7 +249,7 @@ def test_classes_are_numbered_as_the_caller_numbers_them() -> None:
     result = rescue(train, val=val, strategy="auto", retraining=QUICK, missing_classes="keep-old")
     assert result.cost is not None
     assert result.cost.pays_most is None or result.cost.pays_most > 0
-    in_head = result.settings["temperatures"]["retrained"] / result.ensemble.t_new
+    in_head = result.settings["fitted_temperatures"]["retrained"] / result.ensemble.t_new
     assert result.retrained.bias[0] == pytest.approx(result.old.bias[0] / in_head, rel=1e-6)
     assert result.retrained.num_classes == 8
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from everyclass import DataConfig, Predictions, Run, evaluate, get_method, load_dataset, pretrain
+from everyclass.data import BadPictures
 from everyclass.errors import FileFormatError, InputError, OutputExistsError
 from everyclass.stages import load_network
+from everyclass.stages.pretraining.left_out import note_left_out, remember_left_out
 from everyclass.training import load_checkpoint
 
 Train = Callable[..., Run]
@@ -111,51 +115,6 @@ def precisions(run: Run) -> list[str]:
     return [json.loads(line)["precision"] for line in log.splitlines()]
 
 
-def stopped_in_bfloat16(monkeypatch: pytest.MonkeyPatch, train_digits: Train, out: Path) -> None:
-    """A run of three epochs whose power fails after the first."""
-    hide_bfloat16(monkeypatch, hidden=False)
-    writes = Run.log
-
-    def power_failure(run: Run, record: dict[str, object]) -> None:
-        if record["epoch"] == 2:
-            raise KeyboardInterrupt
-        writes(run, record)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Run, "log", power_failure)
-        train_digits(3, out=out, precision="bf16")
-
-
-def test_a_run_in_bfloat16_goes_on_in_float32_where_that_is_asked_for_and_needed(
-    train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stopped_in_bfloat16(monkeypatch, train_digits, tmp_path / "run")
-    hide_bfloat16(monkeypatch, hidden=True)
-    run = train_digits(3, out=tmp_path / "run", precision="fp32")
-    assert run.result is not None
-    assert run.config["precision"] == "bf16"
-    assert precisions(run) == ["bf16", "fp32", "fp32"]
-
-
-def test_where_bfloat16_is_no_emulation_a_run_keeps_it(
-    train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stopped_in_bfloat16(monkeypatch, train_digits, tmp_path / "run")
-    with pytest.raises(InputError, match="precision: bf16 there, fp32 asked"):
-        train_digits(3, out=tmp_path / "run", precision="fp32")
-    assert precisions(train_digits(3, out=tmp_path / "run")) == ["bf16"] * 3
-
-
-def test_a_finished_run_in_bfloat16_is_not_taken_for_one_in_float32(
-    train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hide_bfloat16(monkeypatch, hidden=False)
-    train_digits(1, out=tmp_path / "run", precision="bf16")
-    hide_bfloat16(monkeypatch, hidden=True)
-    with pytest.raises(InputError, match="precision: bf16 there, fp32 asked"):
-        train_digits(1, out=tmp_path / "run", precision="fp32")
-
-
 def test_seeds_differ(train_digits: Train, tmp_path: Path) -> None:
     runs = [train_digits(2, seed=s, out=tmp_path / str(s)) for s in (0, 1)]
     assert not same_weights(*runs)
@@ -216,6 +175,57 @@ def stopped_after(epochs: int, train: Train, monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr(Run, "log", stopping)
         with pytest.raises(KeyboardInterrupt):
             train(3)
+
+
+def test_a_run_in_bfloat16_goes_on_in_float32_where_that_is_asked_for_and_needed(
+    train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = partial(train_digits, out=tmp_path / "run")
+    hide_bfloat16(monkeypatch, hidden=False)
+    stopped_after(1, partial(train, precision="bf16"), monkeypatch)
+    hide_bfloat16(monkeypatch, hidden=True)
+    run = train(3, precision="fp32")
+    assert run.result is not None
+    assert run.config["precision"] == "bf16"
+    assert precisions(run) == ["bf16", "fp32", "fp32"]
+
+
+def test_where_bfloat16_is_no_emulation_a_run_keeps_it(
+    train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = partial(train_digits, out=tmp_path / "run")
+    hide_bfloat16(monkeypatch, hidden=False)
+    stopped_after(1, partial(train, precision="bf16"), monkeypatch)
+    with pytest.raises(InputError, match="precision: bf16 there, fp32 asked"):
+        train(3, precision="fp32")
+    assert precisions(train(3)) == ["bf16"] * 3
+
+
+def test_a_finished_run_in_bfloat16_is_not_taken_for_one_in_float32(
+    train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide_bfloat16(monkeypatch, hidden=False)
+    train_digits(1, out=tmp_path / "run", precision="bf16")
+    hide_bfloat16(monkeypatch, hidden=True)
+    with pytest.raises(InputError, match="precision: bf16 there, fp32 asked"):
+        train_digits(1, out=tmp_path / "run", precision="fp32")
+
+
+def test_in_a_run_that_goes_on_in_float32_what_it_rests_on_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(epochs: int, method: str = "crt", precision: Any = "bf16") -> Run:
+        folder, data = tmp_path / f"x-{method}", DataConfig("digits-lt", 20)
+        return pretrain(get_method(method), data, epochs=epochs, precision=precision, out=folder)
+
+    hide_bfloat16(monkeypatch, hidden=False)
+    beneath = train(3, "ce")
+    stopped_after(1, train, monkeypatch)
+    hide_bfloat16(monkeypatch, hidden=True)
+    run = train(3, precision="fp32")
+    assert run.result is not None
+    assert precisions(run) == ["bf16", "fp32", "fp32"]
+    assert precisions(beneath) == ["bf16"] * 3
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "empty"])
@@ -377,3 +387,34 @@ def test_a_damaged_list_of_bad_pictures_is_refused(
         train_on(pictures, run.folder)
     listed.write_text(whole)
     assert left_out(train_on(pictures, run.folder)) == (whole, 2)
+
+
+def test_a_computed_head_reads_pictures_by_as_many_processes_as_asked_for(
+    pictures: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, start = [], DataLoader.__init__
+
+    def noting(loader: Any, *arguments: Any, num_workers: int = 0, **settings: Any) -> None:
+        asked.append(num_workers)
+        start(loader, *arguments, num_workers=0, **settings)
+
+    monkeypatch.setattr(DataLoader, "__init__", noting)
+    pretrain(
+        get_method("ncm"), pictures, epochs=1, backbone="mlp", workers=1, out=tmp_path / "x",
+        device="cpu",
+    )  # fmt: skip
+    assert set(asked) == {1}
+
+
+@pytest.mark.parametrize("path", ["a\rb.jpg", "a\nb.jpg", 'a",b.jpg', "a\udcffb.jpg"])
+def test_a_list_of_bad_pictures_can_be_read_again_whatever_their_names(
+    path: str, tmp_path: Path
+) -> None:
+    bad = BadPictures("skip")
+    bad.add(path, "broken\rindeed")
+    run = Run.start(tmp_path / "run", {"method": "ce"})
+    run.checkpoint.touch()
+    note_left_out(run, bad)
+    again = BadPictures("skip")
+    remember_left_out(run, again)
+    assert again.found == bad.found

@@ -121,8 +121,8 @@ def estimate_prior(
 
     q_c ← mean_i softmax(z_i + log q)_c until no share moves (Saerens et al. 2002). Nothing in it
     checks the assumption that only the classes' shares differ. A class that no sample looks like
-    ends near zero, and n samples do not show that it never occurs; so no share is below 1 / 2nC, as
-    if all classes had half a sample among them.
+    ends near zero, and n samples do not show that it never occurs; so shares below 1 / 2nC are
+    raised to that, and then all made to sum to one.
 
     Args:
         logits: (n, C) whose softmax is the posterior under a uniform prior, as

@@ -14,6 +14,7 @@ from everyclass.cli.options import (
     Overwrite,
     Quiet,
     Seed,
+    Workers,
     check_spared,
     print_json,
     say,
@@ -96,6 +97,7 @@ def rescue(
     seed: Seed = 0,
     device: Device = "auto",
     data_root: DataRoot = None,
+    workers: Workers = None,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -142,9 +144,8 @@ def rescue(
         if of_run:
             _check_for_run(source, {"--head": head, "--test": test}, processes.world_size())
         else:
-            _check_for_features(
-                source, {"--device": device != "auto", "--data-root": data_root, "--views": views}
-            )
+            of_pictures = {"--device": device != "auto", "--data-root": data_root, "--views": views}
+            _check_for_features(source, {**of_pictures, "--workers": workers is not None})
         run = Run.open(source) if of_run else None
         retraining = (
             stages.Retraining(**settings)
@@ -167,6 +168,7 @@ def rescue(
                 overwrite=overwrite,
                 device=device,
                 data_root=data_root,
+                workers=workers,
                 seed=seed,
                 show=shown(quiet),
             )

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from everyclass.data.cifar import CIFAR10, CIFAR100, load_cifar_lt
 from everyclass.data.digits import LARGEST, NUM_CLASSES, load_digits_lt
 from everyclass.data.image_set import Dataset
 
-__all__ = ["DATASETS", "MADE_OF"]
+__all__ = ["DATASETS", "MadeSet"]
 
-DATASETS: dict[str, Callable[..., Dataset]] = {
-    "cifar100-lt": partial(load_cifar_lt, CIFAR100),
-    "cifar10-lt": partial(load_cifar_lt, CIFAR10),
-    "digits-lt": load_digits_lt,
-}
 
-MADE_OF = {
-    "cifar100-lt": (CIFAR100.largest, CIFAR100.num_classes),
-    "cifar10-lt": (CIFAR10.largest, CIFAR10.num_classes),
-    "digits-lt": (LARGEST, NUM_CLASSES),
+@dataclass(frozen=True)
+class MadeSet:
+    """A balanced set that is made long-tailed.
+
+    Attributes:
+        load: reads the files and draws the long-tailed part.
+        largest: training images of the largest class.
+        num_classes: C.
+    """
+
+    load: Callable[..., Dataset]
+    largest: int
+    num_classes: int
+
+
+DATASETS = {
+    "cifar100-lt": MadeSet(
+        partial(load_cifar_lt, CIFAR100), CIFAR100.largest, CIFAR100.num_classes
+    ),
+    "cifar10-lt": MadeSet(partial(load_cifar_lt, CIFAR10), CIFAR10.largest, CIFAR10.num_classes),
+    "digits-lt": MadeSet(load_digits_lt, LARGEST, NUM_CLASSES),
 }
-"""Images of the largest class, and classes."""

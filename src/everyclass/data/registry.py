@@ -8,7 +8,7 @@ from typing import Any
 
 from everyclass.artifacts import ClassCounts
 from everyclass.data.image_set import Dataset
-from everyclass.data.long_tailed import DATASETS, MADE_OF
+from everyclass.data.long_tailed import DATASETS
 from everyclass.data.opening import open_pictures
 from everyclass.data.pictures import check_policy
 from everyclass.data.profiles import Profile, long_tailed_counts
@@ -55,11 +55,6 @@ class DataConfig:
                 object.__setattr__(self, "imbalance_ratio", USUAL_RATIO)
             return
         spec = parse_spec(self.name)
-        if spec.kind in DATASETS:
-            raise InputError(
-                f"{spec.kind} takes no keys such as {next(iter(spec.options))}=; a folder to look "
-                "in is named by data_root (--data-root)."
-            )
         if self.imbalance_ratio is not None or self.profile != "exp":
             raise InputError(
                 f"{spec.slug} is taken as it is; leave out imbalance_ratio and profile "
@@ -96,8 +91,12 @@ class DataConfig:
         """
         if self.in_memory:
             assert self.imbalance_ratio is not None
-            made = long_tailed_counts(*MADE_OF[self.name], self.imbalance_ratio, self.profile)
-            return ClassCounts(made)
+            made = DATASETS[self.name]
+            return ClassCounts(
+                long_tailed_counts(
+                    made.largest, made.num_classes, self.imbalance_ratio, self.profile
+                )
+            )
         published = PUBLISHED.get(self.kind)
         counts = None if published is None else published.counts_of("train")
         return None if counts is None else ClassCounts(counts)
@@ -138,6 +137,6 @@ def load_dataset(config: DataConfig, *, root: str | Path | None = None) -> Datas
         return open_pictures(
             parse_spec(config.name), val=config.val, bad_images=config.bad_images, root=root
         )
-    return DATASETS[config.name](
+    return DATASETS[config.name].load(
         imbalance_ratio=config.imbalance_ratio, profile=config.profile, val=config.val, root=root
     )

@@ -141,13 +141,18 @@ def parse_spec(text: str) -> Spec:
     options: dict[str, str] = {}
     for item in rest:
         key, _, value = item.partition("=")
-        if key not in KEYS:
+        if key not in KEYS and kind not in DATASETS:
             hint = did_you_mean(key, KEYS)
             raise InputError(
                 f"{text!r}: there is no key {key!r}; there are {', '.join(KEYS)}{hint}"
             )
         takes = _keys_of(kind)
-        if takes is not None and key not in takes:
+        if not takes:
+            raise InputError(
+                f"{kind} takes no keys such as {key}=; a folder to look in is named by data_root "
+                "(--data-root)."
+            )
+        if key not in takes:
             own = " The training images stand behind the colon." if key == "train" else ""
             raise InputError(
                 f"{text!r}: {kind}{colon} takes no {key}=; it takes {', '.join(takes)}.{own}"
@@ -158,8 +163,8 @@ def parse_spec(text: str) -> Spec:
     return Spec(kind, where, options)
 
 
-def _keys_of(kind: str) -> tuple[str, ...] | None:
-    """The keys that a form or a published set takes; None of what is neither."""
+def _keys_of(kind: str) -> tuple[str, ...]:
+    """The keys that a form or a published set takes; those that are made here take none."""
     if kind in PUBLISHED:  # whose lists say everything else
         return ("root", "size", *PUBLISHED[kind].lists)
-    return KINDS[kind].keys if kind in KINDS else None
+    return KINDS[kind].keys if kind in KINDS else ()

@@ -50,8 +50,25 @@ def widest_dtype(values: Tensor) -> torch.dtype:
 
 
 def can_look(values: Tensor) -> bool:
-    """Whether looking at values is free: on an accelerator it waits, in torch.compile it breaks."""
-    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+    """Whether looking at values is free.
+
+    On an accelerator it waits; in torch.compile, and at one sample of ``vmap``, it breaks.
+    """
+    return (
+        values.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and not _is_mapped(values)
+    )
+
+
+def _is_mapped(values: Tensor) -> bool:
+    """Whether ``vmap`` shows one sample at a time."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(values):
+        if functorch.is_batchedtensor(values):
+            return True
+        values = functorch.get_unwrapped(values)
+    return False
 
 
 def said_shape(value: Any) -> str:

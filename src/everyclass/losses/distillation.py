@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from everyclass.artifacts import check_number
-from everyclass.errors import InputError
+from everyclass.errors import InputError, InputTypeError
 from everyclass.losses._inputs import loss_dtype, said_shape
 from everyclass.losses._weighted import LossModule
 from everyclass.processes import Group
@@ -36,7 +36,8 @@ def distillation_loss(
     Raises:
         InputError: two shapes, an empty batch, no tensors; a temperature or power that is not
             above 0.
-        InputTypeError: a temperature or power that is no number.
+        InputTypeError: logits that are not floating-point numbers; a temperature or power that is
+            no number.
 
     Example:
         >>> import torch
@@ -56,6 +57,9 @@ def distillation_loss(
             "logits and teacher_logits must both be tensors (n, C), n ≥ 1; got "
             f"{said_shape(logits)} and {said_shape(teacher_logits)}."
         )
+    for name, values in (("logits", logits), ("teacher_logits", teacher_logits)):
+        if not values.is_floating_point():
+            raise InputTypeError(f"{name} must be floating-point numbers; got {values.dtype}.")
     dtype = loss_dtype(logits)
     followed = (teacher_logits.detach().to(dtype) * (power / temperature)).softmax(dim=1)
     own = (logits.to(dtype) / temperature).log_softmax(dim=1)

@@ -48,6 +48,7 @@ class BatchNormReLU(nn.BatchNorm2d):
         return (
             not torch.compiler.is_compiling()
             and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+            and type(x) is Tensor  # others may say so too and have nothing there
             and x.device.type == "cpu"
             and x.dtype in (torch.float32, torch.bfloat16)
             and x.dim() == 4

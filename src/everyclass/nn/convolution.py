@@ -55,14 +55,16 @@ class Convolution(nn.Conv2d):
 
 def _has_kernel(x: Tensor, weight: Tensor) -> bool:
     return (
-        x.device.type == weight.device.type == "cpu"
+        type(x) is Tensor  # others may say that they are on the CPU and have nothing there
+        and x.device.type == weight.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and x.dim() == 4
         and x.shape[1] == weight.shape[1]  # the kernel trusts it; torch refuses anything else
         and all(channels in CHANNELS for channels in weight.shape[:2])
-        and all(side % _TILE == 0 for side in x.shape[2:])
         and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        and all(side and side % _TILE == 0 for side in x.shape[2:])
         and compiled_kernel(_SOURCE) is not None
     )
 

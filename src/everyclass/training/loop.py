@@ -116,7 +116,7 @@ def fit(
     bit, as one left alone on the same machine: the checkpoint holds what the learner carries, the
     optimiser, the schedule and the generator that orders and augments the images. What a network
     draws itself, such as dropout, comes from torch's global generators: they follow from the seed
-    and the epoch in here, and are the caller's again afterwards.
+    and the epoch in here, and those of the CPU and of ``device`` are the caller's again afterwards.
 
     Where there are several processes, each has its share of every batch, loss and gradient are
     those of the whole batch, and the first one writes checkpoints that any number of processes can
@@ -195,9 +195,7 @@ def fit(
             mean_loss = _finite(total / seen, epoch)
             seconds = time.perf_counter() - start
             on_epoch(
-                EpochLog(
-                    epoch, mean_loss, right / seen, learning_rate, seconds, settings.precision
-                )
+                EpochLog(epoch, mean_loss, right / seen, learning_rate, seconds, settings.precision)
             )
             due = epoch == epochs or epoch % settings.checkpoint_every == 0
             if checkpoint is not None and due and is_first():

@@ -1,7 +1,7 @@
 """Pictures of any size in files, tables and shards: found, decoded, and what is wrong with them."""
 
 from everyclass.data.pictures.bad_pictures import BadPictures, Policy, check_bad_list, check_policy
-from everyclass.data.pictures.decoded_source import DecodedSource, default_workers
+from everyclass.data.pictures.decoded_source import DecodedSource
 from everyclass.data.pictures.decoding import BadPictureError, Cut, decode
 from everyclass.data.pictures.encoded import Encoded, EncodedSet
 from everyclass.data.pictures.files import Files, Listed, list_folder, read_list, read_table
@@ -31,7 +31,6 @@ __all__ = [
     "check_bad_list",
     "check_policy",
     "decode",
-    "default_workers",
     "described_names",
     "find_parquet",
     "find_shards",

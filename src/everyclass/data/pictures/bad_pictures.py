@@ -112,7 +112,7 @@ class BadPictures:
             return
         check_bad_list(path)
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(text)  # whose line ends make it quote carriage returns
         writer.writerow(_COLUMNS)
         writer.writerows(sorted(self.found.items()))
         with atomic_write(path) as stream:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -18,18 +16,10 @@ from everyclass.data.augmentation.describing import described
 from everyclass.data.pictures.bad_pictures import MISSING, BadPictures
 from everyclass.data.pictures.decoding import SHAPES, BadPictureError, Cut, decode
 from everyclass.data.pictures.encoded import EncodedSet
-from everyclass.errors import RunFailedError
+from everyclass.data.workers import as_many_workers, default_workers
+from everyclass.errors import InputError, RunFailedError
 
-__all__ = ["DecodedSource", "default_workers"]
-
-MOST_WORKERS = 16
-
-
-def default_workers() -> int:
-    """One for each core that this process may use, at most 16; torchrun's processes share them."""
-    affinity = getattr(os, "sched_getaffinity", None)  # which only Linux has
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(MOST_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+__all__ = ["DecodedSource"]
 
 
 class DecodedSource:
@@ -133,8 +123,7 @@ class DecodedSource:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Of each batch the rows (b,) that could be read, and their views (v, b, h, w, 3) uint8."""
         starts = np.cumsum([0, *(len(rows) for rows in batches)]).tolist()
-        with warnings.catch_warnings():  # as many workers as were asked for, on however few cores
-            warnings.filterwarnings("ignore", "This DataLoader will create")
+        with as_many_workers(self._workers):
             loader = DataLoader(
                 _Reader(self._pictures, self._cut, tuple(crops), seed),
                 batch_size=None,
@@ -143,8 +132,7 @@ class DecodedSource:
                 collate_fn=_as_it_is,
                 pin_memory=self._normal["device"].type == "cuda",
             )
-            decoded = iter(loader)
-        for rows, views, failures in _alive(decoded):
+        for rows, views, failures in _alive(loader):
             for row, reason in failures:
                 self.bad.add(self._pictures.place(row), reason)
             yield rows, views
@@ -158,12 +146,14 @@ class DecodedSource:
             some = some or len(rows) > 0
             yield rows, images
         if not (some or none_is_fine) and len(self.bad):
-            raise RunFailedError(f"None of the pictures could be read: {self.bad.sentence()}.")
+            raise InputError(f"None of the pictures can be read: {self.bad.sentence()}.")
 
 
-def _alive(decoded: Iterator[Any]) -> Iterator[Any]:
+def _alive(loader: DataLoader[Any]) -> Iterator[Any]:
     """What the workers hand over; a word about one that was killed."""
     try:
+        with as_many_workers(loader.num_workers):
+            decoded = iter(loader)
         yield from decoded
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from everyclass.artifacts import FeatureFolder, Features, Head, remove_features, rows_per_chunk
 from everyclass.data import BadPictures, BatchSource
+from everyclass.data.workers import as_many_workers
 from everyclass.errors import RunFailedError
 from everyclass.nn import Classifier, head_of_module, unwrapped
 from everyclass.processes import (
@@ -79,7 +80,8 @@ def extract_views_into(
         The features, which stay in the folder.
 
     Raises:
-        InputError: the folder was begun with another network, other images or other arguments.
+        InputError: the folder was begun with another network, other images or other arguments; none
+            of the pictures can be read.
         OutputExistsError: it holds something else.
         MissingFileError, FileFormatError: a picture is missing or damaged and the policy is "fail".
         RunFailedError: one went missing on the way.
@@ -175,8 +177,10 @@ def extract_into(
     """
 
     def read(rows: range) -> Features:
-        loader = DataLoader(Subset(dataset, list(rows)), batch_size, num_workers=workers)
-        return extract(model, loader, head=head, label_key=label_key, class_names=class_names)
+        with as_many_workers(workers):
+            loader = DataLoader(Subset(dataset, list(rows)), batch_size, num_workers=workers)
+            batches = iter(loader)
+        return extract(model, batches, head=head, label_key=label_key, class_names=class_names)
 
     size = len(dataset)  # type: ignore[arg-type]
     first = read(range(min(2, size)))

@@ -52,6 +52,7 @@ def extract_run(
     data_root: str | Path | None = None,
     seed: int = 0,
     bad: BadPictures | None = None,
+    workers: int | None = None,
     show: Progress = silent,
 ) -> tuple[Features, Features | None, Features]:
     """Features of a run's training, held-out and test images.
@@ -64,6 +65,7 @@ def extract_run(
         data_root: folder to look for the data in.
         seed: of the augmentation.
         bad: the list of pictures that cannot be read; default one with the run's policy.
+        workers: processes that decode pictures in files; default one per core.
         show: how progress is shown.
     """
     config = data_of(run)
@@ -74,6 +76,7 @@ def extract_run(
         "device": choose_device(device),
         "seed": seed,
         "bad": bad,
+        "workers": workers,
         "show": show,
     }
     train = part_features(model, dataset, dataset.train, "training", num_views=num_views, **common)
@@ -94,6 +97,7 @@ def part_features(
     num_views: int = 1,
     seed: int = 0,
     bad: BadPictures | None = None,
+    workers: int | None = None,
     show: Progress = silent,
 ) -> Features:
     """Features of one part of a data set.
@@ -105,12 +109,12 @@ def part_features(
         what: what to call them in the progress.
         precision: that the network was trained in.
         device: to run it on.
-        num_views, seed, bad, show: see :func:`extract_run`.
+        num_views, seed, bad, workers, show: see :func:`extract_run`.
     """
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return extract_views(
         model,
-        image_batches(dataset, part, device, bad=bad),
+        image_batches(dataset, part, device, bad=bad, workers=workers),
         torch.from_numpy(part.labels),
         num_views=num_views,
         device=device,

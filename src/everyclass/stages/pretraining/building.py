@@ -76,6 +76,7 @@ def with_computed_head(
     *,
     device: torch.device,
     bad: BadPictures,
+    workers: int | None,
     show: Progress,
 ) -> Classifier:
     """The finished network under the head that the recipe computes from its features."""
@@ -88,6 +89,7 @@ def with_computed_head(
         precision=begun.config["precision"],
         device=device,
         bad=bad,
+        workers=workers,
         show=show,
     )
     return Classifier(network.backbone, recipe.fit(train)).eval()

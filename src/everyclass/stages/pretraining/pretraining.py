@@ -35,6 +35,7 @@ from everyclass.stages.pretraining.run_config import (
     finished_runs,
     folder_beside,
     goes_on_in_float32,
+    precision_beneath,
     precision_for,
 )
 from everyclass.training import (
@@ -130,15 +131,16 @@ def pretrain(
                 epochs=epochs,
                 backbone=backbone,
                 weights=weights,
-                precision=precision,
+                precision=precision_beneath(precision, beside),
                 device=device,
                 compile=compile,
                 workers=workers,
-                out=folder_beside(folder, recipe.name, needed.name),
+                out=beside,
                 data_root=data_root,
                 show=show,
             )
             for needed in recipe.rests_on
+            for beside in [folder_beside(folder, recipe.name, needed.name)]
         ]
     goes_on = recipe.start is not None
     network = begun[0].config["backbone"] if goes_on else backbone_for(recipe, data, backbone)
@@ -202,7 +204,7 @@ def _train(
         if is_first():
             with alone():
                 made = with_computed_head(
-                    recipe, begun[0], dataset, device=where, bad=bad, show=show
+                    recipe, begun[0], dataset, device=where, show=show, **reading
                 )
             save_checkpoint(run.checkpoint, {"model": made.state_dict()})
         barrier()

@@ -27,6 +27,7 @@ __all__ = [
     "finished_runs",
     "folder_beside",
     "goes_on_in_float32",
+    "precision_beneath",
     "precision_for",
 ]
 
@@ -50,6 +51,12 @@ def goes_on_in_float32(asked: Precision, folder: Path, device: torch.device) -> 
     return (
         begun_in == "bf16" and run.result is None and inference_precision("bf16", device) == "fp32"
     )
+
+
+def precision_beneath(asked: Precision, folder: Path) -> Precision:
+    """What to ask of a run that another rests on: of a finished one, its own."""
+    finished = (folder / "config.json").is_file() and Run.open(folder).result is not None
+    return "auto" if finished else asked
 
 
 def constants_of(recipe: Recipe | HeadRecipe, dataset: Dataset, folder: Path) -> dict[str, Any]:

@@ -59,8 +59,9 @@ def fold_head(
         made = as_convolution(made) if isinstance(place, nn.Conv2d) else made
     else:
         _warn_of_bias(model, place, new)
-        _warn_of_tied(model, place)
-        made = with_head(place, old, new, is_shared=_is_shared(model, place))
+        tied = _tied_with(model, place)
+        _warn_of_tied(tied)
+        made = with_head(place, old, new, is_shared=bool(tied))
     return _put(model, names[0], made)
 
 
@@ -109,12 +110,6 @@ def _equal(weight: Tensor, rows: Sequence[Tensor]) -> Iterator[bool]:
     return (each.shape == weight.shape and bool(torch.equal(each, weight)) for each in rows)
 
 
-def _is_shared(model: nn.Module, layer: nn.Module) -> bool:
-    own = {id(p) for p in layer.parameters()}
-    others = (m for m in model.modules() if m is not layer)
-    return any(id(p) in own for m in others for p in m.parameters(recurse=False))
-
-
 def _warn_of_bias(model: nn.Module, layer: nn.Module, new: Head) -> None:
     if (
         getattr(layer, "bias", None) is None
@@ -128,13 +123,17 @@ def _warn_of_bias(model: nn.Module, layer: nn.Module, new: Head) -> None:
         )
 
 
-def _warn_of_tied(model: nn.Module, layer: nn.Module) -> None:
+def _tied_with(model: nn.Module, layer: nn.Module) -> list[str]:
+    """The modules outside a layer that have a parameter of it."""
     own, inside = {id(p) for p in layer.parameters()}, set(layer.modules())
-    tied = [
+    return [
         name
         for name, module in model.named_modules()
         if module not in inside and any(id(p) in own for p in module.parameters(recurse=False))
     ]
+
+
+def _warn_of_tied(tied: Sequence[str]) -> None:
     if tied:
         warn(
             f"The last layer shares its weights with {', '.join(map(quoted, tied))}; in the new "
@@ -152,8 +151,11 @@ def _put(model: nn.Module, name: str, layer: nn.Module) -> nn.Module:
     layer.to(device=parameter.device, dtype=parameter.dtype).train(replaced.training)
     if name == "":
         return layer
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, layer)
+    # A layer may have several names, of which forward takes any.
+    every = [n for n, m in model.named_modules(remove_duplicate=False) if m is replaced]
+    for each in every:
+        parent, _, child = each.rpartition(".")
+        setattr(model.get_submodule(parent), child, layer)
     return model
 
 
@@ -176,6 +178,6 @@ def _fold_mean(
         if isinstance(new, Ensemble):
             made: nn.Module = module_of_head(head)
         else:
-            made = with_head(layer, was, head, is_shared=_is_shared(model, layer))
+            made = with_head(layer, was, head, is_shared=bool(_tied_with(model, layer)))
         _put(model, name, made)
     return EnsembleOfMeans(model, old.num_classes) if isinstance(new, Ensemble) else model

@@ -162,7 +162,7 @@ def rescue(
             "strategy": strategy,
             "retraining": found.retraining and found.retraining.to_dict(),
             "penalties_tried": {f"{p:.3g}": score for p, score in found.penalties.items()},
-            "temperatures": {"old": found.t_old, "retrained": found.t_new},
+            "fitted_temperatures": {"old": found.t_old, "retrained": found.t_new},
             "decided_on": verdict.decided_on,
             "images": len(train),
             "views": train.num_views,

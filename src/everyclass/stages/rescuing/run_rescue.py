@@ -48,6 +48,7 @@ def rescue_run(
     overwrite: bool = False,
     device: str = "auto",
     data_root: str | Path | None = None,
+    workers: int | None = None,
     seed: int = 0,
     show: Progress = silent,
 ) -> RescueResult:
@@ -62,7 +63,7 @@ def rescue_run(
         retraining: see :func:`everyclass.rescue`; default what :func:`retraining_of` says.
         missing_classes: see :func:`everyclass.rescue`.
         overwrite: replace the results of an earlier rescue.
-        device, data_root, seed, show: see :func:`extract_run`.
+        device, data_root, workers, seed, show: see :func:`extract_run`.
 
     Raises:
         OutputExistsError: the folder holds an earlier rescue and ``overwrite`` is false.
@@ -86,6 +87,7 @@ def rescue_run(
             val=val,
             device=device,
             data_root=data_root,
+            workers=workers,
             seed=seed,
             bad=bad,
             show=show,

@@ -138,7 +138,10 @@ class Objective:
         return value, _weighted_residual(logits, labels, weights)
 
     def _class_weights(self, labels: Tensor, whole: Whole) -> Tensor:
-        """(n,) weights that over all training rows sum to one, and over every class to the same."""
+        """(n,) weights, over every class of the same sum.
+
+        That of all classes is one: over the training rows, or, of drawn rows, in the mean of draws.
+        """
         if not whole.drawn:
             sizes = whole.sizes.to(self.counts.dtype)
             return 1 / (sizes[labels] * (sizes > 0).sum())

@@ -104,6 +104,8 @@ def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
         if metadata["everyclass_zoo"] != _VERSION:
             raise ValueError(f"its version is {metadata['everyclass_zoo']}")
         facts: dict[str, Any] = json.loads(metadata["facts"])
+        for number in ("accuracy", "harmonic_mean", "lowest_recall"):  # which a list shows
+            float(facts["test"][number])
         model = build_classifier(
             facts["backbone"], len(facts["class_names"]), seed=0, head=facts["head"]
         )

@@ -201,6 +201,26 @@ def test_a_chunk_may_be_empty_where_all_of_it_was_left_out(tmp_path, views):
     features.verify()
 
 
+@pytest.mark.parametrize("of_nothing", [[], None, np.empty(0)])
+def test_an_empty_chunk_leaves_the_ids_as_they_are(tmp_path, of_nothing):
+    folder = FeatureFolder(tmp_path / "x", num_images=6, num_features=2, chunk_rows=2)
+    for chunk, rows in enumerate(([7, 8], [], [9, 10])):
+        left_out = None if rows else {"a.jpg": "junk", "b.jpg": "junk"}
+        folder.write(chunk, np.ones((len(rows), 2)), [0] * len(rows), rows or of_nothing, left_out)
+    folder.finish()
+    ids = Features.load(tmp_path / "x").ids
+    assert (ids.dtype.kind, ids.tolist()) == ("i", [7, 8, 9, 10])
+
+
+def test_ids_of_an_empty_chunk_as_earlier_versions_wrote_them(tmp_path):
+    folder = FeatureFolder(tmp_path / "x", num_images=4, num_features=2, chunk_rows=2)
+    folder.write(0, np.ones((2, 2)), [0, 1], [7, 8])
+    folder.write(1, np.ones((0, 2)), [], [], {"a.jpg": "junk", "b.jpg": "junk"})
+    folder.finish()
+    np.save(tmp_path / "x" / "chunk-00001-ids.npy", np.empty(0, "U1"))
+    assert Features.load(tmp_path / "x").ids.tolist() == [7, 8]
+
+
 def test_changed_bytes_are_found(tmp_path):
     stored = Features.load(made(tmp_path / "x", some()))
     file = tmp_path / "x" / "chunk-00002.npy"

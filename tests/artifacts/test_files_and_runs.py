@@ -554,7 +554,7 @@ def test_another_configuration_is_refused_with_the_differences(
     with pytest.raises(InputError) as caught:
         Run.start(tmp_path / "run", {**CONFIG, **changed})
     assert differences in str(caught.value)
-    assert "name another folder with out (--out)" in str(caught.value)
+    assert "name another folder with out (--out; of bench run --runs)" in str(caught.value)
     named = str(caught.value).split("(")[1]
     assert named.count(" asked") == len(changed)
     assert (tmp_path / "run" / "config.json").read_bytes() == before

@@ -121,6 +121,21 @@ def test_ids_go_before_id_and_classes_before_both(tmp_path: Path) -> None:
     assert said.num_classes == 2
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_fractions_called_id_are_scores_of_that_class(ending: str, tmp_path: Path) -> None:
+    languages = ("en", "de", "id")
+    scores = dict(zip(languages, LOGITS.T, strict=True))
+    columns = {"labels": np.array(languages)[[0, 1, 2, 2, 1, 0]], **scores}
+    said = Predictions.load(table(tmp_path / f"p.{ending}", columns), scores="logits")
+    assert said.class_names == languages
+    assert said.ids is None
+    np.testing.assert_array_equal(said.logits, LOGITS)
+    columns["ids"] = COUNTED
+    said = Predictions.load(table(tmp_path / f"q.{ending}", columns), scores="logits")
+    assert said.ids is not None
+    assert (said.num_classes, said.ids.tolist()) == (3, COUNTED.tolist())
+
+
 def test_an_id_that_stands_twice_says_which_column_is_meant(tmp_path: Path) -> None:
     path = table(tmp_path / "p.csv", {"id": COUNTED // 500, "labels": WORDS, "predicted": WORDS})
     with pytest.raises(InputError, match=r"'0' stands in rows 0 and 1; .* column 'ids', or 'id'"):

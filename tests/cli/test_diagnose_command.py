@@ -101,6 +101,7 @@ def test_only_a_diagnosis_is_replaced_by_one(
     out = tmp_path / "why.json"
     for _ in range(2):
         assert everyclass("diagnose", said, "--out", out).code == 0
-    out.write_text('{"precious": 1}')
-    everyclass("diagnose", said, "--out", out).refused("why.json is there and is no diagnosis")
-    assert out.read_text() == '{"precious": 1}'
+    for mine in ('{"precious": 1}', '{"cat": 5, "unknown": 7}'):
+        out.write_text(mine)
+        everyclass("diagnose", said, "--out", out).refused("why.json is there and is no diagnosis")
+        assert out.read_text() == mine

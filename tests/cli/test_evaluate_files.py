@@ -179,6 +179,10 @@ def test_what_cannot_be_judged_is_an_error_in_junit_and_on_github(
     suite = ElementTree.parse("x.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("1", "0", "1")
     assert "broken.csv" in str(suite[0][0].get("message"))
+    done = everyclass("evaluate", "p.npz", "--class-names", "gone.txt", *arguments)
+    assert done.out.startswith("::error title=everyclass cannot judge this::There is no")
+    suite = ElementTree.parse("x.xml").getroot()[0]
+    assert "gone.txt" in str(suite[0][0].get("message"))
     done = everyclass("evaluate", "broken.csv", *arguments, "--json")
     assert done.code == 2
     assert done.out == ""

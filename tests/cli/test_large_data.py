@@ -384,3 +384,15 @@ def test_what_a_run_needs(tree: Path, tmp_path: Path, everyclass: Callable[..., 
         "extract", "--data", only, "--backbone", "resnet32", "--part", "test", "--out",
         tmp_path / "x.npz",
     ).refused("no part 'test'")  # fmt: skip
+
+
+def test_a_folder_of_features_may_have_dots_in_its_name(
+    tmp_path: Path, everyclass: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    extract = ("extract", "--data", "list:gone.txt", "--backbone", "resnet32", "--out")
+    Path("there.csv").mkdir()
+    for folder in ("feats/resnet50.a1_in1k", "feats/v1.0/", "there.csv"):
+        everyclass(*extract, folder).refused("gone.txt")  # which is looked at later
+    for file in ("x.safetensors", "x.CSV", "x.pt"):
+        everyclass(*extract, file).refused(f"{file} ends in", "x.npz", "or a folder, such as x/")

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import typer
 
-from everyclass import Adjustment, Predictions, artifacts
+from everyclass import Adjustment, EvaluationState, Predictions, artifacts
+from everyclass.artifacts import save_safetensors
 from everyclass.cli.app import app
 
 Command = Callable[..., Any]
@@ -107,3 +108,60 @@ def test_adjust_arrays_with_labels_for_each(everyclass: Command, folder: Path) -
     done = everyclass("adjust", "val.npz", *command[2:], "--overwrite", "--labels", "labels.npy")
     assert done.code == 0, done.err
     assert Predictions.load("out.npz").labels.tolist() == LABELS.tolist()
+
+
+# --- which file the labels go with ----------------------------------------------------------------
+
+
+def states_and_arrays() -> None:
+    state = EvaluationState()
+    state.update(labels=LABELS, predicted=SAID)
+    state.save("st.npz")
+    state.evaluation().save("said.json")
+    np.save("bare.npy", SAID)
+    Predictions(LABELS, predicted=LABELS).save("with.npz")
+    save_safetensors("bare.safetensors", {"predicted": SAID}, {})
+
+
+def test_labels_go_with_tensors_that_have_none(everyclass: Command, folder: Path) -> None:
+    states_and_arrays()
+    labels = ("--labels", "labels.npy")
+    done = everyclass("compare", "bare.safetensors", "with.npz", *labels)
+    assert done.code == 0, done.err
+    done = everyclass("report", "bare.safetensors", "with.npz", *labels, "--out", "r.html", "-q")
+    assert done.code == 0, done.err
+
+
+def test_labels_go_with_no_counts(everyclass: Command, folder: Path) -> None:
+    states_and_arrays()
+    labels = ("--labels", "labels.npy")
+    report = ("report", "--out", "r.html", "-q", *labels)
+    everyclass(*report, "st.npz", "with.npz").refused("with.npz has labels of its own")
+    for file in ("st.npz", "said.json"):
+        everyclass(*report, file).refused(f"{file} holds none of these; leave --labels out")
+    everyclass("evaluate", "st.npz", *labels).refused("st.npz holds none of these")
+    assert not Path("r.html").exists()
+    done = everyclass(*report, "st.npz", "bare.npy")
+    assert done.code == 0, done.err
+    page = Path("r.html").read_text(encoding="utf-8").replace("<wbr>", "")
+    assert "files.bare.labels" in page
+    assert "files.st.labels" not in page
+
+
+def test_labels_go_with_a_baseline_that_has_none(everyclass: Command, folder: Path) -> None:
+    states_and_arrays()
+    gate = ("--fail-if", "drop(bare.npy) > 0.9", "--labels", "labels.npy")
+    for file in ("with.npz", "st.npz", "bare.npy"):
+        done = everyclass("evaluate", file, *gate)
+        assert done.code == 0, done.err
+        done = everyclass("report", file, "--out", "r.md", "-q", *gate)
+        assert done.code == 0, done.err
+    everyclass("evaluate", "with.npz", "with.npz", *gate).refused("goes with one file")
+
+
+def test_adjust_with_labels_for_nothing(everyclass: Command, folder: Path) -> None:
+    Predictions(LABELS, np.load("val.npy")).save("val.npz")
+    command = ("adjust", "val.npz", "val.npz", "--out", "out.npz", "-q")
+    for times in (1, 2, 3):
+        done = everyclass(*command, *(("--labels", "labels.npy") * times))
+        done.refused("val.npz has labels of its own; leave labels (--labels) out.")

@@ -189,7 +189,7 @@ def test_features_in_chunks_do_not_go_where_they_come_from(
     assert listed.read_text() == "path,label\na.png,0\n"
 
 
-@pytest.mark.parametrize("name", ["train.npy", "train.NPY", "train.csv", "v1.5"])
+@pytest.mark.parametrize("name", ["train.npy", "train.NPY", "train.csv"])
 def test_features_go_into_a_file_or_a_folder_and_nothing_else(
     name: str, everyclass: Command, tmp_path: Path
 ) -> None:
@@ -241,3 +241,19 @@ def test_files_that_data_names() -> None:
     said = "list:a,b.txt,val=v.txt,test=t.txt,names=n.txt,root=pics,size=64"
     named = ["a,b.txt", "v.txt", "t.txt", "n.txt", "pics"]
     assert data_files(said) == [Path(name) for name in named]
+
+
+def test_a_name_that_no_file_can_have(
+    everyclass: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        np.savez(f"{name}.npz", labels=[0, 1, 1], predicted=[0, 1, 0])
+    long = "x" * 300
+    for command in (
+        ("evaluate", "a.npz", "--state", f"{long}.npz"),
+        ("report", "a.npz", "--out", f"{long}.html"),
+        ("compare", "a.npz", "b.npz", "--out", f"{long}.json"),
+        ("diagnose", "a.npz", "--out", f"{long}.json"),
+    ):
+        everyclass(*command).refused("Cannot write xxx", "the name is too long", code=1)

@@ -193,6 +193,17 @@ def test_json_is_harmless_and_the_same_when_read(capsys: pytest.CaptureFixture[s
     assert json.loads(said) == value
 
 
+def test_json_that_stdout_has_no_letters_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.BytesIO()
+    stdout = io.TextIOWrapper(stream, encoding="ascii", newline="\n")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    print_json({"é": "\x7f👩"})
+    stdout.flush()
+    said = stream.getvalue().decode("ascii")
+    assert_harmless(said)
+    assert json.loads(said) == {"é": "\x7f👩"}
+
+
 def test_commands_print_by_say() -> None:
     for file in Path(cli.__file__).parent.glob("*.py"):
         if file.name != "options.py":

@@ -213,6 +213,17 @@ def test_8142_classes_take_seconds() -> None:
     assert len(found.classes) == 10
 
 
+def test_the_classes_to_look_at_may_be_named() -> None:
+    said = Predictions([0, 0, 1, 1, 3], predicted=[0, 1, 1, 1, 3])
+    every = {each.index: each for each in diagnose_predictions(said).classes}
+    found = diagnose_predictions(said, classes=[3, 0])
+    assert found.classes == (every[3], every[0])
+    assert found.settings["worst"] == 2
+    for wrong in (2, 4, -1):
+        with pytest.raises(InputError, match=f"names class {wrong}, which has no test images"):
+            diagnose_predictions(said, classes=[0, wrong])
+
+
 def test_bad_input_is_refused() -> None:
     said = Predictions([0, 1], predicted=[0, 0])
     with pytest.raises(InputError, match="worst must be 1 class at least; got 0"):

@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 from statsmodels.stats.proportion import proportion_confint
 
+from everyclass.artifacts import ClassCounts
 from everyclass.errors import InputError, InputTypeError
-from everyclass.metrics import evaluate, recall_intervals, weighted_recall_interval
+from everyclass.metrics import (
+    evaluate,
+    group_intervals,
+    recall_intervals,
+    recall_uncertainty,
+    weighted_recall_interval,
+)
 
 LEVELS = st.sampled_from([0.8, 0.95, 0.999])
 
@@ -172,3 +179,11 @@ def test_bad_input() -> None:
         weighted_recall_interval([0], [0], [1])
     with pytest.raises(InputError, match="replicates must be 100 at least"):
         evaluate(labels=[0, 1], predicted=[0, 1], replicates=10)
+
+
+def test_groups_alone_are_those_of_all_numbers() -> None:
+    right, support = np.array([9, 1, 0, 4]), np.array([10, 10, 0, 5])
+    counts = ClassCounts([500, 50, 5, 4])
+    for level in (0.8, 0.95):
+        every = recall_uncertainty(right, support, class_counts=counts, confidence=level)
+        assert group_intervals(right, support, counts, confidence=level) == every["groups"]

@@ -339,3 +339,61 @@ def test_an_infinite_loss_survives_the_file(tmp_path: Path) -> None:
     state.save(tmp_path / "s.npz")
     said = EvaluationState.load(tmp_path / "s.npz").evaluation()
     assert said.negative_log_likelihood == said.geometric_mean_loss == math.inf
+
+
+# --- names and numbers ----------------------------------------------------------------------------
+
+
+def test_labels_may_be_names_in_parts_too() -> None:
+    state = EvaluationState(class_names=("ant", "bee"))
+    state.update(labels=["bee", "ant"], predicted=["bee", "bee"])
+    state.update(labels=np.array(["ant"]), predicted=[0])
+    state.update(labels=[1], predicted=np.array(["bee"]))
+    assert state.evaluation().per_class_recall.tolist() == [0.5, 1]
+    with pytest.raises(InputError, match=r"labels\[4\] is 'cat', which is no class"):
+        state.update(labels=["cat"], predicted=[0])
+    with pytest.raises(InputTypeError, match=r"no class_names \(--class-names\): pass all classes"):
+        EvaluationState().update(labels=["ant"], predicted=[0])
+
+
+@pytest.mark.parametrize("names", [[1, 2, 3], np.array([1, 2, 3]), (0, 2, 1), [1.0, 2.0, 3.0]])
+def test_integers_are_no_names_that_are_other_numbers(names: Any) -> None:
+    given = {"labels": [1, 2, 2], "predicted": [1, 2, 1]}
+    way_out = r"and labels does too, .*\(clf\.classes_\.astype\(str\)\), .* np\.searchsorted\("
+    for judge in (
+        lambda: evaluate(**given, class_names=names),
+        lambda: Predictions(**given, class_names=names),
+        lambda: EvaluationState(class_names=names).update(**given),
+    ):
+        with pytest.raises(InputError, match=way_out):
+            judge()
+    with pytest.raises(InputError, match="and predicted does too, which are taken for positions"):
+        evaluate(labels=["1"], predicted=[1], class_names=names)
+
+
+def test_the_way_out_for_classes_that_are_numbers() -> None:
+    classes, labels, predicted = np.array([1, 2, 3]), np.array([1, 2, 2]), np.array([1, 2, 1])
+    said = evaluate(
+        labels=np.searchsorted(classes, labels),
+        predicted=np.searchsorted(classes, predicted),
+        class_names=classes.astype(str),
+    )
+    assert said.class_names == ("1", "2", "3")
+    assert said.per_class_recall.tolist()[:2] == [1, 0.5]
+
+
+@pytest.mark.parametrize("names", [["1", "2", "3"], [0, 1, 2], np.arange(3), [False, True]])
+def test_positions_have_names_that_are_digits_or_the_same_numbers(names: Any) -> None:
+    said = evaluate(labels=[0, 1], predicted=[0, 1], class_names=names)
+    assert said.class_names == tuple(map(str, names))
+
+
+# --- what a state is written over -----------------------------------------------------------------
+
+
+def test_an_empty_file_is_replaced_by_a_state(tmp_path: Path) -> None:
+    state = EvaluationState()
+    state.update(labels=[0, 1], predicted=[0, 1])
+    (tmp_path / "s.npz").write_bytes(b"")
+    state.save(tmp_path / "s.npz")
+    assert EvaluationState.load(tmp_path / "s.npz").num_samples == 2

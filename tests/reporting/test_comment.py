@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from everyclass.artifacts import Predictions
-from everyclass.metrics import judge_gates, read_gates
+from everyclass.metrics import evaluate, judge_gates, read_gates
 from everyclass.reporting import (
     Judged,
     Report,
     holds_report,
     render_comment,
+    render_report,
     report_of,
     write_comment,
 )
@@ -98,8 +99,28 @@ def test_one_classifier_lists_its_worst_classes() -> None:
     assert "change" not in text
 
 
+def test_a_small_floor_is_no_zero() -> None:
+    said = evaluate(labels=LABELS, predicted=np.zeros(180, dtype=int), zero_floor=1e-4)
+    report = report_of({"m": Judged(said)}, title="T", settings={})
+    assert "Recalls below 0.01% count as 0.01% in these means" in render_comment(report)
+    assert "a recall below 0.01% is counted as 0.01% there" in render_report(report)
+
+
 def test_written_whole(tmp_path: Path) -> None:
     path = write_comment(tmp_path / "c.md", made())
     assert path.read_text(encoding="utf-8") == render_comment(made())
     assert [p.name for p in tmp_path.iterdir()] == ["c.md"]
     assert holds_report(path)
+
+
+def test_a_long_comment_is_known_again(tmp_path: Path) -> None:
+    text = render_comment(made()).rstrip()
+    mark, rest = text.split("\n", 1)
+    assert rest.startswith("### ")
+    path = tmp_path / "c.md"
+    more = "x" * 100_000
+    for written in (f"{text}\n{more}\n", f"{rest}\n{more}\n\n{mark}\n", f"{rest}\r\n{mark}\r\n"):
+        path.write_text(written, newline="")  # as now, and as earlier versions
+        assert holds_report(path)
+    path.write_text(f"Mine, about {mark} and more.")
+    assert not holds_report(path)

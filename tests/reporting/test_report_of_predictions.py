@@ -210,6 +210,21 @@ def test_equally_bad_classes_all_have_a_cause() -> None:
     assert None not in {card.cause for card in cards}
 
 
+def test_more_classes_at_zero_than_a_diagnosis_looks_at() -> None:
+    labels = np.repeat(np.arange(130), np.arange(130) // 13 + 2)  # the first with fewest images
+    said = Predictions(labels, predicted=np.full(len(labels), 129))
+    for judged in (Judged.of(said), Judged.of_state(counted(said))):
+        cards = worst_cards(report_of({"m": judged}, title="", settings={}))
+        assert [card.index for card in cards] == [0, 1, 2, 3, 4, 5]
+        assert None not in {card.cause for card in cards}
+
+
+def counted(said: Predictions) -> EvaluationState:
+    state = EvaluationState()
+    state.update(said)
+    return state
+
+
 def test_a_diagnosis_of_the_same_outcomes_takes_over() -> None:
     def diagnosis(right: int) -> Diagnosis:
         found = ClassDiagnosis(
@@ -331,7 +346,7 @@ def test_python_writes_a_page_or_a_comment(tmp_path: Path) -> None:
     assert "lynx" in page
     assert "few (≤ 20)" in page
     comment = ec.report(predictions, tmp_path / "r.md", class_counts=counts)
-    assert comment.read_text(encoding="utf-8").startswith("### `new` serves the weak classes")
+    assert "\n### `new` serves the weak classes" in comment.read_text(encoding="utf-8")
     with pytest.raises(InputError, match="written as html or md; got 'pdf'"):
         ec.report(predictions, tmp_path / "r.pdf", format="pdf")  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="new is a list; give Predictions"):

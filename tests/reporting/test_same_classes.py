@@ -144,6 +144,19 @@ def test_a_report_of_classes_in_another_order_is_refused() -> None:
         Report("", None, evaluations, None, {}, "")
 
 
+def test_another_floor_is_refused() -> None:
+    evaluations = {
+        "old": Judged(evaluate(said())),
+        "new": Judged(evaluate(said(), zero_floor=0.1)),
+    }
+    with pytest.raises(
+        InputError,
+        match=r"'new' counts no recall less than 0\.1 and 'old' none less than 0\.001; their means "
+        r"can only be compared with the same zero_floor \(evaluate --zero-floor\)",
+    ):
+        report_of(evaluations, title="", settings={})
+
+
 # --- what is said beside a file of numbers --------------------------------------------------------
 
 
@@ -164,6 +177,22 @@ def test_counts_go_with_every_kind_of_file(
     assert found is not None
     assert expected is not None
     assert found["groups"] == expected["groups"]
+
+
+def test_counts_beside_an_evaluation_draw_nothing_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(said()).save(tmp_path / "said.json")
+    (tmp_path / "counts.csv").write_text("class,count\ndog,50\nlynx,5\ncat,500\n")
+
+    def drawn(*_: Any, **__: Any) -> None:
+        pytest.fail("the harmonic mean needs no new draws")
+
+    monkeypatch.setattr("everyclass.metrics.uncertainty.mean_recall_intervals", drawn)
+    report = report_of_files({"x": tmp_path / "said.json"}, class_counts=tmp_path / "counts.csv")
+    found = report.evaluations["x"].intervals
+    assert found is not None
+    assert found["groups"]["paper"]["few"] is not None
 
 
 def test_counts_and_names_that_do_not_fit_numbers_are_refused(tmp_path: Path) -> None:

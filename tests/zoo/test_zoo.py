@@ -180,3 +180,24 @@ def test_weights_that_float16_cannot_hold_are_refused(
 @pytest.mark.parametrize("name", KEPT)
 def test_the_networks_kept_here_give_what_they_say(name: str) -> None:
     zoo.check(name, folder=ROOT / "zoo")
+
+
+def test_a_list_goes_on_after_a_damaged_network(folder: Path) -> None:
+    path = folder / "digits-lt-ir20" / "ce.safetensors"
+    arrays, metadata = load_safetensors(path)
+    path.with_name("b.safetensors").write_bytes(b"junk")
+    facts = {**json.loads(metadata["facts"]), "test": {}}
+    save_safetensors(
+        path.with_name("d.safetensors"), arrays, {**metadata, "facts": json.dumps(facts)}
+    )
+    for more in ([], ["--json"]):
+        done = CliRunner().invoke(app, ["zoo", "list", "--folder", str(folder), *more])
+        assert isinstance(done.exception, RunFailedError)
+        assert "2 of 3 networks failed: digits-lt-ir20/b, digits-lt-ir20/d." in str(done.exception)
+        assert "b.safetensors" in done.stderr
+        assert "d.safetensors is not a network of the zoo" in done.stderr
+        assert "digits-lt-ir20/ce" in done.stdout
+    path.unlink()
+    path.with_name("d.safetensors").unlink()
+    done = CliRunner().invoke(app, ["zoo", "list", "--folder", str(folder)])
+    assert isinstance(done.exception, FileFormatError)

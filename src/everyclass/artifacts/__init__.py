@@ -8,11 +8,13 @@ from everyclass.artifacts._archives import (
     write_npz,
 )
 from everyclass.artifacts._checks import (
+    are_other_numbers,
     as_array,
     as_floats,
     as_ids,
     as_labels,
     as_names,
+    holds_names,
     stored_names,
 )
 from everyclass.artifacts._class_files import load_class_names
@@ -20,6 +22,7 @@ from everyclass.artifacts._files import (
     atomic_write,
     cache_folder,
     check_free,
+    check_own,
     existing_file,
     json_text,
     plain_json,
@@ -32,6 +35,7 @@ from everyclass.artifacts._files import (
 )
 from everyclass.artifacts._folders import replaced_together
 from everyclass.artifacts._locks import holding_lock_file
+from everyclass.artifacts._prediction_arrays import lacks_labels
 from everyclass.artifacts._settings import check_choice, check_number, check_whole_number
 from everyclass.artifacts._text import (
     cells,
@@ -101,6 +105,7 @@ __all__ = [
     "Scores",
     "StoredFeatures",
     "Suspect",
+    "are_other_numbers",
     "as_array",
     "as_floats",
     "as_ids",
@@ -113,14 +118,17 @@ __all__ = [
     "check_choice",
     "check_free",
     "check_number",
+    "check_own",
     "check_whole_number",
     "did_you_mean",
     "escaped",
     "existing_file",
     "free_memory",
     "holding_lock_file",
+    "holds_names",
     "is_feature_folder",
     "json_text",
+    "lacks_labels",
     "load_class_names",
     "load_safetensors",
     "look_like_probs",

@@ -13,6 +13,7 @@ from everyclass.artifacts._text import quoted, some
 from everyclass.errors import InputError, InputTypeError
 
 __all__ = [
+    "are_other_numbers",
     "as_array",
     "as_float32",
     "as_floats",
@@ -143,6 +144,18 @@ def class_numbers(
             f"classes are {some(class_names)}."
         )
     return numbers.astype(np.int64)
+
+
+def are_other_numbers(class_names: Any) -> bool:
+    """Whether names of classes are numbers, and not those that the classes have: 0..C−1 in order.
+
+    Digits in strings are names.
+    """
+    if isinstance(class_names, str) or not hasattr(class_names, "__len__"):
+        return False
+    names = list(class_names)
+    numbers = all(isinstance(name, int | float | np.number) for name in names)
+    return numbers and names != list(range(len(names)))
 
 
 def of_class(class_names: Any, column: int) -> str:

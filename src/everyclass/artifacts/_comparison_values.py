@@ -12,6 +12,7 @@ from everyclass.artifacts._json_values import (
     as_between,
     as_class,
     as_count,
+    as_limits,
     as_list,
     as_mapping,
     as_number,
@@ -103,7 +104,7 @@ def _compared(value: Any, name: str) -> dict[str, Any]:
         "a": as_share,
         "b": as_share,
         "difference": _difference,
-        "interval": _limits,
+        "interval": _limits_of_difference,
         "p_value": or_none(as_share),
     }
     for key, check in checks.items():
@@ -128,16 +129,13 @@ def _difference(value: Any, name: str) -> float:
     return as_between(value, name, -1, 1)
 
 
-def _limits(value: Any, name: str) -> list[float]:
-    found = [_difference(limit, name) for limit in as_list(value, name)]
-    if len(found) != 2:
-        raise ValueError(f"{name} must be [low, high]")
-    return found
+def _limits_of_difference(value: Any, name: str) -> list[float]:
+    return as_limits(value, name, -1, 1)
 
 
 def _limits_or_nan(value: Any, name: str) -> list[float]:
     nothing = all(is_nothing(limit) for limit in as_list(value, name))
-    return [math.nan, math.nan] if nothing else _limits(value, name)
+    return [math.nan, math.nan] if nothing else _limits_of_difference(value, name)
 
 
 def _images(value: Any, name: str) -> float:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from everyclass.artifacts._json_values import (
     as_class,
     as_count,
+    as_limits,
     as_list,
     as_mapping,
     as_number,
@@ -120,12 +121,14 @@ def _intervals(value: Any, name: str, classes: int) -> dict[str, Any]:
     found = dict(given)
     for key in _LIMITS:
         if given.get(key) is not None:
-            found[key] = _limits(given[key], f"{name}.{key}")
+            found[key] = as_limits(given[key], f"{name}.{key}")
     if given.get("worst") is not None:
-        found["worst"] = as_mapping(given["worst"], f"{name}.worst", or_none(_limits))
-    found["groups"] = _groups(given.get("groups"), f"{name}.groups", or_none(_limits))
+        found["worst"] = as_mapping(given["worst"], f"{name}.worst", or_none(as_limits))
+    found["groups"] = _groups(given.get("groups"), f"{name}.groups", or_none(as_limits))
     if given.get("per_class_recall") is not None:
-        found["per_class_recall"] = per_class(given, "per_class_recall", classes, or_none(_limits))
+        found["per_class_recall"] = per_class(
+            given, "per_class_recall", classes, or_none(as_limits)
+        )
     return found
 
 
@@ -133,10 +136,3 @@ def _groups(value: Any, name: str, each: Callable[[Any, str], Any]) -> dict[str,
     if value is None:
         return None
     return as_mapping(value, name, lambda group, place: as_mapping(group, place, each))
-
-
-def _limits(value: Any, name: str) -> list[float]:
-    found = [as_share(v, name) for v in as_list(value, name)]
-    if len(found) != 2:
-        raise ValueError(f"{name} must be [low, high]")
-    return found

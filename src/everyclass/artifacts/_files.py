@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,6 +33,7 @@ __all__ = [
     "atomic_write",
     "cache_folder",
     "check_free",
+    "check_own",
     "existing_file",
     "json_text",
     "keep_mode",
@@ -196,6 +197,26 @@ def check_free(paths: Iterable[Path], *, keep: Iterable[Path], overwrite: bool) 
             raise OutputExistsError(
                 f"{path} is there already; pass overwrite (--overwrite) to replace it."
             )
+
+
+def check_own(file: Path | None, what: str, is_own: Callable[[Path], bool]) -> None:
+    """Refuse to write over anything but an earlier file of the same kind, or an empty one.
+
+    For what is made from stored predictions in a moment, which may be made again without asking.
+
+    Args:
+        file: to be written.
+        what: what such a file is called.
+        is_own: whether a file is one.
+
+    Raises:
+        OutputExistsError: something else is there.
+    """
+    # By os.path: a name that no file can have is nothing that is there, and who writes it says so.
+    if file is not None and os.path.isfile(file) and os.path.getsize(file) and not is_own(file):
+        raise OutputExistsError(
+            f"{file} is there and is no {what}, so it is not replaced; name another file."
+        )
 
 
 def holds_something(folder: Path) -> bool:

@@ -15,6 +15,7 @@ __all__ = [
     "as_between",
     "as_class",
     "as_count",
+    "as_limits",
     "as_list",
     "as_mapping",
     "as_number",
@@ -80,6 +81,14 @@ def as_between(value: Any, name: str, low: float, high: float) -> float:
 def as_share(value: Any, name: str) -> float:
     """A number between 0 and 1."""
     return as_between(value, name, 0, 1)
+
+
+def as_limits(value: Any, name: str, low: float = 0, high: float = 1) -> list[float]:
+    """The two ends of an interval, each within limits."""
+    found = [as_between(limit, name, low, high) for limit in as_list(value, name)]
+    if len(found) != 2:
+        raise ValueError(f"{name} must be [low, high]")
+    return found
 
 
 def as_count(value: Any, name: str) -> int:

@@ -11,12 +11,26 @@ from everyclass.artifacts._archives import free_memory
 from everyclass.artifacts._checks import stored_names
 from everyclass.artifacts._pieces import StoredArray, open_arrays, open_npy
 from everyclass.artifacts._text import some
-from everyclass.errors import FileFormatError, InputError
+from everyclass.errors import EveryclassError, FileFormatError, InputError
 
-__all__ = ["ArraySource"]
+__all__ = ["ArraySource", "lacks_labels"]
 
 _SCORES = ("logits", "probs")
 _OUTPUTS = (*_SCORES, "predicted")
+
+
+def lacks_labels(path: Path) -> bool:
+    """Whether a file holds arrays and no true classes, so that a file of labels goes with it.
+
+    False where it cannot be read: who reads it says what is wrong with it.
+    """
+    ending = path.suffix.lower()
+    if ending not in (".npz", ".safetensors"):
+        return ending == ".npy"
+    try:
+        return "labels" not in open_arrays(path, "predictions file")
+    except EveryclassError:
+        return False
 
 
 class ArraySource:

@@ -62,7 +62,7 @@ class TableSource:
             )
         named = () if class_names is None else class_names
         taken = [labels_column, predicted_column, *(str(name) for name in named)]
-        ids = ids_column(columns, taken)
+        ids = ids_column(table.types, taken)
         self._ids = [] if ids is None else [ids]
         self._kind, self._columns = score_columns(table, scores)
         in_doubt = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,17 +102,21 @@ def may_be_no_class(column: str, kind: Any) -> bool:
     return name in _BESIDE or re.fullmatch(r"unnamed:\d+", name) is not None
 
 
-def ids_column(columns: Sequence[str], others: Sequence[str]) -> str | None:
+def ids_column(types: Mapping[str, Any], others: Sequence[str]) -> str | None:
     """The column of ids: ``ids``, else the one that is called ``id`` in upper or lower case.
 
+    Fractions in a column ``id`` are scores: of the class Indonesian, among codes of languages.
+
     Args:
-        columns: all there are.
+        types: all columns, with their Arrow types.
         others: those that hold something else.
     """
-    free = [column for column in columns if column not in others]
+    from pyarrow import types as of
+
+    free = [column for column in types if column not in others]
     if "ids" in free:
         return "ids"
-    called = [column for column in free if column.casefold() == "id"]
+    called = [c for c in free if c.casefold() == "id" and not of.is_floating(types[c])]
     return called[0] if len(called) == 1 else None
 
 

@@ -226,7 +226,7 @@ class FeatureFolder:
         parts = {
             "": stored[0] if self.num_views == 1 else stored,
             "-labels": classes,
-            "-ids": as_ids(ids, count),
+            "-ids": as_ids(ids, count) if count else None,  # of nothing they have no type
         }
         receipt: dict[str, Any] = {"rows": count, "sha256": {}, "bytes": {}}
         if left_out:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from everyclass.artifacts._archives import write_npz
 from everyclass.artifacts._checks import (
+    are_other_numbers,
     as_array,
     as_floats,
     as_ids,
@@ -23,6 +24,7 @@ from everyclass.artifacts._checks import (
     of_class,
 )
 from everyclass.artifacts._prediction_sources import RepeatedIds, open_source
+from everyclass.artifacts._text import some
 from everyclass.artifacts.class_counts import ClassCounts
 from everyclass.errors import InputError, InputTypeError, naming
 
@@ -44,8 +46,8 @@ class Predictions:
     """Labels, and logits or probabilities or predicted classes: exactly one of the three.
 
     Attributes:
-        labels: (n,) int64, the true classes; may be given as names of ``class_names``, as
-            ``predicted`` may.
+        labels: (n,) int64, the true classes: positions in ``class_names``; may be given as names
+            of it, as ``predicted`` may.
         logits: (n, C) finite scores whose softmax are probabilities.
         probs: (n, C) in 0..1, rows that sum to one.
         predicted: (n,) int64, where nothing else is known.
@@ -94,6 +96,7 @@ class Predictions:
             elif part is None and look_like_probs(scores):
                 raise InputError(LOGITS_ARE_PROBS)
             object.__setattr__(self, given[0], scores)
+        self._check_positions()
         classes = self._known_classes(scores)
         length = None if scores is None else len(scores)
         labels = self._numbers("labels", classes)
@@ -131,11 +134,27 @@ class Predictions:
         if self.class_names is None or classes is None:
             raise InputTypeError(
                 f"{what} must be integers 0..C−1, or names of class_names; got "
-                f"{as_array(value).dtype} and no class_names: pass all classes, in the order of "
-                "the columns of scores (class_names=clf.classes_ of a scikit-learn classifier)."
+                f"{as_array(value).dtype} and no class_names (--class-names): pass all classes, in "
+                "the order of the columns of scores (clf.classes_ of a scikit-learn classifier). "
+                "Integers are positions in it."
             )
         names = as_names(self.class_names, classes) or ()
         return class_numbers(value, names, name=what, first_row=self.first_row)
+
+    def _check_positions(self) -> None:
+        """Integers are positions among the names; where these are other numbers, somebody errs."""
+        names = self.class_names
+        if names is None or not are_other_numbers(names):
+            return
+        for name in ("labels", "predicted"):
+            value = getattr(self, name)
+            if value is not None and not holds_names(value):
+                raise InputError(
+                    f"class_names holds numbers, {some(list(names), most=4)}, and {name} does too, "
+                    "which are taken for positions in it: pass names as strings "
+                    "(clf.classes_.astype(str)), and for labels that are such numbers "
+                    f"np.searchsorted(clf.classes_, {name})."
+                )
 
     def _known_classes(self, scores: npt.NDArray[Any] | None) -> int | None:
         if scores is not None:

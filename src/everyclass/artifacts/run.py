@@ -24,6 +24,7 @@ from everyclass.errors import InputError, MissingFileError, OutputExistsError
 __all__ = ["Run", "differences"]
 
 FORMAT = 1
+_ELSEWHERE = "with out (--out; of bench run --runs)"
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ class Run:
             if different:
                 raise InputError(
                     f"{folder} holds a run with another configuration ({'; '.join(different)}); "
-                    "name another folder with out (--out), or ask for the same."
+                    f"name another folder {_ELSEWHERE}, or ask for the same."
                 )
             return run
         if folder.is_dir() and holds_something(folder):
             raise OutputExistsError(
-                f"{folder} is not empty and not a run; name another with out (--out)"
+                f"{folder} is not empty and not a run; name another {_ELSEWHERE}."
             )
         prepare_folder(folder, overwrite=False)
         write_json(folder / "config.json", asked)
@@ -104,7 +105,7 @@ class Run:
         """
         refusal = (
             f"Another process is working in {self.folder}; wait until it has ended (or end it), or "
-            "name another folder with out (--out)."
+            f"name another folder {_ELSEWHERE}."
         )
         with holding(self.folder / "config.json", refusal):
             yield

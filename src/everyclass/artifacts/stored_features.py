@@ -88,8 +88,8 @@ class StoredFeatures(Features):
                 )
         self._set("labels", as_labels(labels, num_classes=classes, length=len(self)))
         self._set("class_names", as_names(names, classes or int(self.labels.max()) + 1))
-        ids = [chunk_file(folder, chunk, "-ids").is_file() for chunk in range(len(rows))]
-        self._set("ids", self._column("-ids") if all(ids) else None)
+        held = [chunk_file(folder, c, "-ids").is_file() for c, count in enumerate(rows) if count]
+        self._set("ids", self._column("-ids") if all(held) else None)
         for chunk in range(len(rows)):
             self._mapped(chunk)  # truncated files are found here, not in the middle of a fit
 
@@ -99,6 +99,8 @@ class StoredFeatures(Features):
     def _column(self, part: str) -> npt.NDArray[Any]:
         parts = []
         for chunk, count in enumerate(np.diff(self.starts).tolist()):
+            if not count:  # what an empty one holds has no type of its own
+                continue
             stored = open_npy(chunk_file(self.folder, chunk, part), "chunk of features")
             if stored.shape != (count,):
                 raise FileFormatError(f"chunk {chunk}{part} has the shape {stored.shape}.")

@@ -144,10 +144,14 @@ def _with_labels(files: list[Path], labels: list[Path]) -> dict[Path, Path]:
     """Which of the two files each file of true classes goes with."""
     from everyclass.errors import InputError
 
+    if not labels:
+        return {}
     bare = without_labels(files)
-    if labels and bare and len(labels) != len(bare):
+    if not bare:  # who reads them says why labels must not be given
+        return dict.fromkeys(files, labels[0])
+    if len(labels) != len(bare):
         raise InputError(
             "--labels must be given once for each file without true classes, in their order: "
             f"{', '.join(map(str, bare))}; got {len(labels)}."
         )
-    return dict(zip(bare or files, labels, strict=False))
+    return dict(zip(bare, labels, strict=True))

@@ -16,7 +16,6 @@ from everyclass.cli.options import (
     PredictedColumn,
     ScoresAre,
     Seed,
-    check_own,
     check_spared,
     holds_json,
     labels_for,
@@ -59,7 +58,7 @@ def compare(
     Example: everyclass compare old.npz new.npz
     """
     from everyclass import metrics
-    from everyclass.artifacts import Predictions, load_class_names, write_json
+    from everyclass.artifacts import Predictions, check_own, load_class_names, write_json
     from everyclass.errors import InputError
 
     paths = files if baseline is None or baseline in files else [baseline, *files]

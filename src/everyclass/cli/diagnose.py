@@ -18,7 +18,6 @@ from everyclass.cli.options import (
     Quiet,
     ScoresAre,
     Seed,
-    check_own,
     check_spared,
     holds_json,
     print_json,
@@ -73,6 +72,7 @@ def diagnose(
         Features,
         Head,
         Predictions,
+        check_own,
         load_class_names,
     )
     from everyclass.errors import InputError
@@ -80,7 +80,7 @@ def diagnose(
     check_spared(
         predictions, train, test_features, head, val, counts, class_names, labels, files=[out]
     )
-    check_own(out, "diagnosis", lambda file: holds_json(file, "unknown"))
+    check_own(out, "diagnosis", lambda file: holds_json(file, "mean_recall"))
     said = None
     if predictions is not None:
         names = None if class_names is None else load_class_names(class_names)

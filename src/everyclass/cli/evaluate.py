@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ from everyclass.cli.options import (
     ScoresAre,
     baselines,
     check_spared,
+    labels_for,
     print_json,
     say,
     shown,
@@ -84,20 +85,24 @@ def evaluate(
     check_spared(*files, counts, class_names, labels, *baselines(gates), files=[junit, state])
     if (junit or github) and not gates:
         raise InputError("--junit and --github report gates; give at least one --fail-if.")
-    options = {
-        "scores": scores,
-        "labels_column": labels_column,
-        "predicted_column": predicted_column,
-        "class_names": None if class_names is None else load_class_names(class_names),
-        "show": shown(quiet),
-    }
     with _refusals_reported(junit, github, json):
-        judged = metrics.state_of_files(*files, labels=labels, class_counts=counts, **options)
+        options: dict[str, Any] = {
+            "scores": scores,
+            "labels_column": labels_column,
+            "predicted_column": predicted_column,
+            "class_names": None if class_names is None else load_class_names(class_names),
+            "show": shown(quiet),
+        }
+        of = labels_for([*files, *map(Path, baselines(gates))], labels)
+        own = of.get(files[0]) if len(files) == 1 else labels
+        judged = metrics.state_of_files(*files, labels=own, class_counts=counts, **options)
         evaluation = judged.evaluation(zero_floor=zero_floor)
         results = metrics.judge_gates(
             evaluation,
             gates,
-            lambda path: metrics.evaluation_of_file(path, zero_floor=zero_floor, **options),
+            lambda path: metrics.evaluation_of_file(
+                path, zero_floor=zero_floor, labels=of.get(Path(path)), **options
+            ),
         )
     if state is not None:
         judged.save(state)

@@ -26,6 +26,12 @@ from everyclass.cli.options import (
 
 __all__ = ["extract"]
 
+# Dots stand in names of folders too, such as those of networks of timm.
+_OF_FILES = {
+    *(".npy", ".safetensors", ".csv", ".tsv", ".parquet", ".json", ".txt", ".zip", ".tar", ".gz"),
+    *(".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".onnx"),
+}
+
 
 def extract(
     data: Data,
@@ -71,12 +77,12 @@ def extract(
     from everyclass.stages import extract_part
 
     ending = out.suffix.lower()
-    if ending not in ("", ".npz"):
+    in_chunks = out.is_dir() or ending != ".npz"
+    if ending in _OF_FILES and not out.is_dir():
         raise InputError(
             f"--out {out} ends in {ending}; name a features file, such as {out.stem}.npz, or a "
-            f"folder without an ending, such as {out.stem}/."
+            f"folder, such as {out.stem}/."
         )
-    in_chunks = not ending
     left_out = out / "bad-images.csv" if in_chunks else out.with_suffix(".bad-images.csv")
     read = [*data_files(data), Path(backbone), Path(weights)]
     if in_chunks:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +33,6 @@ __all__ = [
     "Seed",
     "Workers",
     "baselines",
-    "check_own",
     "check_spared",
     "data_files",
     "harmless",
@@ -124,22 +122,14 @@ def say(text: str, *, err: bool = False) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout; NaN becomes null, and what has no glyph its JSON escape."""
-    from everyclass.artifacts import plain_json
+    from everyclass.artifacts import json_text
 
-    value = plain_json(value)
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    text = "\n".join(map(_harmless_json, text.split("\n")))
+    text = json_text(value)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:  # what stdout would put in its place is no JSON
-        text = json.dumps(value, indent=2, allow_nan=False)
+        text = "".join(s if s.isascii() else json.dumps(s)[1:-1] for s in text)
     typer.echo(text)
-
-
-def _harmless_json(line: str) -> str:
-    if line.isprintable():
-        return line
-    return "".join(s if harmless(s) == s else json.dumps(s)[1:-1] for s in line)
 
 
 # --- labels beside a file of predictions ----------------------------------------------------------
@@ -147,25 +137,35 @@ def _harmless_json(line: str) -> str:
 
 def without_labels(files: Iterable[Path]) -> list[Path]:
     """Those of several files that are arrays of predictions without the true classes."""
-    return [file for file in files if _holds_no_labels(file)]
+    from everyclass.artifacts import lacks_labels
+    from everyclass.metrics import holds_state
+
+    return [file for file in files if lacks_labels(file) and not holds_state(file)]
 
 
-def labels_for(files: Sequence[Path], labels: Path | None) -> dict[Path, Path]:
+def labels_for(files: Iterable[Path], labels: Path | None) -> dict[Path, Path]:
     """Which files a file of true classes goes with.
 
     Those that hold none; where all do it goes with all, and who reads them says why it must not.
+    What holds no single images, a saved state or the ``.json`` of an evaluation, is left out.
+
+    Raises:
+        InputError: no file holds single images.
     """
-    return {} if labels is None else dict.fromkeys(without_labels(files) or files, labels)
+    from everyclass.artifacts import some
+    from everyclass.errors import InputError
+    from everyclass.metrics import holds_state
 
-
-def _holds_no_labels(file: Path) -> bool:
-    if file.suffix.lower() != ".npz":
-        return file.suffix.lower() == ".npy"
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return "labels.npy" not in archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile):  # who reads it says what is wrong with it
-        return False
+    if labels is None:
+        return {}
+    files = list(files)
+    single = [file for file in files if file.suffix.lower() != ".json" and not holds_state(file)]
+    if not single:
+        raise InputError(
+            f"--labels {labels} are the true classes of single images, and {some(files, most=3)} "
+            "holds none of these; leave --labels out."
+        )
+    return dict.fromkeys(without_labels(single) or single, labels)
 
 
 # --- what is read is not written over -------------------------------------------------------------
@@ -214,27 +214,6 @@ def check_spared(
                     f"{file} is part of {path}, which is read; name another file to write."
                 )
     check_free(written, keep=read, overwrite=overwrite)
-
-
-def check_own(file: Path | None, what: str, is_own: Callable[[Path], bool]) -> None:
-    """Refuse to write over anything but an earlier file of the same kind, or an empty one.
-
-    For what is made from stored predictions in a moment, which may be made again without asking.
-
-    Args:
-        file: to be written.
-        what: what such a file is called.
-        is_own: whether a file is one.
-
-    Raises:
-        OutputExistsError: something else is there.
-    """
-    from everyclass.errors import OutputExistsError
-
-    if file is not None and file.is_file() and file.stat().st_size and not is_own(file):
-        raise OutputExistsError(
-            f"{file} is there and is no {what}, so it is not replaced; name another file."
-        )
 
 
 def holds_json(file: Path, *keys: str) -> bool:

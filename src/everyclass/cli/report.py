@@ -15,7 +15,6 @@ from everyclass.cli.options import (
     PredictedColumn,
     ScoresAre,
     baselines,
-    check_own,
     check_spared,
     labels_for,
     say,
@@ -86,7 +85,7 @@ def report(
     Example: everyclass report old.npz new.npz --out report.html
     """
     from everyclass import metrics, reporting
-    from everyclass.artifacts import load_class_names
+    from everyclass.artifacts import check_own, load_class_names
     from everyclass.errors import InputError
 
     if format not in (None, "html", "md"):
@@ -103,6 +102,7 @@ def report(
         "predicted_column": predicted_column,
         "class_names": None if class_names is None else load_class_names(class_names),
     }
+    of = labels_for([*files, *map(Path, baselines(gates))], labels)
     made = reporting.report_of_files(
         reporting.named_files(files, names),
         baseline=baseline,
@@ -110,13 +110,13 @@ def report(
         title=title,
         class_counts=counts,
         images=images,
-        labels=labels_for(files, labels),
+        labels=of,
         **options,
     )
     results = metrics.judge_gates(
         made.evaluations[made.judged or ""],
         gates,
-        lambda path: metrics.evaluation_of_file(path, **options),
+        lambda path: metrics.evaluation_of_file(path, labels=of.get(Path(path)), **options),
     )
     reporting.write_as(out, made, format, results)  # type: ignore[arg-type]
     if not quiet:

@@ -18,18 +18,32 @@ Folder = Annotated[Path, typer.Option(help="Where the networks are.")]
 
 @app.command("list")
 def list_networks(folder: Folder = Path("zoo"), json: Json = False) -> None:
-    """List the networks with their accuracy, harmonic mean and lowest recall."""
-    from everyclass import zoo
+    """List the networks with their accuracy, harmonic mean and lowest recall.
 
-    tests = {name: zoo.load(name, folder).facts["test"] for name in zoo.known_names(folder)}
+    All are listed before a damaged one ends the command with exit code 1.
+    """
+    from everyclass import zoo
+    from everyclass.errors import FileFormatError
+
+    tests, failed = {}, []
+    names = zoo.known_names(folder)
+    for name in names:
+        try:
+            tests[name] = zoo.load(name, folder).facts["test"]
+        except FileFormatError as error:
+            if len(names) == 1:
+                raise
+            say(str(error), err=True)
+            failed.append(name)
     if json:
         print_json({"networks": [{"name": name, **test} for name, test in tests.items()]})
-        return
-    for name, test in tests.items():
-        say(
-            f"{name:<32} {test['accuracy']:.2%} accuracy, {test['harmonic_mean']:.2%} harmonic "
-            f"mean, {test['lowest_recall']:.2%} lowest recall"
-        )
+    else:
+        for name, test in tests.items():
+            say(
+                f"{name:<32} {test['accuracy']:.2%} accuracy, {test['harmonic_mean']:.2%} harmonic "
+                f"mean, {test['lowest_recall']:.2%} lowest recall"
+            )
+    _fail(failed, names)
 
 
 @app.command("add")
@@ -75,5 +89,11 @@ def check(
             failed.append(each)
         else:
             say(f"{each}: {evaluation.accuracy:.2%} accuracy; every recall as stored.")
+    _fail(failed, names)
+
+
+def _fail(failed: list[str], names: list[str]) -> None:
+    from everyclass.errors import RunFailedError
+
     if failed:
         raise RunFailedError(f"{len(failed)} of {len(names)} networks failed: {', '.join(failed)}.")

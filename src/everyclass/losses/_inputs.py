@@ -55,9 +55,7 @@ def can_look(values: Tensor) -> bool:
     On an accelerator it waits; in torch.compile, and at one sample of ``vmap``, it breaks.
     """
     return (
-        values.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not _is_mapped(values)
+        values.device.type == "cpu" and not torch.compiler.is_compiling() and not _is_mapped(values)
     )
 
 

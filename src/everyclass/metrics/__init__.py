@@ -33,7 +33,7 @@ from everyclass.metrics.scores import log_probabilities, row_blocks
 from everyclass.metrics.state import EvaluationState
 from everyclass.metrics.state_files import check_replaceable, holds_state
 from everyclass.metrics.suspects import Certainty, certainty_of
-from everyclass.metrics.uncertainty import recall_uncertainty
+from everyclass.metrics.uncertainty import group_intervals, recall_uncertainty
 
 __all__ = [
     "Certainty",
@@ -54,6 +54,7 @@ __all__ = [
     "evaluation_of_file",
     "gate",
     "geometric_mean",
+    "group_intervals",
     "harmonic_mean",
     "holds_state",
     "images_to_decide",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -60,6 +61,7 @@ def diagnose_predictions(
     evidence: Evidence | None = None,
     *,
     worst: int = 10,
+    classes: Sequence[int] | None = None,
     confidence: float = 0.95,
 ) -> Diagnosis:
     """Say why the worst classes fail, as far as predictions and given evidence tell.
@@ -70,10 +72,11 @@ def diagnose_predictions(
         predictions: of test images; with scores and training counts they say more.
         evidence: what features say.
         worst: how many classes to look at.
+        classes: which to look at instead, by number; each has images.
         confidence: of intervals; one minus the level of tests.
 
     Raises:
-        InputError: worst is below 1, or a confidence outside 0..1.
+        InputError: worst is below 1, a class without images, or a confidence outside 0..1.
         InputTypeError: not predictions.
 
     Example:
@@ -87,9 +90,13 @@ def diagnose_predictions(
             f"diagnose takes the Predictions of a classifier; got a {type(predictions).__name__}."
         )
     checked_tail(confidence)
-    looked_at = worst_classes(predictions, worst)
+    looked_at = worst_classes(predictions, worst) if classes is None else tuple(classes)
+    worst = worst if classes is None else len(looked_at)
     file = _CaseFile(predictions, evidence or Evidence(), confidence)
     support, recall = file.support, file.recall
+    for c in looked_at:
+        if not 0 <= c < len(support) or not support[c]:
+            raise InputError(f"classes names class {c}, which has no test images; leave it out.")
     return Diagnosis(
         classes=tuple(file.diagnosis(c) for c in looked_at),
         num_samples=len(predictions),

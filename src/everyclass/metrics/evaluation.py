@@ -31,10 +31,12 @@ def evaluate(
 
     Args:
         predictions: everything at once; or the parts by name:
-        labels: (n,) true classes, integers in 0..C−1 or names of ``class_names``.
+        labels: (n,) true classes: names of ``class_names``, or integers, which are positions in it
+            (0..C−1). Of a classifier whose ``classes_`` are other numbers pass
+            ``np.searchsorted(clf.classes_, y)`` and ``clf.classes_.astype(str)``.
         logits: (n, C), or
         probs: (n, C), or
-        predicted: (n,) predicted classes, numbers or names too.
+        predicted: (n,) predicted classes, positions or names too.
         class_counts: training images per class, for the many / medium / few groups.
         class_names: C names, in the order of the columns of scores: of a scikit-learn classifier
             ``clf.classes_``.

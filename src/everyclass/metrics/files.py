@@ -70,6 +70,11 @@ def state_of_files(
     state = EvaluationState(class_names=class_names)
     for path in paths:
         if holds_state(path):
+            if labels is not None:
+                raise InputError(
+                    f"{path} is a saved state, which holds no single images that labels (--labels) "
+                    "could go with; leave labels out."
+                )
             stored = EvaluationState.load(path)
             with naming(path):
                 state.merge(stored)

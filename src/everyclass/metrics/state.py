@@ -15,8 +15,10 @@ from everyclass.artifacts import (
     ClassCounts,
     Evaluation,
     Predictions,
+    are_other_numbers,
     as_labels,
     as_names,
+    holds_names,
     look_like_probs,
 )
 from everyclass.errors import InputError, InputTypeError
@@ -67,6 +69,8 @@ class EvaluationState:
         self._confusions = Confusions()
         self._scores: ScoreSums | None = None
         self._looks_like_probs: bool | None = None  # what is called logits; None: nothing is
+        # Names that are numbers, which integer labels would not be positions in.
+        self._other_numbers: Any = class_names if are_other_numbers(class_names) else None
         if class_names is not None:
             names = as_names(class_names, len(class_names))
             self._use(Classes(len(class_names), True, names))
@@ -111,14 +115,14 @@ class EvaluationState:
 
         Args:
             predictions: everything at once; or the parts by name:
-            labels: (n,) true classes, integers in 0..C−1.
+            labels: (n,) true classes, integers in 0..C−1 or names of :attr:`class_names`.
             logits: (n, C), or
             probs: (n, C), or
-            predicted: (n,) predicted classes.
+            predicted: (n,) predicted classes, numbers or names too.
 
         Raises:
             InputError: values that do not fit together, or not to those before.
-            InputTypeError: labels that are not integers.
+            InputTypeError: labels that are neither integers nor names, or names of unknown classes.
         """
         said = self._predictions(predictions, labels, logits, probs, predicted)
         self._check_kind(said.scores is not None)
@@ -140,7 +144,15 @@ class EvaluationState:
             if labels is None:
                 raise InputError("update needs labels=, the true classes.")
             logits, probs, predicted = parts
-            said = Predictions(labels, logits, probs, predicted, first_row=self.num_samples)
+            named = any(v is not None and holds_names(v) for v in (labels, predicted))
+            said = Predictions(
+                labels,
+                logits,
+                probs,
+                predicted,
+                self.class_names if named else self._other_numbers,
+                first_row=self.num_samples,
+            )
         elif any(part is not None for part in (labels, *parts)):
             raise InputError("Give update either a Predictions or its parts by name, not both.")
         elif not isinstance(said, Predictions):

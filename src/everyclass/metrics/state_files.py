@@ -11,8 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import ClassCounts, as_names, read_npz, stored_names, write_npz
-from everyclass.errors import EveryclassError, FileFormatError, OutputExistsError
+from everyclass.artifacts import (
+    ClassCounts,
+    as_names,
+    check_own,
+    read_npz,
+    stored_names,
+    write_npz,
+)
+from everyclass.errors import EveryclassError, FileFormatError
 from everyclass.metrics.classes import Classes
 from everyclass.metrics.scores import BINS, ScoreSums
 
@@ -51,15 +58,12 @@ def holds_state(path: str | Path) -> bool:
 
 
 def check_replaceable(path: str | Path) -> None:
-    """Refuse to write a state over anything but a state, such as the predictions it is made of.
+    """Refuse to write a state over anything else, such as the predictions that it is made of.
 
     Raises:
         OutputExistsError: something else is there.
     """
-    if Path(path).is_file() and not holds_state(path):
-        raise OutputExistsError(
-            f"{path} is there and is no {_WHAT}, so it is not replaced; name another file."
-        )
+    check_own(Path(path), _WHAT, holds_state)
 
 
 def write_state(path: str | Path, state: StoredState) -> None:

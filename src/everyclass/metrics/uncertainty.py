@@ -13,7 +13,7 @@ from everyclass.metrics.lowest import lowest_if_equal, lowest_recall_interval, w
 from everyclass.metrics.mean_intervals import mean_recall_intervals
 from everyclass.metrics.recall import WORST_PERCENT, divide
 
-__all__ = ["recall_uncertainty"]
+__all__ = ["group_intervals", "recall_uncertainty"]
 
 Limits = list[float]
 
@@ -71,16 +71,39 @@ def recall_uncertainty(
         },
         "groups": None
         if class_counts is None
-        else {
-            rule: _of_groups(right, support, class_counts.groups(rule), confidence)
-            for rule in get_args(GroupRule)
-        },
+        else group_intervals(right, support, class_counts, **level),
         "per_class_recall": [
             limits if has else None
             for limits, has in zip(
                 recall_intervals(right, support, **level).tolist(), scored.tolist(), strict=True
             )
         ],
+    }
+
+
+def group_intervals(
+    right: npt.NDArray[np.int64],
+    support: npt.NDArray[np.int64],
+    class_counts: ClassCounts,
+    *,
+    confidence: float = 0.95,
+) -> dict[str, dict[str, Limits | None]]:
+    """The intervals of :func:`recall_uncertainty` that training images decide: those of groups.
+
+    Args:
+        right, support, class_counts, confidence: as there.
+
+    Returns:
+        ``[low, high]`` by rule and group; None for an empty group.
+
+    Example:
+        >>> found = group_intervals(np.array([9, 1]), np.array([10, 10]), ClassCounts([500, 9]))
+        >>> [round(limit, 2) for limit in found["paper"]["few"]]
+        [0.02, 0.4]
+    """
+    return {
+        rule: _of_groups(right, support, class_counts.groups(rule), confidence)
+        for rule in get_args(GroupRule)
     }
 
 

@@ -61,8 +61,8 @@ class Report:
         candidates: what a rescue compared, with numbers on the images that decided.
 
     Raises:
-        InputError: an unknown classifier, evaluations on different test data or classes, or a
-            verdict for a classifier that was not evaluated.
+        InputError: an unknown classifier, evaluations on different test data or classes or with
+            another ``zero_floor``, or a verdict for a classifier that was not evaluated.
 
     Example:
         >>> counts = ClassCounts([90, 9], names=("cat", "lynx"))
@@ -129,7 +129,7 @@ class Report:
                 self._check_same(key, evaluation, first, self.evaluations[first])
 
     def _check_same(self, key: str, new: Evaluation, first: str, old: Evaluation) -> None:
-        """Refuse other classes, or the same in another order, and other images of them."""
+        """Refuse other classes, or in another order, other images of them, and another floor."""
         if new.class_names and old.class_names and new.class_names != old.class_names:
             raise InputError(
                 f"{key!r} has the classes {some(new.class_names, most=5)} and {first!r} has "
@@ -144,6 +144,12 @@ class Report:
             raise InputError(
                 f"{key!r} and {first!r} were evaluated on different test data: their images "
                 f"per class differ{such}; evaluate both on the same."
+            )
+        if new.zero_floor != old.zero_floor:
+            raise InputError(
+                f"{key!r} counts no recall less than {new.zero_floor:g} and {first!r} none less "
+                f"than {old.zero_floor:g}; their means can only be compared with the same "
+                "zero_floor (evaluate --zero-floor)."
             )
 
     @property

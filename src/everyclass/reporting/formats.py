@@ -14,12 +14,18 @@ __all__ = [
     "points",
     "points_range",
     "sentence",
+    "whole_percent",
 ]
 
 
 def percent(value: float | None) -> str:
     """Such as ``12.0%``; a dash for what is not known."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}%"
+
+
+def whole_percent(value: float) -> str:
+    """Such as ``0.01%``: as many digits as a number has that somebody chose."""
+    return f"{100 * value:g}%"
 
 
 def percent_range(limits: Sequence[float] | None) -> str:

@@ -23,7 +23,7 @@ from everyclass.artifacts import (
     some,
 )
 from everyclass.errors import EveryclassError, InputError, naming
-from everyclass.metrics import EvaluationState, holds_state, recall_uncertainty
+from everyclass.metrics import EvaluationState, group_intervals, holds_state
 from everyclass.reporting.building import default_title, report_of
 from everyclass.reporting.data import Report
 from everyclass.reporting.judged import Judged
@@ -144,10 +144,10 @@ def _with_counts(evaluation: Evaluation, counts: ClassCounts) -> Evaluation:
     intervals = evaluation.intervals
     if intervals is not None:
         level = (evaluation.interval_settings or {}).get("confidence", 0.95)
-        anew = recall_uncertainty(
-            right_images(evaluation), evaluation.support, class_counts=counts, confidence=level
+        groups = group_intervals(
+            right_images(evaluation), evaluation.support, counts, confidence=level
         )
-        intervals = {**intervals, "groups": anew["groups"]}
+        intervals = {**intervals, "groups": groups}
     return replace(
         evaluation,
         class_names=evaluation.class_names or counts.names,

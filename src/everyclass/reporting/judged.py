@@ -15,7 +15,6 @@ from everyclass.reporting.rows import right_images
 
 __all__ = ["Judged"]
 
-_LOOKED_AT = 100  # classes that a diagnosis is made for, at most: each takes milliseconds
 _MOST_IMAGES = 1 << 24  # that are made up from counts, 16 bytes each
 
 
@@ -64,7 +63,7 @@ class Judged:
             **known,
             outcomes=outcomes,
             confidence=None if said is None else said.p_top,
-            diagnosis=diagnose_predictions(predictions, worst=_worst(known["evaluation"])),
+            diagnosis=diagnose_predictions(predictions, classes=_of_cards(known["evaluation"])),
         )
 
     @classmethod
@@ -92,15 +91,13 @@ class Judged:
             class_names=evaluation.class_names,
             class_counts=evaluation.class_counts,
         )
-        found = diagnose_predictions(alike, worst=_worst(evaluation))
+        found = diagnose_predictions(alike, classes=_of_cards(evaluation))
         return replace(found, classes=tuple(replace(each, examples=()) for each in found.classes))
 
 
-def _worst(evaluation: Evaluation) -> int:
-    """How many of the worst classes take in those that cards are shown of, equal ones included."""
-    recall = evaluation.per_class_recall
-    highest = recall[evaluation.worst_first()[:MOST_CARDS]].max()
-    return min(_LOOKED_AT, int((recall <= highest).sum()))
+def _of_cards(evaluation: Evaluation) -> list[int]:
+    """The classes that cards are shown of."""
+    return [int(c) for c in evaluation.worst_first()[:MOST_CARDS]]
 
 
 def _of_state(state: EvaluationState) -> dict[str, Any]:

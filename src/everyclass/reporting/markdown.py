@@ -16,6 +16,7 @@ from everyclass.reporting.formats import (
     percent_range,
     points,
     points_range,
+    whole_percent,
 )
 from everyclass.reporting.marks import COMMENT_MARK
 from everyclass.reporting.numbers import number_rows
@@ -46,7 +47,7 @@ def render_comment(report: Report, gates: Sequence[GateResult] = ()) -> str:
         gates: what ``--fail-if`` found, to be listed.
     """
     words = words_of(report)
-    lines = [f"### {_said(words.headline)}", ""]
+    lines = [COMMENT_MARK, f"### {_said(words.headline)}", ""]
     lines += [" ".join(map(_said, words.lead)), ""] if words.lead else []
     lines += [" ".join(map(_said, words.reason)), ""]
     if gates:
@@ -64,7 +65,7 @@ def render_comment(report: Report, gates: Sequence[GateResult] = ()) -> str:
         worst = [int(c) for c in judged.worst_first()[:_MOST]]
         said = [f"{_code(report.names[c])} {percent(judged.per_class_recall[c])}" for c in worst]
         lines += [f"**Worst classes:** {', '.join(said)}", ""]
-    return "\n".join(lines).rstrip() + f"\n\n{COMMENT_MARK}\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def write_comment(path: str | Path, report: Report, gates: Sequence[GateResult] = ()) -> Path:
@@ -103,7 +104,7 @@ def _table(report: Report) -> list[str]:
         lines.append(f"| {_TITLES[row['key']]} | {' | '.join(cells)} |")
     notes = "95% intervals."
     if any(report.floored().values()):
-        floor = percent(report.evaluations[report.classifiers[0]].zero_floor)
+        floor = whole_percent(report.evaluations[report.classifiers[0]].zero_floor)
         notes += f" \\* Recalls below {floor} count as {floor} in these means."
     return [*lines, "", f"<sub>{notes}</sub>", ""]
 

@@ -23,7 +23,8 @@ def judged_alike(read: Mapping[str, Predictions | Judged]) -> dict[str, Judged]:
     """Judge what are predictions, all with the same classes in the same order.
 
     Args:
-        read: by name what was said, or what was judged elsewhere and kept its own order of classes.
+        read: by name what was said, or what was judged elsewhere: numbers and pairs. What is known
+            of its single images, and a diagnosis, would keep the old order of classes.
 
     Raises:
         InputError: as :func:`on_the_same_classes`.
@@ -37,7 +38,8 @@ def on_the_same_classes(
 ) -> dict[str, Predictions | Judged]:
     """Give all the same classes in the same order, matched by name where they have names.
 
-    Where one names classes that another does not know, only predicted classes are kept of both.
+    A classifier that lacks classes which another names keeps predicted classes only, as it has no
+    scores of those; one that has them all keeps its scores.
 
     Raises:
         InputError: scores over another number of unnamed classes.

@@ -346,7 +346,7 @@ def test_two_processes_from_pictures_to_a_report(
     assert "test_1.JPEG" in (folders["test"] / "bad-images.csv").read_text()
     assert len((folders["train"] / "bad-images.csv").read_text().splitlines()) == 3
     by_two_processes(
-        "rescue", folders["train"], "--test", folders["test"], "--penalty", 0.01, "--out",
+        "rescue", folders["train"], "--test", folders["test"], "--penalty", 1, "--out",
         tmp_path / "rescued", "--quiet",
     )  # fmt: skip
     assert (tmp_path / "rescued" / "report.html").stat().st_size > 10_000

@@ -38,7 +38,7 @@ from everyclass.integrations.sklearn import (
     [
         RescueClassifier(),
         RescueClassifier(use="ensemble", penalty=0.01),
-        RescueClassifier(LogisticRegression(), use="retrained"),
+        RescueClassifier(LogisticRegression(), use="retrained", penalty=0.01),
     ]
 )
 def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
@@ -101,7 +101,7 @@ def test_in_the_company_of_scikit_learn() -> None:
     piped = make_pipeline(StandardScaler(), RescueClassifier(penalty=0.01))
     assert cross_val_score(piped, X, y, cv=2, scoring=lowest_recall_scorer).shape == (2,)
     grid = {"rescueclassifier__penalty": [0.1, 0.01]}
-    search = GridSearchCV(piped, grid, cv=2, scoring=harmonic_mean_scorer).fit(X, y)
+    search = GridSearchCV(piped, grid, cv=2, scoring=harmonic_mean_scorer, refit=False).fit(X, y)
     assert search.best_params_.keys() == grid.keys()
     calibrated = CalibratedClassifierCV(piped, cv=2).fit(X, y)
     assert calibrated.predict_proba(X).shape == (len(X), 10)

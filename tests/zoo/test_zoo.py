@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,17 @@ def test_what_is_added_is_loaded_and_checked(run: Run, folder: Path) -> None:
     evaluation = zoo.check("digits-lt-ir20/ce", folder=folder)
     assert evaluation.summary() == trained.facts["test"]
     assert evaluation.accuracy == pytest.approx(run.result["test"]["accuracy"], abs=0.02)
+
+
+def test_a_run_whose_result_is_of_other_images_is_refused(run: Run, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run.folder, other)
+    result = json.loads((other / "result.json").read_text())
+    result["test"]["accuracy"] -= 0.05
+    (other / "result.json").write_text(json.dumps(result))
+    with pytest.raises(RunFailedError, match="which float16 does not explain"):
+        zoo.add(Run.open(other), folder=tmp_path / "zoo")
+    assert not (tmp_path / "zoo").exists()
 
 
 def test_weights_are_half_as_large(run: Run, folder: Path) -> None:

@@ -148,7 +148,7 @@ def test_views_and_class_names(everyclass: Command, files: Path) -> None:
 
 
 def test_a_head_kept_beside_the_features(everyclass: Command, files: Path) -> None:
-    head = np.load(files / "head.npz")
+    head = dict(np.load(files / "head.npz"))
     np.savez(
         files / "both.npz",
         **np.load(files / "train.npz"),
@@ -175,7 +175,7 @@ def test_keep_old_keeps_the_rows_of_missing_classes(everyclass: Command, files: 
     with np.load(files / "head.npz") as stored:
         old = dict(stored)
     new = Head.load(files / "out" / "head.safetensors")
-    t = read_json((files / "out" / "result.json").read_text())["settings"]["temperatures"]
+    t = read_json((files / "out" / "result.json").read_text())["settings"]["fitted_temperatures"]
     np.testing.assert_allclose(t["retrained"] * new.weight[2], old["weight"][2], rtol=1e-6)
     assert t["retrained"] * new.bias[2] == pytest.approx(old["bias"][2], rel=1e-6)
     assert not np.allclose(t["retrained"] * new.weight[1], old["weight"][1], rtol=1e-3)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ import numpy.typing as npt
 
 from everyclass.artifacts import check_whole_number
 from everyclass.errors import InputError
+from everyclass.metrics.drawn_sums import sum_over_chunks
 from everyclass.metrics.intervals import checked_counts, checked_tail
 from everyclass.metrics.many_classes import MANY, beta_cumulants, precision_of_draws
 from everyclass.metrics.recall import divide, geometric_mean, harmonic_mean
@@ -142,13 +141,12 @@ def _drawn_sums(
     replicates: int,
     seed: list[int],
 ) -> npt.NDArray[np.float64]:
-    """The same from draws of each class, in chunks that have a generator of their own."""
+    """The same from draws of each class."""
+    if not len(k):
+        return np.zeros((2, replicates))
     dtype = precision_of_draws(len(k))
-    starts = range(0, len(k), _CHUNK)
-    generators = np.random.default_rng(seed).spawn(len(starts))
 
-    def of_chunk(start: int, generator: np.random.Generator) -> npt.NDArray[np.float64]:
-        here = slice(start, start + _CHUNK)
+    def of_chunk(here: slice, generator: np.random.Generator) -> npt.NDArray[np.float64]:
         size = (replicates, len(k[here]))
         # A Beta is a ratio of Gammas, and one success more is an exponential more.
         successes = generator.standard_gamma(k[here] + 1.0, size, dtype)
@@ -162,6 +160,4 @@ def _drawn_sums(
         np.minimum(drawn, 1 / floor - 1, out=drawn)  # 1 / p - 1
         return np.stack([logs, drawn.sum(axis=1, dtype=np.float64) + size[1]])
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy draws without the interpreter
-        sums = list(threads.map(of_chunk, starts, generators))
-    return np.sum(sums, axis=0) if sums else np.zeros((2, replicates))
+    return sum_over_chunks(of_chunk, len(k), _CHUNK, seed)

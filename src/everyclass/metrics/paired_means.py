@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from everyclass.metrics.drawn_sums import sum_over_chunks
 from everyclass.metrics.intervals import checked_tail
 from everyclass.metrics.many_classes import (
     MANY,
@@ -248,13 +247,13 @@ def _drawn_sums(
     seed: list[int],
 ) -> npt.NDArray[np.float64]:
     """What :func:`_sums` gives, from draws of each class."""
+    if not len(table):
+        return np.zeros((2, 2, replicates))
     function = _FUNCTIONS[transform]
     dtype = precision_of_draws(len(table))
-    starts = range(0, len(table), _CHUNK)
-    generators = np.random.default_rng(seed).spawn(len(starts))
 
-    def of_chunk(start: int, generator: np.random.Generator) -> npt.NDArray[np.float64]:
-        part = table[start : start + _CHUNK]
+    def of_chunk(here: slice, generator: np.random.Generator) -> npt.NDArray[np.float64]:
+        part = table[here]
         drawn = draw_paired_recalls(part, prior, replicates, generator, dtype)
         sums = []
         for p, at_floor in zip(drawn, _floored(_right(part), part, floor).T, strict=True):
@@ -263,6 +262,4 @@ def _drawn_sums(
             sums.append([each.sum(axis=1, dtype=np.float64) for each in (values, floored)])
         return np.array(sums)
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        sums = list(threads.map(of_chunk, starts, generators))
-    return np.sum(sums, axis=0) if sums else np.zeros((2, 2, replicates))
+    return sum_over_chunks(of_chunk, len(table), _CHUNK, seed)

@@ -177,12 +177,17 @@ def stopped_after(epochs: int, train: Train, monkeypatch: pytest.MonkeyPatch) ->
             train(3)
 
 
+def stopped_in_bfloat16(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of a run in bfloat16, on hardware that has it."""
+    hide_bfloat16(monkeypatch, hidden=False)
+    stopped_after(1, partial(train, precision="bf16"), monkeypatch)
+
+
 def test_a_run_in_bfloat16_goes_on_in_float32_where_that_is_asked_for_and_needed(
     train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = partial(train_digits, out=tmp_path / "run")
-    hide_bfloat16(monkeypatch, hidden=False)
-    stopped_after(1, partial(train, precision="bf16"), monkeypatch)
+    stopped_in_bfloat16(train, monkeypatch)
     hide_bfloat16(monkeypatch, hidden=True)
     run = train(3, precision="fp32")
     assert run.result is not None
@@ -194,8 +199,7 @@ def test_where_bfloat16_is_no_emulation_a_run_keeps_it(
     train_digits: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = partial(train_digits, out=tmp_path / "run")
-    hide_bfloat16(monkeypatch, hidden=False)
-    stopped_after(1, partial(train, precision="bf16"), monkeypatch)
+    stopped_in_bfloat16(train, monkeypatch)
     with pytest.raises(InputError, match="precision: bf16 there, fp32 asked"):
         train(3, precision="fp32")
     assert precisions(train(3)) == ["bf16"] * 3
@@ -220,7 +224,7 @@ def test_in_a_run_that_goes_on_in_float32_what_it_rests_on_is_taken_as_it_is(
 
     hide_bfloat16(monkeypatch, hidden=False)
     beneath = train(3, "ce")
-    stopped_after(1, train, monkeypatch)
+    stopped_in_bfloat16(train, monkeypatch)
     hide_bfloat16(monkeypatch, hidden=True)
     run = train(3, precision="fp32")
     assert run.result is not None

@@ -141,16 +141,16 @@ def parse_spec(text: str) -> Spec:
     options: dict[str, str] = {}
     for item in rest:
         key, _, value = item.partition("=")
-        if key not in KEYS and kind not in DATASETS:
-            hint = did_you_mean(key, KEYS)
-            raise InputError(
-                f"{text!r}: there is no key {key!r}; there are {', '.join(KEYS)}{hint}"
-            )
         takes = _keys_of(kind)
         if not takes:
             raise InputError(
                 f"{kind} takes no keys such as {key}=; a folder to look in is named by data_root "
                 "(--data-root)."
+            )
+        if key not in KEYS:
+            hint = did_you_mean(key, KEYS)
+            raise InputError(
+                f"{text!r}: there is no key {key!r}; there are {', '.join(KEYS)}{hint}"
             )
         if key not in takes:
             own = " The training images stand behind the colon." if key == "train" else ""

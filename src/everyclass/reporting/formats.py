@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 __all__ = [
+    "exact_percent",
     "number",
     "of_classes",
     "p_value",
@@ -14,7 +15,6 @@ __all__ = [
     "points",
     "points_range",
     "sentence",
-    "whole_percent",
 ]
 
 
@@ -23,7 +23,7 @@ def percent(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}%"
 
 
-def whole_percent(value: float) -> str:
+def exact_percent(value: float) -> str:
     """Such as ``0.01%``: as many digits as a number has that somebody chose."""
     return f"{100 * value:g}%"
 

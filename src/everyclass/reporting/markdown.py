@@ -10,13 +10,13 @@ from everyclass.artifacts import atomic_write, escaped
 from everyclass.metrics import GateResult
 from everyclass.reporting.data import Report
 from everyclass.reporting.formats import (
+    exact_percent,
     number,
     of_classes,
     percent,
     percent_range,
     points,
     points_range,
-    whole_percent,
 )
 from everyclass.reporting.marks import COMMENT_MARK
 from everyclass.reporting.numbers import number_rows
@@ -104,7 +104,7 @@ def _table(report: Report) -> list[str]:
         lines.append(f"| {_TITLES[row['key']]} | {' | '.join(cells)} |")
     notes = "95% intervals."
     if any(report.floored().values()):
-        floor = whole_percent(report.evaluations[report.classifiers[0]].zero_floor)
+        floor = exact_percent(report.evaluations[report.classifiers[0]].zero_floor)
         notes += f" \\* Recalls below {floor} count as {floor} in these means."
     return [*lines, "", f"<sub>{notes}</sub>", ""]
 

@@ -34,9 +34,8 @@ from everyclass.stages.pretraining.run_config import (
     constants_of,
     finished_runs,
     folder_beside,
-    goes_on_in_float32,
     precision_beneath,
-    precision_for,
+    precisions_for,
 )
 from everyclass.training import (
     EpochLog,
@@ -117,8 +116,7 @@ def pretrain(
             f"{data.slug} has no test images to judge the network by; name some: test=…."
         )
     folder = Path(out or Path("runs") / f"{data.folder_name}-{recipe.name}-s{seed}")
-    in_float32 = goes_on_in_float32(precision, folder, where)
-    chosen = precision_for("auto" if in_float32 else precision, folder, where)
+    of_run, of_epochs = precisions_for(precision, folder, where)
     if start is not None:
         given = [start] if isinstance(start, str | Path) else start
         begun = finished_runs(given, recipe, data)
@@ -152,7 +150,7 @@ def pretrain(
         "backbone": network,
         "recipe": constants_of(recipe, dataset, folder),
         "start": begun[0].config if goes_on else None,
-        "precision": chosen,
+        "precision": of_run,
         "compile": compile,
         "seed": seed,
     }
@@ -168,7 +166,7 @@ def pretrain(
                 dataset,
                 begun,
                 where,
-                precision="fp32" if in_float32 else chosen,
+                precision=of_epochs,
                 bad=BadPictures(data.bad_images),
                 workers=workers,
                 show=show if is_first() else silent,

@@ -26,31 +26,31 @@ __all__ = [
     "constants_of",
     "finished_runs",
     "folder_beside",
-    "goes_on_in_float32",
     "precision_beneath",
-    "precision_for",
+    "precisions_for",
 ]
 
 BACKBONE_OF = {"cifar100-lt": "resnet32", "cifar10-lt": "resnet32", "digits-lt": "mlp"}
 OF_PICTURES = "resnet50"
+_Precision = Literal["fp32", "bf16"]
 
 
-def precision_for(asked: Precision, folder: Path, device: torch.device) -> Literal["fp32", "bf16"]:
-    """That of a run that was begun, if another is not asked for; else what the device is for."""
-    if asked == "auto" and (folder / "config.json").is_file():
-        asked = Run.open(folder).config.get("precision", asked)
-    return choose_precision(asked, device)
+def precisions_for(
+    asked: Precision, folder: Path, device: torch.device
+) -> tuple[_Precision, _Precision]:
+    """What a run is configured with, and what its next epochs are computed in.
 
-
-def goes_on_in_float32(asked: Precision, folder: Path, device: torch.device) -> bool:
-    """Whether a run in bfloat16, begun and not finished, is to go on where that is emulated."""
-    if asked != "fp32" or not (folder / "checkpoint.safetensors").is_file():
-        return False
-    run = Run.open(folder)
-    begun_in = run.config.get("precision")
-    return (
-        begun_in == "bf16" and run.result is None and inference_precision("bf16", device) == "fp32"
-    )
+    A run that was begun keeps its own, if another is not asked for. In bfloat16 and not finished it
+    may go on in float32, where the hardware only emulates its own.
+    """
+    begun = Run.open(folder) if (folder / "config.json").is_file() else None
+    own = None if begun is None else begun.config.get("precision")
+    is_on_its_way = begun is not None and begun.result is None and begun.checkpoint.is_file()
+    is_emulated = inference_precision("bf16", device) == "fp32"
+    if is_on_its_way and is_emulated and (own, asked) == ("bf16", "fp32"):
+        return "bf16", "fp32"
+    chosen = choose_precision((own or asked) if asked == "auto" else asked, device)
+    return chosen, chosen
 
 
 def precision_beneath(asked: Precision, folder: Path) -> Precision:

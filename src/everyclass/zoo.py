@@ -7,6 +7,7 @@ weights, in float32 on a CPU, so that :func:`check` can ask for exactly the same
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from everyclass.artifacts import (
     ClassCounts,
     Evaluation,
     Run,
+    check_number,
     load_safetensors,
     plain_json,
     save_safetensors,
@@ -76,8 +78,8 @@ def known_names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
     if not found:
         what = "no network in" if Path(folder).is_dir() else "no folder"
         raise MissingFileError(
-            f"There is {what} {folder}; name a zoo's folder (--folder), or add a network of yours "
-            "with: everyclass zoo add RUN"
+            f"There is {what} {Path(folder).absolute()}; name a zoo's folder (--folder), such as "
+            "that of a clone, or add a network of yours with: everyclass zoo add RUN"
         )
     return found
 
@@ -90,14 +92,15 @@ def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
         folder: where the zoo is; by default below the current folder.
 
     Raises:
-        MissingFileError: there is none of that name; those that there are are listed.
+        MissingFileError: there is no such folder, or no network of that name in it; those that
+            there are are listed.
         FileFormatError: the file is damaged, or of a later version.
     """
     path = Path(folder) / f"{name}.safetensors"
-    if name not in names(folder):
-        there = ", ".join(names(folder)) or "nothing"
+    known = known_names(folder)
+    if name not in known:
         raise MissingFileError(
-            f"There is no network {name!r} in {folder}; there is {there}. "
+            f"There is no network {name!r} in {folder}; there is {', '.join(known)}. "
             "Add one of yours with: everyclass zoo add RUN"
         )
     arrays, metadata = load_safetensors(path, "network of the zoo")
@@ -105,17 +108,31 @@ def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
         if metadata["everyclass_zoo"] != _VERSION:
             raise ValueError(f"its version is {metadata['everyclass_zoo']}")
         facts: dict[str, Any] = json.loads(metadata["facts"])
+        _check(facts)
         model = build_classifier(
             facts["backbone"], len(facts["class_names"]), seed=0, head=facts["head"]
         )
         model.load_state_dict({key: _widened(value) for key, value in arrays.items()})
-        for number in ("accuracy", "harmonic_mean", "lowest_recall"):  # which a list shows
-            float(facts["test"][number])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise FileFormatError(
-            f"{path} is not a network of the zoo: {first_line(error)}."
-        ) from error
+        reason = first_line(error)
+        if isinstance(error, KeyError):
+            reason = f"it has no {error}"
+        elif isinstance(error, RuntimeError):
+            reason = "its weights are not those of the network that it says it is"
+        raise FileFormatError(f"{path} is not a network of the zoo: {reason}.") from error
     return Trained(name, model.eval(), facts)
+
+
+def _check(facts: Mapping[str, Any]) -> None:
+    """Refuse facts that lack what is asked of them later, by whatever error that gives."""
+    DataConfig(**facts["data"])
+    if not isinstance(facts["split_fingerprint"], str):
+        raise TypeError("its split_fingerprint is no text")
+    shape = np.array(facts["per_class_recall"], dtype=np.float64).shape
+    if shape != (len(facts["class_names"]),):
+        raise ValueError(f"its recalls are {shape}, for {len(facts['class_names'])} classes")
+    for number in ("accuracy", "harmonic_mean", "lowest_recall"):
+        check_number(number, facts["test"][number], high=1)
 
 
 def add(

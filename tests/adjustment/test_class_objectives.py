@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -68,6 +70,14 @@ def test_gradients(recall: np.ndarray) -> None:
 def test_a_recall_of_zero_is_a_mean_of_zero() -> None:
     assert ClassObjective("harmonic_mean").value(np.array([0.0, 1.0])) == 0.0
     assert ClassObjective("geometric_mean").value(np.array([0.0, 1.0])) == 0.0
+
+
+def test_a_recall_of_next_to_nothing_says_nothing_beside_the_result() -> None:
+    recall = np.array([[5e-324, 1.0], [1e-308, 1e-308]])  # 1 / recall, or the sum, is too large
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ClassObjective("harmonic_mean").value(recall).tolist() == [0.0, 0.0]
+        assert (ClassObjective("geometric_mean").value(recall) > 0).all()
 
 
 def test_smoothed_recall_is_jeffreys_estimate() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,17 +32,17 @@ import torch
 from everyclass.bench import Row, Table
 from everyclass.bench.run import run_table
 torch.set_num_threads(1)
-mine, folder = sys.argv[1], Path(sys.argv[2])
+mine, folder, jobs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 gml = {"objective": "gml", "penalty": 1e-2}
 rows = (Row("CE", "ce", pretraining=mine), Row("GML", "gml", pretraining=mine, retraining=gml))
 table = Table("digits", "digits", {"name": "digits-lt", "imbalance_ratio": 20.0}, rows)
-run_table(table, results=folder / "results", runs=folder / "runs")
+run_table(table, seeds=range(jobs), jobs=jobs, results=folder / "results", runs=folder / "runs")
 """
 
 
-def started(recipe: Path, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", SCRIPT, str(recipe), str(folder)]
-    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+def started(recipe: Path, folder: Path, jobs: int = 1, **more: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", SCRIPT, str(recipe), str(folder), str(jobs)]
+    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, **more)
 
 
 def epochs_done(folder: Path) -> int:
@@ -47,15 +50,13 @@ def epochs_done(folder: Path) -> int:
     return len(logs[0].read_text().splitlines()) if logs else 0
 
 
-def killed_when(ready: Callable[[], bool], recipe: Path, folder: Path) -> None:
-    process = started(recipe, folder)
-    deadline = time.monotonic() + 120
+def killed_when(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 300
     while not ready():
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.kill()
-    process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +70,12 @@ def test_killed_three_times_it_ends_the_same(recipe: Path, tmp_path: Path) -> No
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert started(recipe, whole).wait(timeout=120) == 0
     for epoch in (2, 9):
-        killed_when(lambda epoch=epoch: epochs_done(killed) >= epoch, recipe, killed)  # type: ignore[misc]
-    killed_when(lambda: any(killed.glob("results/*/ce-s0.npz")), recipe, killed)
+        process = started(recipe, killed)
+        killed_when(lambda epoch=epoch: epochs_done(killed) >= epoch, process)  # type: ignore[misc]
+        process.wait()
+    process = started(recipe, killed)
+    killed_when(lambda: any(killed.glob("results/*/ce-s0.npz")), process)
+    process.wait()
     assert started(recipe, killed).wait(timeout=120) == 0
 
     files = [{p.relative_to(f) for p in f.rglob("*") if p.is_file()} for f in (whole, killed)]
@@ -83,3 +88,20 @@ def test_killed_three_times_it_ends_the_same(recipe: Path, tmp_path: Path) -> No
     runs = [Run.open(next(folder.glob("runs/*"))) for folder in (whole, killed)]
     states = [load_checkpoint(run.checkpoint)["model"] for run in runs]
     assert all(np.array_equal(states[0][k], states[1][k]) for k in states[0])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="groups of processes are POSIX's")
+def test_workers_end_with_their_parent_and_leave_nothing_held(recipe: Path, tmp_path: Path) -> None:
+    long = tmp_path / "long.py"
+    long.write_text(recipe.read_text().replace("epochs=16", "epochs=60"))
+    # All of its processes have its output open, and are one group.
+    with started(long, tmp_path, 2, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            killed_when(lambda: epochs_done(tmp_path) >= 2, process)
+            process.communicate(timeout=60)  # until the last of them has ended
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert 2 <= epochs_done(tmp_path) < 60
+    assert started(long, tmp_path, 2).wait(timeout=300) == 0
+    assert len(list(tmp_path.glob("results/*/*.npz"))) == 4

@@ -241,6 +241,20 @@ def test_methods_are_listed(everyclass: Command) -> None:
     assert "ce + 30 epochs" in crt
 
 
+def test_a_folder_of_results_that_is_not_there(
+    everyclass: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for more in ((), ("--json",)):
+        done = everyclass("methods", "list", "--results", "nowhere", *more)
+        done.refused("There is no folder nowhere; --results names the one with results.")
+        done = everyclass("methods", "list", *more)
+        assert done.code == 0
+        assert done.err.startswith("There is no folder benchmarks/results; --results names")
+        assert done.err.count("\n") == 1
+        assert "cross entropy" in done.out
+
+
 def test_tables_are_listed(everyclass: Command) -> None:
     done = everyclass("bench", "list")
     assert [line.split()[0] for line in done.out.splitlines()] == [

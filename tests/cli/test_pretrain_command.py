@@ -179,7 +179,7 @@ def test_another_configuration_is_refused(everyclass: Command, undisturbed: Path
         (("--imbalance-ratio", "5000"), ("leaves a class without images",)),
         (("--profile", "linear"), ("'exp' or 'step'", "'linear'")),
         (("--val", "some"), ("'none' or 'rest'", "'some'")),
-        (("--epochs", "0"), ("at least one epoch",)),
+        (("--epochs", "0"), ("epochs must be 1 or more; got 0",)),
         (("--precision", "fp8"), ("auto, fp32 or bf16", "'fp8'")),
         (("--device", "tpu9"), ("device 'tpu9' cannot be used here", "auto")),
     ],
@@ -199,18 +199,22 @@ def test_data_that_are_not_there_say_where_they_were_looked_for(
 ) -> None:
     monkeypatch.setenv("EVERYCLASS_DATA", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    done = everyclass(
-        "pretrain", "ce", "--data", "cifar100-lt", "--data-root", tmp_path / "nowhere", "--out",
+    asked = (
+        "pretrain", "ce", "--data", "cifar100-lt", "--data-root", tmp_path / "named", "--out",
         tmp_path / "run",
     )  # fmt: skip
+    everyclass(*asked).refused(f"There is no folder {tmp_path / 'named'} to look for data in")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "named").mkdir()
+    done = everyclass(*asked)
     assert done.code == 2
     assert done.out == ""
     assert done.err.startswith("Error: ")
     assert "everyclass data get cifar100" in done.err
-    for place in ("nowhere", "elsewhere", "cache"):
+    for place in ("named", "elsewhere", "cache"):
         assert str(tmp_path / place) in done.err
     assert "Traceback" not in done.err
-    assert not list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == [tmp_path / "named"]
 
 
 def test_an_unknown_method_suggests_the_nearest(everyclass: Command, tmp_path: Path) -> None:

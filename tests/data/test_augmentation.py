@@ -175,6 +175,36 @@ def test_no_rows_give_an_empty_batch_and_draw_nothing() -> None:
         assert torch.equal(generator.get_state(), torch.Generator().manual_seed(0).get_state())
 
 
+@pytest.mark.parametrize(
+    "transform",
+    [
+        AutoAugment(),
+        AutoAugment(style="published"),
+        RandAugment(),
+        RandAugment(magnitude_std=0.5, probability=0.5),
+        RandomResizedCrop(),
+        CropAndFlip(4, flip=True),
+        CropAndFlip(0, flip=True),
+        ColorJitter(),
+        GaussianBlur(),
+        Grayscale(),
+        Rotation(),
+        Cutout(),
+    ],
+    ids=repr,
+)
+def test_a_transform_takes_an_empty_batch(transform: Transform) -> None:
+    images = torch.empty(0, 10, 12, 3, dtype=torch.uint8)
+    view = transform(images, torch.Generator())
+    assert (view.shape, view.dtype) == (images.shape, torch.uint8)
+
+
+@pytest.mark.parametrize("mixer", [Mixup(), CutMix()], ids=repr)
+def test_a_mixer_takes_an_empty_batch(mixer: Mixup | CutMix) -> None:
+    mixed = mixer(torch.empty(0, 3, 10, 12), torch.empty(0, dtype=torch.long), torch.Generator())
+    assert mixed.images.shape == (0, 3, 10, 12)
+
+
 def test_two_pipelines_share_one_store_of_pixels() -> None:
     batches = augmentation(some_images(), 4, True)
     other = batches.with_transforms(())

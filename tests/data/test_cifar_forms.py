@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everyclass.data import Dataset, load_dataset
+from everyclass.data import Dataset, check_data, load_dataset
 from everyclass.data.cifar import CIFAR10, CIFAR100, load_cifar_lt, published_order
 from everyclass.data.registry import DataConfig
 from everyclass.errors import DataNotFoundError, FileFormatError, InputError, MissingFileError
@@ -95,6 +97,7 @@ def test_the_places_are_tried_in_order(
         images = small.images.copy()
         images[:, 0, 0, 0] = i
         small.write_npz(folders[place], train_images=images)
+    folders["root"].mkdir(exist_ok=True)
     dataset = load_cifar_lt(small.facts, imbalance_ratio=10.0, root=tmp_path / "root")
     assert set(dataset.train.images[:, 0, 0, 0]) == {0}
 
@@ -104,6 +107,7 @@ def test_data_that_are_nowhere_list_the_places_and_the_command(
 ) -> None:
     monkeypatch.setenv("EVERYCLASS_DATA", str(tmp_path / "environment"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "root").mkdir()
     with pytest.raises(DataNotFoundError) as caught:
         load_cifar_lt(small.facts, root=tmp_path / "root")
     message = str(caught.value)
@@ -114,6 +118,25 @@ def test_data_that_are_nowhere_list_the_places_and_the_command(
     assert f"everyclass data get {name}\n" in message
     assert "EVERYCLASS_DATA" in message
     assert isinstance(caught.value, FileNotFoundError)
+
+
+def test_a_named_root_that_is_not_there_is_refused_whatever_the_environment_has(
+    small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.write_npz(tmp_path / "environment")
+    monkeypatch.setenv("EVERYCLASS_DATA", str(tmp_path / "environment"))
+    named = f"There is no folder {tmp_path / 'root'} to look for data in"
+    with pytest.raises(MissingFileError, match=f"^{re.escape(named)}.*--data-root"):
+        load_cifar_lt(small.facts, root=tmp_path / "root")
+    assert load_cifar_lt(small.facts, imbalance_ratio=10.0).num_classes == small.facts.num_classes
+
+
+@pytest.mark.parametrize("data", ["digits-lt", "cifar10-lt", "imagenet-lt", "folder:."])
+def test_a_root_that_is_not_there_is_refused_of_every_data_set(data: str, tmp_path: Path) -> None:
+    for load in (partial(load_dataset, DataConfig(data)), partial(check_data, data)):
+        for root in (tmp_path / "root", str(tmp_path / "root")):
+            with pytest.raises(MissingFileError, match=re.escape(str(tmp_path / "root"))):
+                load(root=root)
 
 
 def test_a_folder_of_parquet_files_alone_is_known_by_its_columns(

@@ -418,8 +418,56 @@ def test_unusable_states(change, text) -> None:
     assert str(refusal(sampler.load_state_dict, {**state, **change})) == text
     del state["seed"]
     text = (
-        "The state of a sampler has the entry 'seed'; got ['epoch', 'position', 'num_samples', "
-        "'world_size']."
+        "The state of a sampler has the entry 'seed'; got ['epoch', 'position', 'sampler', "
+        "'num_samples', 'world_size', 'num_rows']."
     )
     assert str(refusal(sampler.load_state_dict, state)) == text
+    text = "The state of a sampler is a mapping, as state_dict returns it; got NoneType."
+    assert str(refusal(sampler.load_state_dict, None)) == text
     assert sampler.state_dict()["position"] == 0  # nothing was taken over
+
+
+@pytest.mark.parametrize(
+    ("given", "loaded", "text"),
+    [
+        (ClassBalanced(LABELS), SquareRoot(LABELS), "sampler=ClassBalanced.* has sampler=SquareR"),
+        (
+            ClassAware(LABELS, images_per_class=4),
+            ClassAware(LABELS, images_per_class=1),
+            "images_per_class=4, and this one has images_per_class=1",
+        ),
+        (
+            ProgressivelyBalanced(LABELS, epochs=9),
+            ProgressivelyBalanced(LABELS, epochs=4),
+            "epochs=9, and this one has epochs=4",
+        ),
+        (
+            InstanceBalanced(LABELS, num_samples=9),
+            InstanceBalanced(LABELS[:20], num_samples=9),
+            "num_rows=48, and this one has num_rows=20",
+        ),
+    ],
+)
+def test_a_state_of_other_settings(given, loaded, text) -> None:
+    state = json.loads(json.dumps({**given.state_dict(), "position": 3}))
+    with pytest.raises(InputError, match=text):
+        loaded.load_state_dict(state)
+    assert loaded.state_dict()["position"] == 0
+    given.load_state_dict(state)
+    assert given.state_dict() == state
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_a_state_from_before_settings_were_written(kind) -> None:
+    sampler = kind(LABELS)
+    sampler.load_state_dict(
+        {"epoch": 2, "position": 3, "seed": 0, "num_samples": 48, "world_size": 1}
+    )
+    now = sampler.state_dict()
+    assert (now["epoch"], now["position"]) == (2, 3)
+
+
+def test_more_epochs_are_no_other_setting_where_draws_do_not_follow_them() -> None:
+    longer = InstanceBalanced(LABELS, epochs=9)
+    longer.load_state_dict({**InstanceBalanced(LABELS, epochs=4).state_dict(), "epoch": 3})
+    assert longer.state_dict()["epoch"] == 3

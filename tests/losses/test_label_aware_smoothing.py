@@ -148,6 +148,60 @@ def test_everything_given_away_leaves_the_label_out() -> None:
     torch.testing.assert_close(got, F.cross_entropy(logits, 1 - labels))
 
 
+def slow_masked(row: Tensor, label: int, e: float, share: str) -> tuple[float, Tensor]:
+    """The loss of one image and its gradient; what has weight 0 is left out of the sum."""
+    classes = len(row)
+    if share == "all":
+        weights = torch.full((classes,), e / classes, dtype=torch.float64)
+        weights[label] += 1 - e
+    else:
+        weights = torch.full((classes,), e / (classes - 1), dtype=torch.float64)
+        weights[label] = 1 - e
+    costs = -row.log_softmax(dim=0)
+    return float(costs[weights > 0] @ weights[weights > 0]), row.softmax(dim=0) - weights
+
+
+@pytest.mark.parametrize("share", ["all", "others"])
+@pytest.mark.parametrize("e", [0.0, 0.1, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0])
+@pytest.mark.parametrize(
+    ("classes", "masked"), [(2, []), (2, [0]), (2, [1]), (4, [1]), (4, [0, 1]), (4, [0, 2, 3])]
+)
+def test_a_masked_class_matters_where_it_has_a_weight(classes, masked, e, share) -> None:
+    logits, _ = batch(classes)
+    logits[:, masked] = -math.inf
+    logits.requires_grad_()
+    labels = torch.arange(7) % classes
+    options = {"smooth_head": e, "smooth_tail": e, "share": share}
+    losses = label_aware_smoothing_loss(
+        logits, labels, range(1, classes + 1), reduction="none", **options
+    )
+    (gradient,) = torch.autograd.grad(losses.sum(), logits)
+    for i, label in enumerate(labels.tolist()):
+        expected, slope = slow_masked(logits[i].detach(), label, e, share)
+        assert losses[i].item() == pytest.approx(expected, rel=1e-9)
+        torch.testing.assert_close(gradient[i], slope)
+
+
+def test_a_masked_class_without_smoothing() -> None:
+    logits = torch.tensor([[2.0, 1.0, -math.inf]])
+    got = label_aware_smoothing_loss(
+        logits, torch.tensor([1]), [90, 10, 5], smooth_head=0.0, smooth_tail=0.0
+    )
+    torch.testing.assert_close(got, F.cross_entropy(logits, torch.tensor([1])))
+
+
+def test_logits_that_are_no_numbers_give_no_number() -> None:
+    for bad in (math.nan, math.inf):
+        logits = torch.tensor([[2.0, bad, 1.0], [2.0, 0.0, -math.inf]])
+        for share in ("all", "others"):
+            for e in (0.0, 0.3, 1.0):
+                options = {"smooth_head": e, "smooth_tail": e, "share": share}
+                got = label_aware_smoothing_loss(
+                    logits, torch.tensor([0, 1]), [3, 3, 3], reduction="none", **options
+                )
+                assert got.isnan().tolist() == [True, False]
+
+
 def test_a_label_of_a_class_without_images() -> None:
     logits, _ = batch()
     with pytest.raises(InputError) as caught:

@@ -125,6 +125,13 @@ def test_large_and_low_precision_logits_stay_finite(dtype: torch.dtype) -> None:
         ({"anchors": torch.zeros(4, 5)}, InputError, r"anchors must be \(n, p\)"),
         ({"others": torch.zeros(6, 4)}, InputError, r"anchors must be \(n, p\)"),
         ({"other_labels": torch.zeros(3)}, InputError, r"anchors must be \(n, p\)"),
+        ({"other_labels": torch.zeros(6)}, InputTypeError, "other_labels must be integers"),
+        (
+            {"other_labels": torch.tensor([0, 1, 7, -1, 0, 0])},
+            InputError,
+            r"other_labels\[2\] is 7",
+        ),
+        ({"other_labels": torch.full((6,), -100)}, InputError, r"other_labels\[0\] is -100"),
         ({"others": [[0.0] * 5] * 6}, InputError, r"got shape \(5, 5\), list and shape \(6,\)"),
         ({"labels": torch.tensor([0, 1, 2, 3, 0])}, InputError, r"labels\[3\] is 3"),
         ({"labels": torch.zeros(5)}, InputTypeError, "labels must be integers"),

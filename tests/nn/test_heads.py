@@ -14,6 +14,7 @@ from torch import nn
 from everyclass import Ensemble, Head
 from everyclass.errors import InputError
 from everyclass.nn import (
+    Classifier,
     CosineHead,
     EnsembleHead,
     NearestMeanHead,
@@ -169,14 +170,24 @@ def test_a_scaled_layer_is_a_linear_head_with_longer_rows() -> None:
 def test_the_nearest_mean_is_nearest() -> None:
     generator = np.random.default_rng(1)
     layer = NearestMeanHead(7, 5)
-    with torch.no_grad():
-        layer.centre.copy_(torch.from_numpy(generator.normal(size=7)))
-        layer.weight.copy_(torch.from_numpy(generator.normal(size=(5, 7))))
+    centre, means = generator.normal(size=7), generator.normal(size=(5, 7))
+    layer.set_means(torch.from_numpy(centre), torch.from_numpy(means))
     features = some_features()
     logits = layer(torch.from_numpy(features)).detach().numpy()
-    centre, means = layer.centre.detach().numpy(), layer.weight.detach().numpy()
     for feature, row in zip(features, logits, strict=True):
         normed = (feature - centre) / np.linalg.norm(feature - centre)
         distances = [float(((normed - mean) ** 2).sum()) for mean in means]
-        np.testing.assert_allclose(-row, distances, rtol=1e-4, atol=1e-5)
-    assert head_of_module(layer) is None  # its distances are no linear head's logits
+        np.testing.assert_allclose(1 - row, distances, rtol=1e-4, atol=1e-5)
+
+
+def test_the_nearest_mean_is_a_linear_head_of_what_it_is_nearest_to() -> None:
+    model = Classifier(nn.Linear(3, 7), NearestMeanHead(7, 5)).eval()
+    draw = torch.Generator().manual_seed(0)
+    model.head.set_means(torch.randn(7, generator=draw), torch.randn(5, 7, generator=draw))
+    images = torch.randn(6, 3, generator=draw)
+    head = head_of_module(model.last_layer)
+    assert head is not None
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            head.logits(model.embed(images).numpy()), model(images).numpy(), atol=1e-5
+        )

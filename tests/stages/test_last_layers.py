@@ -188,12 +188,12 @@ def test_a_cosine_layer_takes_a_cosine_head(name: str) -> None:
 
 
 def test_a_layer_that_computes_something_else_is_replaced() -> None:
-    """As this library's own nearest-mean layer, whose weights are no head's."""
-    from everyclass.nn import Classifier, NearestMeanHead
+    """As this library's own routed experts, whose weights are no head's."""
+    from everyclass.nn import Classifier, RoutedExpertHead
 
-    model = Classifier(nn.Linear(6, 5), NearestMeanHead(5, 4)).eval()
+    model = Classifier(nn.Linear(6, 6), RoutedExpertHead(2, 6, 4)).eval()
     draw = np.random.default_rng(0).normal
-    old, new = (Head(draw(size=(4, 5)), np.zeros(4)) for _ in range(2))
+    old, new = (Head(draw(size=(4, 6)), np.zeros(4)) for _ in range(2))
     folded = fold_head(model, old, new)
     with torch.no_grad():
         expected = new.logits(model.backbone(INPUTS).numpy())

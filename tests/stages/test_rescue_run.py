@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from everyclass import (
     DataConfig,
@@ -96,6 +97,35 @@ def test_everything_is_there_and_fits_together(run: Run) -> None:
     # The folded network says the same as well.
     model = load_network(run, 10)
     assert set(result.to_module(model, "retrained").state_dict()) == set(model.state_dict())
+
+
+def test_the_old_classifier_of_class_means_is_the_class_means(
+    trained: Path, tmp_path: Path
+) -> None:
+    data = DataConfig("digits-lt", imbalance_ratio=20)
+    run = pretrain(get_method("ncm"), data, start=trained, out=tmp_path / "ncm")
+    result = rescue_run(run, num_views=1, retraining=QUICK)
+    judged = Predictions.load(run.folder / "predictions.npz")
+    old = Predictions.load(run.folder / "rescue" / "old.npz")
+    np.testing.assert_allclose(old.logits, judged.logits, rtol=1e-3, atol=1e-3)
+    # What is put into the network says what the files say.
+    model = result.to_module(load_network(run, 10), "retrained")
+    features = extract_run(run, num_views=1)[2].features
+    new = Predictions.load(run.folder / "rescue" / "retrained.npz")
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            model.last_layer(torch.from_numpy(features)).numpy(), new.logits, atol=1e-3
+        )
+
+
+def test_of_routed_experts_the_mean_is_rescued_and_that_is_said(tmp_path: Path) -> None:
+    data = DataConfig("digits-lt", imbalance_ratio=20)
+    run = pretrain(get_method("ride-assigned"), data, epochs=1, out=tmp_path / "ride-assigned")
+    with pytest.warns(UserWarning, match="the mean of all experts"):
+        train, _, test = extract_run(run, num_views=1)
+    mean = Predictions.load(tmp_path / "ride" / "predictions.npz")
+    assert train.head is not None
+    np.testing.assert_allclose(train.head.logits(test.features), mean.logits, atol=1e-3)
 
 
 def test_the_report_shows_errors_as_pictures(run: Run) -> None:

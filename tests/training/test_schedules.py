@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -76,12 +77,19 @@ def test_every_schedule_rises_to_its_peak_and_never_again(
         assert max(seen) == pytest.approx(peak)
 
 
-@pytest.mark.parametrize("epochs", [0, -3])
-def test_no_epochs_are_refused(epochs: int) -> None:
-    with pytest.raises(InputError, match=f"at least one epoch; got {epochs}"):
-        Schedule(epochs=epochs)
-
-
-def test_an_unknown_decay_is_refused() -> None:
-    with pytest.raises(InputError, match="must be 'steps' or 'cosine'; got 'linear'"):
-        Schedule(decay="linear")  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"epochs": 0}, "epochs must be 1 or more; got 0"),
+        ({"epochs": -3}, "epochs must be 1 or more; got -3"),
+        ({"decay": "linear"}, "decay must be 'steps' or 'cosine'; got 'linear'"),
+        ({"milestones": (160, 180)}, "as a fraction of the epochs, .* at most 1; got 160"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0"),
+        ({"warmup_epochs": -1}, "warmup_epochs must be 0 or more"),
+        ({"step_factor": 0.0}, "step_factor must be above 0"),
+    ],
+)
+def test_what_is_no_schedule_is_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Schedule(**settings)

@@ -83,6 +83,18 @@ def test_a_network_that_was_changed_is_caught(folder: Path) -> None:
         zoo.check("digits-lt-ir20/ce", folder=folder)
 
 
+def with_facts(metadata: dict[str, str], **changed: Any) -> dict[str, str]:
+    return {**metadata, "facts": json.dumps({**json.loads(metadata["facts"]), **changed})}
+
+
+def test_where_no_zoo_is_the_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingFileError, match=f"no folder {tmp_path}/zoo; .*of a clone"):
+        zoo.load("cifar100-lt/paco")
+
+
 def test_what_is_no_network_is_refused(folder: Path) -> None:
     with pytest.raises(MissingFileError, match="there is digits-lt-ir20/ce"):
         zoo.load("cifar100-lt/paco", folder)
@@ -94,7 +106,17 @@ def test_what_is_no_network_is_refused(folder: Path) -> None:
     for changed, said in (
         ({}, "everyclass_zoo"),
         ({**metadata, "everyclass_zoo": "9"}, "its version is 9"),
-        ({**metadata, "facts": "{}"}, "backbone"),
+        ({**metadata, "facts": "{}"}, "it has no 'data'"),
+        (with_facts(metadata, split_fingerprint=None), "split_fingerprint is no text"),
+        (with_facts(metadata, per_class_recall=[0.5]), r"recalls are \(1,\), for 10 classes"),
+        (with_facts(metadata, class_names=3), "no len"),
+        (with_facts(metadata, data={"name": "nowhere"}), "no data set 'nowhere'"),
+        (with_facts(metadata, test={}), "it has no 'accuracy'"),
+        (with_facts(metadata, head="cosine"), "its weights are not those of the network"),
+        (
+            with_facts(metadata, test={**json.loads(metadata["facts"])["test"], "accuracy": "0.5"}),
+            "accuracy must be a number; got str",
+        ),
         ({**metadata, "facts": "[1"}, "not a network of the zoo"),
     ):
         save_safetensors(path, arrays, changed)

@@ -112,7 +112,8 @@ class ClassObjective:
             return np.sort(recall, axis=-1)[..., :worst].mean(axis=-1)
         if self.name == "weighted_mean":
             return recall @ self.class_weights / self.class_weights.sum()
-        with np.errstate(divide="ignore"):  # a recall of zero makes either mean zero
+        # A recall of zero makes either mean zero, and so does one whose inverse is too large.
+        with np.errstate(divide="ignore", over="ignore"):
             if self.name == "harmonic_mean":
                 return 1 / (1 / recall).mean(axis=-1)
             return np.exp(np.log(recall).mean(axis=-1))

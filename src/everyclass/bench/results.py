@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts, Evaluation, plain_json, read_npz, write_npz
-from everyclass.bench.recipes import recipe_differences
-from everyclass.bench.tables import Row, Table
+from everyclass.bench.fitting import misfit
+from everyclass.bench.tables import Row, Table, data_name
 from everyclass.errors import EveryclassError, FileFormatError, InputError
 from everyclass.metrics import evaluate
 
 __all__ = [
     "DEFAULT_RESULTS",
     "Result",
-    "data_name",
     "is_made",
     "load_results",
     "result_path",
@@ -97,13 +96,6 @@ class Result:
         return result
 
 
-def data_name(data: Mapping[str, Any]) -> str:
-    """What folders of a data set are called: ``cifar100-lt-ir100``, ``imagenet-lt``."""
-    ratio = data.get("imbalance_ratio")
-    made = str(data["name"]) if ratio is None else f"{data['name']}-ir{ratio:g}"
-    return f"{made}-step" if data.get("profile") == "step" else made
-
-
 def result_path(folder: Path, data: Mapping[str, Any], result: str, seed: int) -> Path:
     """Where the result of a row is kept: ``<results>/<data>-ir<ratio>/<row>-s<seed>.npz``."""
     return folder / data_name(data) / f"{result}-s{seed}.npz"
@@ -122,7 +114,8 @@ def load_results(folder: Path, table: Table) -> dict[str, list[Result]]:
     Raises:
         FileFormatError: a file is no stored result.
         InputError: a result on another data set or split, of another row or seed, made otherwise
-            than the row and its recipe say, or judged on other test images than the others.
+            than the row and its recipe say, or judged on other test images than the table's or the
+            others.
     """
     found: dict[str, list[Result]] = {}
     first: tuple[Path, Result] | None = None
@@ -132,23 +125,11 @@ def load_results(folder: Path, table: Table) -> dict[str, list[Result]]:
         for path in place.glob(f"{row.result}-s*.npz"):
             if not path.stem.removeprefix(f"{row.result}-s").isdecimal():
                 continue
-            result = _loaded(path, table, row)
+            result = _loaded(path, table, row, first)
             first = first or (path, result)
-            if not _judged_alike(first[1], result):
-                raise InputError(
-                    f"{path} has other test images or training counts than {first[0]}; one of them "
-                    f"is not of this table. Move it away, and make it again: everyclass bench run "
-                    f"{table.name}"
-                )
             runs.append(result)
         found[row.method] = sorted(runs, key=lambda result: int(result.certificate["seed"]))
     return found
-
-
-def _judged_alike(one: Result, other: Result) -> bool:
-    return np.array_equal(one.labels, other.labels) and np.array_equal(
-        one.class_counts.counts, other.class_counts.counts
-    )
 
 
 def is_made(folder: Path, table: Table, row: Row, seed: int) -> bool:
@@ -162,45 +143,28 @@ def is_made(folder: Path, table: Table, row: Row, seed: int) -> bool:
     return path.is_file() and bool(_loaded(path, table, row))
 
 
-def _loaded(path: Path, table: Table, row: Row) -> Result:
-    loaded = Result.load(path)
-    _check(path, loaded.certificate, table, row)
+def _loaded(path: Path, table: Table, row: Row, first: tuple[Path, Result] | None = None) -> Result:
+    """A result that fits its row, and one of the same table; a refusal ends with what to do."""
+    seed = path.stem.rpartition("-s")[2]
+    try:
+        loaded = Result.load(path)
+        wrong = misfit(loaded.labels, loaded.certificate, seed, table, row)
+        if wrong is None and first is not None and not _judged_alike(first[1], loaded):
+            wrong = (
+                f"has other test images or training counts than {first[0]}, and one of the two is "
+                "not of this table"
+            )
+        if wrong is not None:
+            raise InputError(f"{path} {wrong}.")
+    except (FileFormatError, InputError) as error:
+        raise type(error)(
+            f"{str(error).rstrip('.')}; move it away and make it again: everyclass bench run "
+            f"{table.name} --methods {row.result} --seeds {seed}"
+        ) from error
     return loaded
 
 
-def _check(path: Path, said: dict[str, Any], table: Table, row: Row) -> None:
-    data = said.get("data")
-    if not isinstance(data, dict) or any(data.get(k) != v for k, v in table.data.items()):
-        raise InputError(f"{path} is of other data ({data}); this table is of {table.data}.")
-    if said.get("result") != row.result:
-        raise InputError(f"{path} says it is {said.get('result')!r}.")
-    if table.split is not None and said.get("split_fingerprint") != table.split:
-        raise InputError(
-            f"{path} is of another split of the training images; its fingerprint is "
-            f"{said.get('split_fingerprint')}, the table's {table.split}."
-        )
-    again = f"move it away and make it again: everyclass bench run {table.name}"
-    if said.get("definition") != row.definition:
-        raise InputError(
-            f"{path} was made otherwise ({said.get('definition')}) than the row says "
-            f"({row.definition}); {again}."
-        )
-    run = said.get("run")
-    config = run.get("config") if isinstance(run, dict) else None
-    if not isinstance(config, dict):
-        raise InputError(f"{path} does not say how its network was trained; {again}.")
-    named = path.stem.rpartition("-s")[2]
-    for seed in (said.get("seed"), config.get("seed")):
-        if str(seed) != named:
-            raise InputError(f"{path} is of seed {seed}, and not of {named}, as it is named.")
-    trained_on = config.get("data")
-    if not isinstance(trained_on, dict) or not data.items() <= trained_on.items():
-        raise InputError(f"{path} has a network that was trained on {trained_on}; {again}.")
-    different = recipe_differences(
-        config.get("recipe"), str(row.pretraining), data_name(table.data)
+def _judged_alike(one: Result, other: Result) -> bool:
+    return np.array_equal(one.labels, other.labels) and np.array_equal(
+        one.class_counts.counts, other.class_counts.counts
     )
-    if different:
-        raise InputError(
-            f"{path} has a network of another recipe than {row.pretraining} "
-            f"({'; '.join(different)}); {again}."
-        )

@@ -6,17 +6,19 @@ import itertools
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from everyclass.artifacts import ClassCounts, Features, Predictions, Run, birth_certificate
-from everyclass.bench.results import DEFAULT_RESULTS, Result, data_name, is_made, result_path
-from everyclass.bench.tables import Row, Table
+from everyclass.bench.results import DEFAULT_RESULTS, Result, is_made, result_path
+from everyclass.bench.tables import Row, Table, data_name
 from everyclass.data import DataConfig
 from everyclass.errors import InputError
 from everyclass.methods import get_method
@@ -108,7 +110,7 @@ def run_table(
         return [path for job in work for path in _make(job, show)]
     written: list[Path] = []
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _share_cores, (jobs,)) as pool:
+    with ProcessPoolExecutor(jobs, context, _begin_worker, (jobs,)) as pool:
         for wave in _waves(work):
             written += [path for paths in pool.map(_make, wave) for path in paths]
     return written
@@ -147,8 +149,17 @@ def _depth(recipe: Recipe | HeadRecipe) -> int:
     return max((1 + _depth(needed) for needed in recipe.rests_on), default=0)
 
 
-def _share_cores(jobs: int) -> None:
+def _begin_worker(jobs: int) -> None:
+    """Take a share of the cores, and end with the parent, so that nothing holds its runs then."""
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)  # the main thread may be in the middle of an epoch
 
 
 def _chosen(table: Table, methods: Sequence[str] | None) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +14,7 @@ from everyclass.errors import InputError
 if TYPE_CHECKING:  # tables are shown without torch
     from everyclass.training import Precision
 
-__all__ = ["NUMBERS", "Row", "Table", "load_table", "table_names"]
+__all__ = ["NUMBERS", "Row", "Table", "data_name", "load_table", "table_names"]
 
 NUMBERS = ("accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
 _RESULTS = "results"
@@ -68,6 +69,8 @@ class Table:
         data: the data configuration, see ``DataConfig``.
         rows: in the paper's order, then ours.
         split: fingerprint of the training images, or None where any will do.
+        test: SHA-256 (hex) of the labels of the test images, in order, as little-endian int64; or
+            None where any will do.
         figure: what is drawn: recall class by class as in the paper, the first two rows over each
             other ("pair") or each row by itself ("each"); or the means of all rows against each
             other ("frontier"); None for a table.
@@ -79,8 +82,16 @@ class Table:
     data: dict[str, Any]
     rows: tuple[Row, ...]
     split: str | None = None
+    test: str | None = None
     figure: Literal["pair", "each", "frontier"] | None = None
     statistics: bool = False
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """What folders of a data set are called: ``cifar100-lt-ir100``, ``imagenet-lt``."""
+    ratio = data.get("imbalance_ratio")
+    made = str(data["name"]) if ratio is None else f"{data['name']}-ir{ratio:g}"
+    return f"{made}-step" if data.get("profile") == "step" else made
 
 
 def table_names() -> list[str]:

@@ -30,9 +30,14 @@ def list_methods(
     network is needed first. What it gave is accuracy and lowest recall on CIFAR100-LT at ratio 100,
     where results are stored. Those without strong augmentation have a sister with it, NAME-modern.
     """
-    from everyclass.errors import EveryclassError
+    from everyclass.errors import EveryclassError, InputError
     from everyclass.methods import get_method, method_names
 
+    if not results.is_dir():
+        nowhere = f"There is no folder {results}; --results names the one with results."
+        if results != RESULTS:
+            raise InputError(nowhere)
+        say(nowhere, err=True)
     try:
         gave = _gave(results) if results.is_dir() else {}
     except EveryclassError as error:  # the list is of use without results too

@@ -46,7 +46,8 @@ def open_every_part(data: str, root: Path | None = None) -> Dataset:
         root: folder to look in before ``EVERYCLASS_DATA`` and the cache.
 
     Raises:
-        InputError, DataNotFoundError, FileFormatError: as :func:`everyclass.data.load_dataset`.
+        InputError, DataNotFoundError, MissingFileError, FileFormatError: as
+            :func:`everyclass.data.load_dataset`.
     """
     config = DataConfig(data)
     if config.in_memory:

@@ -113,6 +113,7 @@ def load_cifar_lt(
 
     Raises:
         DataNotFoundError: no form of the data is in any of the places tried.
+        MissingFileError: ``root`` is not there.
         InputError: the file at hand is a part of CIFAR that this split goes beyond.
         FileFormatError: a file is there and is not what it should be.
     """

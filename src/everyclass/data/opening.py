@@ -51,14 +51,15 @@ def open_pictures(
         The data set; its test part is empty where none is named.
 
     Raises:
-        MissingFileError: a list, a folder or a shard is not there.
+        MissingFileError: a list, a folder, a shard or ``root`` is not there.
         DataNotFoundError: lists or pictures of a published set are in none of the places tried.
         FileFormatError: a file is not what it should be, or not the published one.
         InputError: parts that do not fit each other, or class names that do not fit the classes.
     """
     size = spec.size or Cut.size
+    roots = search_roots(root)
     if spec.kind in PUBLISHED:
-        parts, names = _published(spec, search_roots(root))
+        parts, names = _published(spec, roots)
     else:
         parts, names = _named(spec)
     sets = {part: EncodedSet(s, y, np.arange(len(y))) for part, (s, y, _) in parts.items()}

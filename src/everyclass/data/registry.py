@@ -11,6 +11,7 @@ from everyclass.data.image_set import Dataset
 from everyclass.data.long_tailed import DATASETS
 from everyclass.data.opening import open_pictures
 from everyclass.data.pictures import check_policy
+from everyclass.data.places import search_roots
 from everyclass.data.profiles import Profile, long_tailed_counts
 from everyclass.data.published import PUBLISHED
 from everyclass.data.specs import parse_spec
@@ -126,6 +127,7 @@ def load_dataset(config: DataConfig, *, root: str | Path | None = None) -> Datas
     Raises:
         InputError: the split is impossible, or parts do not fit each other.
         DataNotFoundError: its files are in none of the places tried.
+        MissingFileError: ``root`` is not there, or a file that ``config`` names.
         FileFormatError: a file is not what it should be.
 
     Example:
@@ -137,6 +139,7 @@ def load_dataset(config: DataConfig, *, root: str | Path | None = None) -> Datas
         return open_pictures(
             parse_spec(config.name), val=config.val, bad_images=config.bad_images, root=root
         )
+    search_roots(root)  # one that is not there is refused, even where the images need none
     return DATASETS[config.name].load(
         imbalance_ratio=config.imbalance_ratio, profile=config.profile, val=config.val, root=root
     )

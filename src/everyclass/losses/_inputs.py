@@ -23,6 +23,7 @@ __all__ = [
     "check_label_values",
     "checked_labels",
     "count_tensor",
+    "has_integers",
     "loss_dtype",
     "said_shape",
     "widest_dtype",
@@ -67,6 +68,11 @@ def _is_mapped(values: Tensor) -> bool:
             return True
         values = functorch.get_unwrapped(values)
     return False
+
+
+def has_integers(values: Tensor) -> bool:
+    """Whether a tensor's type is one of labels."""
+    return values.dtype in _INTEGERS
 
 
 def said_shape(value: Any) -> str:
@@ -115,7 +121,7 @@ def checked_labels(
             "logits must be (n, C), one row per image and one column per class; got shape "
             f"{tuple(shape)}."
         )
-    if labels.dtype not in _INTEGERS:
+    if not has_integers(labels):
         hint = "one class per image" if labels.ndim > 1 else "convert them with labels.long()"
         raise InputTypeError(f"labels must be integers 0..C−1; got {labels.dtype}; {hint}.")
     if labels.shape != shape[:1]:
@@ -162,13 +168,16 @@ def count_tensor(class_counts: Any) -> Counts:
     return Counts(torch.tensor(counts.counts), counts.names)
 
 
-def check_label_range(labels: Tensor, num_classes: int, ignore_index: int | None = None) -> None:
+def check_label_range(
+    labels: Tensor, num_classes: int, ignore_index: int | None = None, *, name: str = "labels"
+) -> None:
     """Refuse a label outside 0..C−1, where looking is free.
 
     Args:
         labels: (n,) int64.
         num_classes: C.
         ignore_index: the label of rows that do not count, or None.
+        name: what to call them.
 
     Raises:
         InputError: such a label; the first one is named.
@@ -184,7 +193,7 @@ def check_label_range(labels: Tensor, num_classes: int, ignore_index: int | None
         bad &= labels != ignore_index
     row = int(bad.nonzero()[0])
     raise InputError(
-        f"labels[{row}] is {int(labels[row])}, outside 0..{num_classes - 1} "
+        f"{name}[{row}] is {int(labels[row])}, outside 0..{num_classes - 1} "
         f"({int(bad.sum())} such)."
     )
 

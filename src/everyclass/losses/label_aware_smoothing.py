@@ -39,7 +39,8 @@ def label_aware_smoothing_loss(
     The published code is "all", which leaves 1 − ε + ε / C on the true class; the paper is
     "others". With many classes they differ little. Without smoothing both are cross entropy, with
     equal smoothing "all" is torch's ``label_smoothing``. Classes without images get their share
-    too; a label of one is an error.
+    too; a label of one is an error. A logit of −∞, as of a masked class, makes the loss infinite
+    where the class has a share, and does not matter where it has none.
 
     Args:
         logits: (n, C) floating point, n ≥ 1.
@@ -87,11 +88,29 @@ def label_aware_smoothing_loss(
     )
     rows = labels.where(labels != ignore_index, 0)
     epsilon = of_class.index_select(0, rows)
-    if share == "others":  # ε / (C − 1) for the others is ε' / C for all with this ε'
-        epsilon = epsilon * (log_p.shape[1] / max(log_p.shape[1] - 1, 1))
     of_label = log_p.gather(1, rows[:, None]).squeeze(1)
-    losses = -torch.lerp(of_label, log_p.mean(dim=1), epsilon)
+    others = max(log_p.shape[1] - 1, 1)
+    if share == "all":
+        mean = log_p.mean(dim=1)
+    elif max(smooth_head, smooth_tail) <= others / log_p.shape[1]:
+        # ε / (C − 1) for the others is ε' / C for all with this ε' ≤ 1, up to rounding.
+        mean, epsilon = log_p.mean(dim=1), (epsilon * (log_p.shape[1] / others)).clamp(max=1)
+    else:  # ε' would be above 1; nobody gives so much away, and a copy of log p does no harm
+        mean = log_p.scatter(1, rows[:, None], 0).sum(dim=1) / others
+    losses = -_between(of_label, mean, epsilon)
     return reduced(losses, labels, weight=weight, **weighting)
+
+
+def _between(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """(n,) ``start`` + share · (``end`` − ``start``), where what is −∞ with weight 0 is left out.
+
+    Args:
+        start, end: (n,) log p ≤ 0, −∞ where logits are.
+        share: (n,) in 0..1, the weight of ``end``.
+    """
+    line = torch.lerp(start, end, share)
+    kept = (start * (1 - share)).where(share < 1, 0) + (end * share).where(share > 0, 0)
+    return line.where(line.isfinite(), kept)
 
 
 class LabelAwareSmoothingLoss(LossModule):

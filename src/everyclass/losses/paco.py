@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from everyclass.artifacts import check_number
-from everyclass.errors import InputError
+from everyclass.errors import InputError, InputTypeError
 from everyclass.losses._inputs import (
     Counts,
+    check_label_range,
     check_label_values,
     checked_labels,
     count_tensor,
+    has_integers,
     loss_dtype,
     said_shape,
 )
@@ -22,6 +24,8 @@ from everyclass.losses._weighted import LossModule
 from everyclass.processes import Group, gathered, group_of, rows_before, weighted_mean
 
 __all__ = ["PaCoLoss", "paco_loss"]
+
+_EMPTY = -1  # the label of an empty place
 
 
 def paco_loss(
@@ -65,8 +69,9 @@ def paco_loss(
         Scalar, float32, or float64 for float64 logits.
 
     Raises:
-        InputError: shapes that do not fit; as balanced_softmax_loss.
-        InputTypeError: as balanced_softmax_loss.
+        InputError: shapes that do not fit; labels of contrasts that are none; as
+            balanced_softmax_loss.
+        InputTypeError: labels of contrasts that are no integers; as balanced_softmax_loss.
 
     Example:
         >>> logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
@@ -112,6 +117,9 @@ def _losses(
             f"{said_shape(anchors)}, {said_shape(others)} and {said_shape(other_labels)} for "
             f"{len(labels)} labels."
         )
+    if not has_integers(other_labels):
+        raise InputTypeError(f"other_labels must be integers; got {other_labels.dtype}.")
+    check_label_range(other_labels, len(counts.values), _EMPTY, name="other_labels")
     dtype = loss_dtype(logits)
     prior = counts.values.to(logits.device, dtype)
     classes = logits.to(dtype) + (prior / prior.sum()).log()
@@ -126,7 +134,7 @@ def _losses(
     all_labels = torch.cat([anchor_labels, other_labels])
     own = torch.arange(first, first + len(labels), device=labels.device)
     itself = own[:, None] == torch.arange(len(all_labels), device=labels.device)
-    none = itself | (all_labels == -1)
+    none = itself | (all_labels == _EMPTY)
     alike = (labels[:, None] == all_labels) & ~none
     contrasts = images.masked_fill(none, -torch.inf) + math.log(gamma)
     normaliser = torch.cat([classes, contrasts], dim=1).logsumexp(dim=1)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from everyclass.artifacts import atomic_write, did_you_mean
-from everyclass.errors import InputError, MissingFileError, OutputExistsError
-from everyclass.training import HeadRecipe, Recipe, modern
+from everyclass.errors import InputError, OutputExistsError
+from everyclass.training import HeadRecipe, Recipe, code_of, modern, module_of, notes_of
 
 __all__ = ["copy_method", "get_method", "method_names", "method_notes"]
 
@@ -29,7 +29,8 @@ def get_method(
 ) -> Recipe | HeadRecipe:
     """The recipe called ``name``; with ``-modern`` after it, under strong augmentation.
 
-    A name that ends in ``.py`` is a file of your own, which is run; its ``RECIPE`` is returned.
+    A name that ends in ``.py`` is a file of your own, which is run; its recipe, called as the file,
+    is returned.
 
     Args:
         name: of the method.
@@ -52,13 +53,30 @@ def get_method(
     """
     if name.endswith(_MODERN):
         return modern(get_method(name.removesuffix(_MODERN), data, imbalance_ratio))
-    if name.endswith(".py"):
-        return _from_file(Path(name))
-    module = importlib.import_module(_module_name(name))
+    if not name.endswith(".py"):
+        module = importlib.import_module(_module_name(name))
+        return _recipe_in(module, module.__name__, data, imbalance_ratio)
+    path = Path(name)
+    own = _recipe_in(module_of(path), name, data, imbalance_ratio)
+    return replace(own, name=path.stem, code=code_of(path))
+
+
+def _recipe_in(
+    module: ModuleType, name: str, data: str | None, imbalance_ratio: float | None
+) -> Recipe | HeadRecipe:
+    """What a module has for a data set: from its ``ON``, else its ``RECIPE``.
+
+    Raises:
+        InputError: no recipe.
+    """
+    recipe = getattr(module, "RECIPE", None)
     others = getattr(module, "ON", {})
     ratio = "" if imbalance_ratio is None else f"-ir{imbalance_ratio:g}"
-    recipe = others.get(f"{data}{ratio}", others.get(data, module.RECIPE))
-    assert isinstance(recipe, Recipe | HeadRecipe)
+    recipe = others.get(f"{data}{ratio}", others.get(data, recipe))
+    if not isinstance(recipe, Recipe | HeadRecipe):
+        raise InputError(
+            f"{name} has no RECIPE; copy one to begin with: everyclass methods copy ce {name}."
+        )
     return recipe if data is None else _resting(recipe, data, imbalance_ratio)
 
 
@@ -68,7 +86,8 @@ def _resting(
     """The recipe with those that it rests on as they are for this data set."""
 
     def there(other: Recipe | HeadRecipe) -> Any:
-        if other.name in method_names():
+        is_ours = other.name.removesuffix(_MODERN) in method_names()
+        if is_ours and other == get_method(other.name):  # and not one that the user has changed
             return get_method(other.name, data, imbalance_ratio)
         return _resting(other, data, imbalance_ratio)
 
@@ -82,9 +101,12 @@ def method_notes(name: str) -> str:
 
     Raises:
         InputError: there is no such method.
+        MissingFileError: there is no such file.
     """
-    module = importlib.import_module(_module_name(name.removesuffix(_MODERN)))
-    return inspect.getdoc(module) or ""
+    name = name.removesuffix(_MODERN)
+    if name.endswith(".py"):
+        return notes_of(Path(name))
+    return inspect.getdoc(importlib.import_module(_module_name(name))) or ""
 
 
 def copy_method(name: str, path: str | Path, *, overwrite: bool = False) -> None:
@@ -100,6 +122,7 @@ def copy_method(name: str, path: str | Path, *, overwrite: bool = False) -> None
         OutputExistsError: the file is there.
     """
     module = importlib.import_module(_module_name(name.removesuffix(_MODERN)))
+    get_method(name)  # not every method has a modern sister
     path = Path(path)
     if path.suffix != ".py":
         raise InputError(
@@ -114,6 +137,8 @@ def copy_method(name: str, path: str | Path, *, overwrite: bool = False) -> None
         source += (
             "\nfrom everyclass.training import modern  # noqa: E402\n\nRECIPE = modern(RECIPE)\n"
         )
+        if hasattr(module, "ON"):
+            source += "ON = {data: modern(recipe) for data, recipe in ON.items()}\n"
     with atomic_write(path) as stream:
         stream.write(source.encode())
 
@@ -125,24 +150,3 @@ def _module_name(name: str) -> str:
             f"There is no method {name!r}; there are {', '.join(method_names())}{hint}"
         )
     return f"{__name__}.{name.replace('-', '_')}"
-
-
-def _from_file(path: Path) -> Recipe | HeadRecipe:
-    if not path.is_file():
-        raise MissingFileError(f"There is no recipe file {path}.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(
-            f"{path} cannot be run as a recipe: {type(error).__name__}: {error}."
-        ) from error
-    recipe = getattr(module, "RECIPE", None)
-    if not isinstance(recipe, Recipe | HeadRecipe):
-        raise InputError(
-            f"{path} has no RECIPE; copy one to begin with: everyclass methods copy ce {path}."
-        )
-    return replace(recipe, name=path.stem)

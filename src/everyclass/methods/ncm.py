@@ -22,12 +22,12 @@ def fit(train: Features) -> NearestMeanHead:
     """
     features = torch.from_numpy(train.views[0]).float()
     labels = torch.from_numpy(train.labels)
-    head = NearestMeanHead(features.shape[1], train.num_classes)
     counts = torch.bincount(labels, minlength=train.num_classes).clamp(min=1)
-    with torch.no_grad():
-        head.centre.copy_(features.mean(dim=0))
-        normed = F.normalize(features - head.centre)
-        head.weight.index_add_(0, labels, normed).div_(counts[:, None])
+    centre = features.mean(dim=0)
+    sums = torch.zeros(train.num_classes, features.shape[1])
+    sums.index_add_(0, labels, F.normalize(features - centre))
+    head = NearestMeanHead(features.shape[1], train.num_classes)
+    head.set_means(centre, sums / counts[:, None])
     return head
 
 

@@ -9,6 +9,7 @@ from everyclass.nn.experts import ExpertBackbone, ExpertHead, RoutedExpertHead
 from everyclass.nn.feature_queue import FeatureQueue
 from everyclass.nn.fused_experts import FusedExpertBackbone
 from everyclass.nn.heads import (
+    CentredUnit,
     CosineHead,
     NearestMeanHead,
     ScaledLinear,
@@ -38,6 +39,7 @@ __all__ = [
     "BACKBONES",
     "HEADS",
     "BatchNormReLU",
+    "CentredUnit",
     "ClassMeans",
     "Classifier",
     "Convolution",

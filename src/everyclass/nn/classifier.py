@@ -107,6 +107,20 @@ class Classifier(nn.Module):
             features = self.backbone(images)
         return self.classify(features)
 
+    @property
+    def last_layer(self) -> nn.Module:
+        """The head, or the last part of one that prepares the features first."""
+        head = self.head
+        return head[-1] if isinstance(head, nn.Sequential) else head
+
+    def embed(self, images: Tensor) -> Tensor:
+        """What the last layer sees: (n, d)."""
+        features: Tensor = self.backbone(images)
+        if isinstance(self.head, nn.Sequential):
+            for part in list(self.head)[:-1]:
+                features = part(features)
+        return features
+
     def classify(self, features: Tensor) -> Tensor:
         """The head's logits of (n, d) features, in float32 under autocast too.
 

@@ -129,3 +129,10 @@ class RoutedExpertHead(ExpertHead):
         # Not running[asked, rows]: torch.export takes such rows for a batch of fixed size.
         where = asked[None, :, None].expand(1, -1, running.shape[2])
         return running.gather(0, where).squeeze(0)
+
+    def of_all(self) -> ExpertHead:
+        """The mean of all experts, whatever the routers say, with the same weights."""
+        features = self.weight.shape[0] * self.weight.shape[2]
+        head = ExpertHead(len(self.weight), features, self.weight.shape[1], self.scale)
+        head.weight = self.weight
+        return head

@@ -14,6 +14,7 @@ from everyclass.errors import InputError
 from everyclass.nn.experts import ExpertHead, RoutedExpertHead
 
 __all__ = [
+    "CentredUnit",
     "CosineHead",
     "NearestMeanHead",
     "ScaledLinear",
@@ -72,30 +73,57 @@ class ScaledLinear(nn.Linear):
         return self.scale * super().forward(features)
 
 
-class NearestMeanHead(nn.Module):
-    """Logits = −‖x̂ − m_c‖², x̂ the centred feature at length one, m_c the mean of class c.
+class CentredUnit(nn.Module):
+    """x̂ = (x − centre) / ‖x − centre‖.
+
+    Args:
+        num_features: d.
+
+    Attributes:
+        centre: (d,) mean of the training features.
+
+    Shape:
+        (n, d) → (n, d).
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.centre = nn.Parameter(torch.zeros(num_features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.normalize(features - self.centre)
+
+
+class NearestMeanHead(nn.Sequential):
+    """Logits = 1 − ‖x̂ − m_c‖², x̂ the centred feature at length one, m_c the mean of class c.
+
+    ‖x̂‖ is one, so they are 2 m_c · x̂ − ‖m_c‖²: the last layer is an ordinary linear one, of x̂.
 
     Args:
         num_features: d.
         num_classes: C.
-
-    Attributes:
-        centre: (d,) mean of the training features.
-        weight: (C, d) mean of each class's x̂; not of length one.
 
     Shape:
         (n, d) → (n, C).
     """
 
     def __init__(self, num_features: int, num_classes: int) -> None:
-        super().__init__()
-        self.centre = nn.Parameter(torch.zeros(num_features))
-        self.weight = nn.Parameter(torch.zeros(num_classes, num_features))
+        super().__init__(CentredUnit(num_features), nn.Linear(num_features, num_classes))
 
-    def forward(self, features: Tensor) -> Tensor:
-        normed = F.normalize(features - self.centre)
-        lengths = self.weight.square().sum(dim=1) + normed.square().sum(dim=1, keepdim=True)
-        return 2 * F.linear(normed, self.weight) - lengths
+    @torch.no_grad()
+    def set_means(self, centre: Tensor, means: Tensor) -> None:
+        """What it measures from.
+
+        Args:
+            centre: (d,) mean of the training features.
+            means: (C, d) mean of each class's x̂; not of length one.
+        """
+        unit, last = self
+        assert isinstance(unit, CentredUnit)
+        assert isinstance(last, nn.Linear)
+        unit.centre.copy_(centre)
+        last.weight.copy_(2 * means)
+        last.bias.copy_(-means.square().sum(dim=1))
 
 
 def head_of_module(module: nn.Module) -> Head | None:

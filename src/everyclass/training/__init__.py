@@ -12,6 +12,7 @@ from everyclass.training.devices import (
 from everyclass.training.learner import Learner, Outcome, Supervised
 from everyclass.training.loop import EpochLog, TrainingSettings, fit
 from everyclass.training.recipe import HeadRecipe, Recipe, modern
+from everyclass.training.recipe_file import code_of, module_of, named_in_errors, notes_of
 from everyclass.training.schedules import Schedule, build_scheduler
 
 __all__ = [
@@ -28,10 +29,14 @@ __all__ = [
     "build_scheduler",
     "choose_device",
     "choose_precision",
+    "code_of",
     "fit",
     "inference_precision",
     "keep_large_buffers",
     "load_checkpoint",
     "modern",
+    "module_of",
+    "named_in_errors",
+    "notes_of",
     "save_checkpoint",
 ]

@@ -139,6 +139,7 @@ def fit(
 
     Raises:
         FileFormatError: the checkpoint is damaged or of another training.
+        InputError: nothing in the network is called as what is to be trained.
         RunFailedError: the loss became NaN or infinite.
     """
     keep_large_buffers()
@@ -320,8 +321,19 @@ def _resume(checkpoint: Path, parts: dict[str, Any], generator: torch.Generator)
 
 
 def _parameter_groups(learner: Learner, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """The trained parameters, grouped by learning rate; the network's others are frozen."""
+    """The trained parameters, grouped by learning rate; the network's others are frozen.
+
+    Raises:
+        InputError: no parameter's name begins as one that is to be trained.
+    """
     groups: dict[float, list[nn.Parameter]] = {}
+    names = [name for name, _ in learner.model.named_parameters()]
+    for beginning in settings.trained:
+        if not any(name.startswith(beginning) for name in names):
+            raise InputError(
+                f"Nothing in the network begins with {beginning!r}, which is to be trained; its "
+                f"last parameters are {', '.join(names[-3:])}."
+            )
     for name, parameter in learner.model.named_parameters():
         fitting = [beginning for beginning in settings.trained if name.startswith(beginning)]
         parameter.requires_grad_(bool(fitting))

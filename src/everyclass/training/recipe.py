@@ -7,17 +7,22 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import numpy.typing as npt
 from torch import nn
 
-from everyclass.artifacts import ClassCounts, Features
+from everyclass.artifacts import ClassCounts, Features, check_number, check_whole_number
 from everyclass.data import CutMix, InstanceBalanced, Mixup, RowSampler
-from everyclass.errors import InputError
+from everyclass.errors import EveryclassError, InputError, first_line
 from everyclass.training.learner import Learner, Supervised
 from everyclass.training.schedules import Schedule
 
 __all__ = ["HeadRecipe", "Recipe", "modern"]
 
 _STRONG = "autoaugment"
+_MADE_BY = {
+    "loss": "loss=lambda counts: nn.CrossEntropyLoss()",
+    "sampler": "sampler=ClassAware, or partial(ClassAware, images_per_class=2)",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Recipe:
         name: what the command line calls it.
         summary: one line.
         source: where the method and its constants come from.
-        loss: from the training counts to the loss module.
+        loss: from the training counts to the loss module, which :meth:`make_loss` returns.
         learner: what a step does with a batch; called with the network, the loss, and
             ``teachers=`` and ``mixing=`` where the recipe has them.
         start: the recipe whose finished network this one goes on from; None: from scratch.
@@ -41,7 +46,7 @@ class Recipe:
         trained: beginnings of parameter names and the factor of their learning rate; what begins
             with none of them is frozen, and the longest that fits counts.
         shift_batch_norm: let the statistics of what is frozen in the backbone follow the batches.
-        sampler: which images an epoch shows.
+        sampler: which images an epoch shows: from the training labels to a sampler.
         augmentation: one of ``everyclass.data.AUGMENTATIONS``.
         other_views: the augmentations of further views of the same images.
         mixing: ``Mixup`` or ``CutMix``, or None.
@@ -51,6 +56,12 @@ class Recipe:
         schedule: epochs and learning rate.
         batch_size, momentum, nesterov, weight_decay: of SGD.
         retraining: settings of a rescue of its network, where a part of the method belongs there.
+        code: fingerprint of the user's own file that it was read from; None of the library's.
+
+    Raises:
+        InputError: a number out of its range, teachers that are not different recipes, a loss or a
+            mixing that is no such thing.
+        InputTypeError: something else where a number should be.
     """
 
     name: str
@@ -66,7 +77,7 @@ class Recipe:
     keep_head: bool = False
     trained: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
     shift_batch_norm: bool = False
-    sampler: type[RowSampler] = InstanceBalanced
+    sampler: Callable[[npt.ArrayLike], RowSampler] = InstanceBalanced
     augmentation: str = "basic"
     other_views: tuple[str, ...] = ()
     mixing: Mixup | CutMix | None = None
@@ -77,16 +88,31 @@ class Recipe:
     nesterov: bool = False
     weight_decay: float = 2e-4
     retraining: Mapping[str, Any] = field(default_factory=dict)
+    code: str | None = None
 
     def __post_init__(self) -> None:
+        for name, what in (("loss", self.loss), ("sampler", self.sampler)):
+            if not callable(what) or isinstance(what, nn.Module):
+                raise InputError(
+                    f"The {name} of {self.name} must be made for the data: say {_MADE_BY[name]}; "
+                    f"got {what!r}."
+                )
+        if not isinstance(self.mixing, Mixup | CutMix | None):
+            raise InputError(
+                f"The mixing of {self.name} must be Mixup(…), CutMix(…) or None; got "
+                f"{self.mixing!r}."
+            )
+        check_whole_number(f"batch_size of {self.name}", self.batch_size, 2)  # for batch norm
+        check_number(f"momentum of {self.name}", self.momentum, high=1)
+        check_number(f"weight_decay of {self.name}", self.weight_decay)
+        for beginning, factor in self.trained.items():
+            check_number(f"The factor of {beginning!r} in trained of {self.name}", factor)
         if not isinstance(self.teachers, tuple) or len(self.teachers) != len(
             {teacher.name for teacher in self.teachers}
         ):
             raise InputError(f"The teachers of {self.name} must be a tuple of different recipes.")
-        if self.repeat_after is not None and self.repeat_after < 1:
-            raise InputError(
-                f"repeat_after of {self.name} must be at least 1 epoch; got {self.repeat_after}."
-            )
+        if self.repeat_after is not None:
+            check_whole_number(f"repeat_after of {self.name}", self.repeat_after, 1)
 
     @property
     def rests_on(self) -> tuple[Recipe | HeadRecipe, ...]:
@@ -97,6 +123,26 @@ class Recipe:
     def trains_backbone(self) -> bool:
         """Whether anything below the head learns."""
         return any(p == "" or p.startswith("backbone") for p in self.trained)
+
+    def make_loss(self, counts: ClassCounts) -> nn.Module:
+        """The loss for these training counts.
+
+        Raises:
+            InputError: it cannot be made, or is no module.
+        """
+        made: object
+        try:
+            made = self.loss(counts)
+        except EveryclassError:
+            raise
+        except Exception as error:  # of whatever kind the recipe's own code raises
+            made = f"{type(error).__name__}: {first_line(error)}"
+        if isinstance(made, nn.Module):
+            return made
+        raise InputError(
+            f"The loss of {self.name} must be a module made from class counts: say "
+            f"{_MADE_BY['loss']}; got {made!r}."
+        )
 
     def to_dict(self, counts: ClassCounts | None = None) -> dict[str, Any]:
         """The constants as plain values, for ``config.json``.
@@ -112,18 +158,18 @@ class Recipe:
             del values[words]
         values["start"] = None if self.start is None else self.start.name
         values["teachers"] = [teacher.name for teacher in self.teachers]
-        values["sampler"] = self.sampler.__name__
+        values["sampler"] = _in_words(self.sampler)
         if self.mixing is not None:
             values["mixing"] = {type(self.mixing).__name__: self.mixing.alpha}
         values["schedule"]["milestones"] = list(self.schedule.milestones)
         values["other_views"] = list(self.other_views)
-        for later in ("teachers", "other_views", "repeat_after", "nesterov", "retraining"):
+        for later in ("teachers", "other_views", "repeat_after", "nesterov", "retraining", "code"):
             if not values[later]:
                 del values[later]
         if self.weights == "none":
             del values["weights"]
         if counts is not None:
-            values["loss"] = " ".join(repr(self.loss(counts)).split())
+            values["loss"] = " ".join(repr(self.make_loss(counts)).split())
             values["learner"] = _in_words(self.learner)
         return values
 
@@ -139,6 +185,7 @@ class HeadRecipe:
         start: the recipe of the network.
         head: one of ``everyclass.nn.HEADS``.
         fit: from training features with their head to the new head, a module of kind ``head``.
+        code: fingerprint of the user's own file that it was read from; None of the library's.
     """
 
     name: str
@@ -147,6 +194,7 @@ class HeadRecipe:
     start: Recipe
     head: str
     fit: Callable[[Features], nn.Module]
+    code: str | None = None
 
     @property
     def rests_on(self) -> tuple[Recipe, ...]:
@@ -160,6 +208,8 @@ class HeadRecipe:
             counts: training images per class; with them also what the head is fitted by.
         """
         said = {"name": self.name, "head": self.head, "start": self.start.name}
+        if self.code is not None:
+            said["code"] = self.code
         return said if counts is None else {**said, "fit": _in_words(self.fit)}
 
 
@@ -186,18 +236,20 @@ def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:
         The recipe with ``-modern`` after its name.
 
     Raises:
-        InputError: the recipe has strong augmentation already.
+        InputError: the recipe, or one that it rests on, has strong augmentation already.
     """
     name = f"{recipe.name}-modern"
+    if strong := _strong_already(recipe):
+        rests = "" if strong == recipe.name else f"rests on {strong}, which "
+        raise InputError(
+            f"{recipe.name} {rests}is trained under strong augmentation as it is; there is no "
+            f"{name}."
+        )
     if recipe.start is not None:
         start = modern(recipe.start)
         assert isinstance(start, Recipe)
         return replace(recipe, name=name, start=start)
     assert isinstance(recipe, Recipe)
-    if recipe.augmentation == _STRONG:
-        raise InputError(
-            f"{recipe.name} is trained under strong augmentation as it is; there is no {name}."
-        )
     return replace(
         recipe,
         name=name,
@@ -206,3 +258,10 @@ def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:
         schedule=replace(recipe.schedule, epochs=2 * recipe.schedule.epochs, decay="cosine"),
         weight_decay=1e-3,
     )
+
+
+def _strong_already(recipe: Recipe | HeadRecipe) -> str | None:
+    """The first trained from scratch under strong augmentation, of it and what it rests on."""
+    if recipe.start is None and isinstance(recipe, Recipe) and recipe.augmentation == _STRONG:
+        return recipe.name
+    return next(filter(None, map(_strong_already, recipe.rests_on)), None)

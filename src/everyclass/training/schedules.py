@@ -10,7 +10,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR
 from torch.optim.lr_scheduler import SequentialLR as _SequentialLR
 
-from everyclass.errors import InputError
+from everyclass.artifacts import check_choice, check_number, check_whole_number
 
 __all__ = ["Schedule", "build_scheduler"]
 
@@ -31,7 +31,8 @@ class Schedule:
         step_factor: what each milestone multiplies the rate by.
 
     Raises:
-        InputError: less than one epoch, or a decay of another name.
+        InputError: less than one epoch, a number out of its range, or a decay of another name.
+        InputTypeError: something else where a number should be.
     """
 
     epochs: int = 200
@@ -42,10 +43,13 @@ class Schedule:
     step_factor: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InputError(f"A run needs at least one epoch; got {self.epochs}.")
-        if self.decay not in get_args(Decay):
-            raise InputError(f"The decay must be 'steps' or 'cosine'; got {self.decay!r}.")
+        check_whole_number("epochs", self.epochs, 1)
+        check_whole_number("warmup_epochs", self.warmup_epochs)
+        check_number("learning_rate", self.learning_rate, above=0)
+        check_number("step_factor", self.step_factor, above=0)
+        check_choice("decay", self.decay, get_args(Decay))
+        for milestone in self.milestones:
+            check_number("A milestone, as a fraction of the epochs,", milestone, high=1, above=0)
 
 
 class _Steps(MultiStepLR):

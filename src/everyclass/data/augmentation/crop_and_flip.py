@@ -38,7 +38,7 @@ class CropAndFlip:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""
         n = len(images)
         offsets = torch.randint(0, 2 * self.padding + 1, (2, n), generator=generator)
-        views = self._crop(images, *offsets) if self.padding else images
+        views = self._crop(images, *offsets) if self.padding and n else images
         if self.flip:
             mirrored = (torch.rand(n, generator=generator) < 0.5).nonzero()[:, 0]
             views = apply_to(views, mirrored, lambda some: some.flip(2))

@@ -16,7 +16,10 @@ from everyclass.data.augmentation.operations.pixels import to_device
 __all__ = ["Operation", "Transform", "apply_each", "apply_to", "to_device", "uniform"]
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]
-"""(b, h, w, 3) uint8, b ≥ 1, and a CPU generator → the same shape; never changes its input."""
+"""(b, h, w, 3) uint8, b ≥ 1, and a CPU generator → the same shape; never changes its input.
+
+Those of this room take an empty batch too.
+"""
 
 Operation = Callable[[Tensor, Tensor], Tensor]
 """(k, h, w, 3) uint8 and (k,) magnitudes on the CPU → (k, h, w, 3) uint8."""
@@ -56,6 +59,8 @@ def apply_each(
         magnitudes: (b,) on the CPU.
         operations: from (k, h, w, 3) and (k,) magnitudes to the same shape.
     """
+    if len(images) == 0:
+        return images
     order = kinds.argsort(stable=True)
     counts = kinds.bincount(minlength=len(operations)).tolist()
     groups = zip(

@@ -42,6 +42,8 @@ class RandomResizedCrop:
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""
         count, height, width, _ = images.shape
+        if count == 0:
+            return images
         return resized_crop(images, *self.draw(count, height, width, generator))
 
     def draw(

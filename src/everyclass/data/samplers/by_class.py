@@ -99,6 +99,8 @@ class ProgressivelyBalanced(_ByClass):
         [[0.9, 0.1], [0.7, 0.3], [0.5, 0.5]]
     """
 
+    _settings = (*RowSampler._settings, "epochs")
+
     def class_probabilities(self, epoch: int, epochs: int) -> Tensor:
         """The mixture at ``epoch``, from 1, of ``epochs``, for each of ``classes``."""
         t = min(max((epoch - 1) / max(epochs - 1, 1), 0.0), 1.0)

@@ -42,6 +42,8 @@ class ClassAware(RowSampler):
         al., Large-Scale Long-Tailed Recognition in an Open World, CVPR 2019, which it is from.
     """
 
+    _settings = (*RowSampler._settings, "images_per_class")
+
     def __init__(
         self,
         labels: Any,

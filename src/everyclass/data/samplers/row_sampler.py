@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,14 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from everyclass.artifacts import as_labels, check_whole_number
-from everyclass.errors import InputError
+from everyclass.errors import InputError, InputTypeError
 from everyclass.processes import generator_of
 
 __all__ = ["RowSampler"]
 
 _BLOCK = 1 << 16  # rows that become Python numbers at a time
+# What is in every state; one that was written earlier says nothing of other settings.
+_ALWAYS = ("epoch", "position", "seed", "num_samples", "world_size")
 
 
 class RowSampler(Sampler[int], ABC):
@@ -49,6 +51,9 @@ class RowSampler(Sampler[int], ABC):
         InputError: no labels, a negative one, a number outside its range.
         InputTypeError: labels or numbers that are not whole.
     """
+
+    # What the rows of an epoch follow from, beside the class; a subclass adds to it.
+    _settings: ClassVar[tuple[str, ...]] = ("seed", "num_samples", "world_size", "num_rows")
 
     def __init__(
         self,
@@ -119,33 +124,37 @@ class RowSampler(Sampler[int], ABC):
         if epoch != self._epoch:
             self._epoch, self._position = epoch, 0
 
-    def state_dict(self) -> dict[str, int]:
-        """Where the sampler stands, and what that is measured in: plain numbers."""
-        return {
-            "epoch": self._epoch,
-            "position": self._position,
-            "seed": self.seed,
-            "num_samples": self.num_samples,
-            "world_size": self.world_size,
-        }
+    def state_dict(self) -> dict[str, Any]:
+        """Where the sampler stands, and what that is measured in: plain values."""
+        return {"epoch": self._epoch, "position": self._position, **self._described()}
+
+    def _described(self) -> dict[str, Any]:
+        """The class's name, and what else the rows follow from."""
+        settings = {name: getattr(self, name) for name in self._settings}
+        return {"sampler": type(self).__name__, **settings}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Stand where another sampler of the same settings stood; any rank's state will do.
 
         Raises:
             InputError: numbers that are missing, out of range, or of other settings.
-            InputTypeError: numbers that are not whole.
+            InputTypeError: no mapping, or numbers that are not whole.
         """
-        missing = [name for name in self.state_dict() if name not in state]
+        if not isinstance(state, Mapping):
+            raise InputTypeError(
+                "The state of a sampler is a mapping, as state_dict returns it; got "
+                f"{type(state).__name__}."
+            )
+        missing = [name for name in _ALWAYS if name not in state]
         if missing:
             raise InputError(
                 f"The state of a sampler has the entry {missing[0]!r}; got {list(state)}."
             )
-        for name in ("seed", "num_samples", "world_size"):
-            if state[name] != getattr(self, name):
+        for name, own in self._described().items():
+            if state.get(name, own) != own:
                 raise InputError(
                     f"This state is of a sampler with {name}={state[name]}, and this one has "
-                    f"{name}={getattr(self, name)}; make it with the same settings."
+                    f"{name}={own}; make it with the same settings."
                 )
         epoch = check_whole_number("epoch", state["epoch"], 0)
         self._position = check_whole_number("position", state["position"], 0, len(self))

@@ -167,7 +167,7 @@ def extract_views(
             read, parts = [], []
             for some, batch in batches_of_view(images, rows.split(size), view, generator):
                 with autocast(device, precision):
-                    parts.append(model.backbone(batch).float().cpu())
+                    parts.append(model.embed(batch).float().cpu())
                 read.append(some)
                 task.advance(len(some))
             if view and len(torch.cat(read)) != len(rows):
@@ -178,7 +178,7 @@ def extract_views(
     return Features(
         stacked[0] if num_views == 1 else stacked,
         labels[rows].numpy(),
-        head_of_module(model.head),
+        head_of_module(model.last_layer),
         tuple(class_names),
         None if ids is None else ids[rows.numpy()],
     )

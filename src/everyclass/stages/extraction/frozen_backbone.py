@@ -17,7 +17,7 @@ from everyclass.nn import Classifier, TimmBackbone, build_classifier, check_take
 from everyclass.progress import Progress, silent
 from everyclass.stages.extraction.extracting import extract_views
 from everyclass.stages.extraction.into_folder import extract_views_into
-from everyclass.stages.extraction.run_network import image_batches, load_network
+from everyclass.stages.extraction.run_network import image_batches, load_linear_network
 from everyclass.training import Precision, choose_device, choose_precision
 
 __all__ = ["extract_part"]
@@ -110,7 +110,7 @@ def _network(
     if Path(backbone).is_dir():
         run = Run.open(backbone)
         known = dataset.num_classes if run.result is None else len(run.result["class_counts"])
-        model = load_network(run, known)
+        model = load_linear_network(run, known)
         if known != dataset.num_classes:
             model = Classifier(model.backbone, nn.Identity())
         return model, dataset

@@ -121,7 +121,7 @@ def extract_views_into(
             asked = batches_of_view(images, batches, view, generator, none_is_fine=True)
             for some, batch in asked:
                 with autocast(device, precision):
-                    parts.append(model.backbone(batch).float().cpu())
+                    parts.append(model.embed(batch).float().cpu())
                 read.append(some.cpu())
             if view and len(torch.cat(read)) != len(kept):
                 raise RunFailedError("Pictures went missing while their features were extracted.")
@@ -132,7 +132,7 @@ def extract_views_into(
         named = None if ids is None else ids[kept.numpy()]
         return np.stack(views), labels[kept].numpy(), named, left_out
 
-    made = _made(folder, chunk, head_of_module(model.head), class_names, show)
+    made = _made(folder, chunk, head_of_module(model.last_layer), class_names, show)
     bad.found |= folder.left_out()
     return made
 

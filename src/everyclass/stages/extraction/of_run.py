@@ -21,7 +21,7 @@ from everyclass.errors import FileFormatError
 from everyclass.nn import Classifier
 from everyclass.progress import Progress, silent
 from everyclass.stages.extraction.extracting import extract_views
-from everyclass.stages.extraction.run_network import image_batches, load_network
+from everyclass.stages.extraction.run_network import image_batches, load_linear_network
 from everyclass.training import choose_device, inference_precision
 
 __all__ = ["VIEWS", "data_of", "extract_run", "part_features"]
@@ -70,7 +70,7 @@ def extract_run(
     """
     config = data_of(run)
     dataset = load_dataset(replace(config, val=val or config.val), root=data_root)
-    model = load_network(run, dataset.num_classes)
+    model = load_linear_network(run, dataset.num_classes)
     common: dict[str, Any] = {
         "precision": run.config["precision"],
         "device": choose_device(device),

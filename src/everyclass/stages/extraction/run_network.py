@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 import torch
@@ -20,10 +21,10 @@ from everyclass.data import (
     get_augmentation,
 )
 from everyclass.errors import InputError, MissingFileError
-from everyclass.nn import Classifier, build_classifier
+from everyclass.nn import Classifier, RoutedExpertHead, build_classifier
 from everyclass.training import autocast, load_checkpoint
 
-__all__ = ["image_batches", "load_network", "predict_images"]
+__all__ = ["image_batches", "load_linear_network", "load_network", "predict_images"]
 
 
 def load_network(run: Run, num_classes: int) -> Classifier:
@@ -45,6 +46,23 @@ def load_network(run: Run, num_classes: int) -> Classifier:
     except (RuntimeError, KeyError, TypeError) as error:
         raise InputError(f"{run.checkpoint} does not fit the run's configuration.") from error
     return model.eval()
+
+
+def load_linear_network(run: Run, num_classes: int) -> Classifier:
+    """As :func:`load_network`, with a last layer that can be retrained.
+
+    Experts among which routers choose are all asked instead, which a warning says: their mean is
+    linear, and the routers' choice is not.
+    """
+    model = load_network(run, num_classes)
+    if isinstance(model.head, RoutedExpertHead):
+        model.head = model.head.of_all()
+        warnings.warn(
+            f"The routers of {run.folder} choose experts image by image, which no last layer does; "
+            "what follows is about the mean of all experts.",
+            stacklevel=3,
+        )
+    return model
 
 
 def image_batches(

@@ -44,17 +44,27 @@ def learner_of(
         model.keep_still(recipe.trained)
     finished = [load_network(run, dataset.num_classes) for run in begun]
     if recipe.start is not None:
-        _begin_with(model, finished.pop(0), recipe)
+        _begin_with(model, finished.pop(0), begun[0], recipe)
     if finished:
         given["teachers"] = finished
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return recipe.learner(model, recipe.loss(dataset.class_counts), **given)
+        return recipe.learner(model, recipe.make_loss(dataset.class_counts), **given)
 
 
-def _begin_with(model: Classifier, finished: Classifier, recipe: Recipe) -> None:
-    """Give ``model`` the backbone of a finished network, and its head where the recipe keeps it."""
+def _begin_with(model: Classifier, finished: Classifier, run: Run, recipe: Recipe) -> None:
+    """Give ``model`` the backbone of a finished network, and its head where the recipe keeps it.
+
+    Raises:
+        InputError: the recipe is made for another kind of head, or for other features.
+    """
     assert recipe.start is not None
+    kind = run.config["recipe"]["head"]
+    if recipe.keep_head and kind != recipe.start.head:
+        raise InputError(
+            f"{recipe.name} goes on with a head of kind {recipe.start.head}, such as "
+            f"{recipe.start.name} has; that of {run.folder} is {kind}."
+        )
     model.backbone.load_state_dict(finished.backbone.state_dict())
     try:
         model.head(torch.zeros(1, int(model.backbone.num_features)))  # type: ignore[arg-type]

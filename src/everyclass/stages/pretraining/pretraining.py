@@ -46,6 +46,7 @@ from everyclass.training import (
     choose_device,
     fit,
     inference_precision,
+    named_in_errors,
     save_checkpoint,
 )
 
@@ -105,7 +106,7 @@ def pretrain(
         InputError: the folder holds a run with another configuration; ``start`` is not finished, on
             other data, or not what the method rests on; there are no test images.
         DataNotFoundError: the data set's files are not found.
-        RunFailedError: the training diverged.
+        RunFailedError: the training diverged, or a recipe of the user's own failed.
     """
     if epochs is not None and isinstance(recipe, Recipe):
         recipe = replace(recipe, schedule=replace(recipe.schedule, epochs=epochs))
@@ -160,17 +161,18 @@ def pretrain(
         run = Run.start(folder, config)
     with run.held() if is_first() else nullcontext():
         if from_first(run.result is None):
-            _train(
-                run,
-                recipe,
-                dataset,
-                begun,
-                where,
-                precision=of_epochs,
-                bad=BadPictures(data.bad_images),
-                workers=workers,
-                show=show if is_first() else silent,
-            )
+            with named_in_errors(recipe):
+                _train(
+                    run,
+                    recipe,
+                    dataset,
+                    begun,
+                    where,
+                    precision=of_epochs,
+                    bad=BadPictures(data.bad_images),
+                    workers=workers,
+                    show=show if is_first() else silent,
+                )
     return run
 
 

@@ -69,7 +69,7 @@ def _names_of(model: nn.Module, old: Head, named: str | None) -> list[str]:
     """The layer that the old head is, or the layers that it is the mean of."""
     layers = dict(model.named_modules())
     weight = torch.from_numpy(old.weight)
-    if isinstance(model, Classifier) and head_of_module(model.head) is None:
+    if isinstance(model, Classifier) and head_of_module(model.last_layer) is None:
         alike = ["head"]  # of a kind that has no weights to be recognised by
     else:
         alike = [name for name, layer in layers.items() if any(_equal(weight, _rows(layer)))]

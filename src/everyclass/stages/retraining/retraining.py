@@ -89,7 +89,9 @@ class Retraining:
                 f"The solver must be one of {', '.join(get_args(Solver))}; got {self.solver!r}."
             )
         if not 0 <= self.gml_weight < math.inf:
-            raise InputError(f"The weight of GML must be at least 0; got {self.gml_weight}.")
+            raise InputError(
+                f"The weight of GML must be at least 0 and finite; got {self.gml_weight}."
+            )
         object.__setattr__(self, "smoothing", tuple(self.smoothing))  # a list, as read from JSON
         if len(self.smoothing) != 2 or not all(0 <= epsilon <= 1 for epsilon in self.smoothing):
             raise InputError(
@@ -113,8 +115,8 @@ class Retraining:
                 "The exact solver computes in float32, since L-BFGS needs its digits; bf16 goes "
                 "with the solvers minibatch and running."
             )
-        if self.penalty is not None and not self.penalty >= 0:
-            raise InputError(f"The penalty must be at least 0; got {self.penalty}.")
+        if self.penalty is not None and not 0 <= self.penalty < math.inf:
+            raise InputError(f"The penalty must be at least 0 and finite; got {self.penalty}.")
 
     def for_objective(self, objective: ObjectiveName) -> Retraining:
         """The same with another objective, without what is GML's alone."""

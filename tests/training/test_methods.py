@@ -39,7 +39,7 @@ LATER = {
     "nesterov",
     "teachers",
     "retraining",
-    "code",
+    "file_fingerprint",
 }  # are left out where they say nothing
 STRONG = {"distilled", "gpaco", "paco", "proco", "shike", "shike-features"}
 PLAIN = [name for name in METHODS if name not in STRONG]

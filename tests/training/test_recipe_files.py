@@ -25,7 +25,7 @@ def test_a_copy_runs(name: str, tmp_path: Path) -> None:
     copy_method(name, tmp_path / "mine.py")
     mine, original = get_method(str(tmp_path / "mine.py")), get_method(name)
     assert mine.name == "mine"
-    assert replace(mine, name=name, code=None).to_dict() == original.to_dict()
+    assert replace(mine, name=name, file_fingerprint=None).to_dict() == original.to_dict()
     run = pretrain(mine, DIGITS, epochs=1, out=tmp_path / "x-mine-s0")
     assert run.config["method"] == "mine"
 
@@ -69,7 +69,7 @@ def written(folder: Path, change: tuple[str, str] = ("", ""), method: str = "ce"
 @pytest.mark.parametrize("name", ["ce", "mislas", "crt", "ce-modern", "crt-modern"])
 def test_a_copy_is_on_other_data_what_the_method_is(name: str, data: str, tmp_path: Path) -> None:
     mine, original = (get_method(n, data, 10) for n in (str(written(tmp_path, method=name)), name))
-    assert replace(mine, name=name, code=None).to_dict() == original.to_dict()
+    assert replace(mine, name=name, file_fingerprint=None).to_dict() == original.to_dict()
     assert [r.to_dict() for r in mine.rests_on] == [r.to_dict() for r in original.rests_on]
 
 
@@ -106,7 +106,7 @@ def test_a_changed_file_is_another_recipe(tmp_path: Path) -> None:
     path.write_text("# a comment\n" + source)
     pretrain(get_method(str(path)), DIGITS, epochs=1, out=out)
     path.write_text(source.replace("return head", "return head.requires_grad_(True)"))
-    with pytest.raises(InputError, match=r"recipe\.code: "):
+    with pytest.raises(InputError, match=r"recipe\.file_fingerprint: "):
         pretrain(get_method(str(path)), DIGITS, epochs=1, out=out)
 
 

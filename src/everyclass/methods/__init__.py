@@ -12,7 +12,7 @@ from typing import Any
 
 from everyclass.artifacts import atomic_write, did_you_mean
 from everyclass.errors import InputError, OutputExistsError
-from everyclass.training import HeadRecipe, Recipe, code_of, modern, module_of, notes_of
+from everyclass.training import HeadRecipe, Recipe, fingerprint_of, modern, module_of, notes_of
 
 __all__ = ["copy_method", "get_method", "method_names", "method_notes"]
 
@@ -58,7 +58,7 @@ def get_method(
         return _recipe_in(module, module.__name__, data, imbalance_ratio)
     path = Path(name)
     own = _recipe_in(module_of(path), name, data, imbalance_ratio)
-    return replace(own, name=path.stem, code=code_of(path))
+    return replace(own, name=path.stem, file_fingerprint=fingerprint_of(path))
 
 
 def _recipe_in(

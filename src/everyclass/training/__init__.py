@@ -12,7 +12,7 @@ from everyclass.training.devices import (
 from everyclass.training.learner import Learner, Outcome, Supervised
 from everyclass.training.loop import EpochLog, TrainingSettings, fit
 from everyclass.training.recipe import HeadRecipe, Recipe, modern
-from everyclass.training.recipe_file import code_of, module_of, named_in_errors, notes_of
+from everyclass.training.recipe_file import fingerprint_of, module_of, named_in_errors, notes_of
 from everyclass.training.schedules import Schedule, build_scheduler
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "build_scheduler",
     "choose_device",
     "choose_precision",
-    "code_of",
+    "fingerprint_of",
     "fit",
     "inference_precision",
     "keep_large_buffers",

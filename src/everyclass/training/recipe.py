@@ -56,7 +56,7 @@ class Recipe:
         schedule: epochs and learning rate.
         batch_size, momentum, nesterov, weight_decay: of SGD.
         retraining: settings of a rescue of its network, where a part of the method belongs there.
-        code: fingerprint of the user's own file that it was read from; None of the library's.
+        file_fingerprint: of the user's own file that it was read from; None of the library's.
 
     Raises:
         InputError: a number out of its range, teachers that are not different recipes, a loss or a
@@ -88,7 +88,7 @@ class Recipe:
     nesterov: bool = False
     weight_decay: float = 2e-4
     retraining: Mapping[str, Any] = field(default_factory=dict)
-    code: str | None = None
+    file_fingerprint: str | None = None
 
     def __post_init__(self) -> None:
         for name, what in (("loss", self.loss), ("sampler", self.sampler)):
@@ -163,7 +163,14 @@ class Recipe:
             values["mixing"] = {type(self.mixing).__name__: self.mixing.alpha}
         values["schedule"]["milestones"] = list(self.schedule.milestones)
         values["other_views"] = list(self.other_views)
-        for later in ("teachers", "other_views", "repeat_after", "nesterov", "retraining", "code"):
+        for later in (
+            "teachers",
+            "other_views",
+            "repeat_after",
+            "nesterov",
+            "retraining",
+            "file_fingerprint",
+        ):
             if not values[later]:
                 del values[later]
         if self.weights == "none":
@@ -185,7 +192,7 @@ class HeadRecipe:
         start: the recipe of the network.
         head: one of ``everyclass.nn.HEADS``.
         fit: from training features with their head to the new head, a module of kind ``head``.
-        code: fingerprint of the user's own file that it was read from; None of the library's.
+        file_fingerprint: of the user's own file that it was read from; None of the library's.
     """
 
     name: str
@@ -194,7 +201,7 @@ class HeadRecipe:
     start: Recipe
     head: str
     fit: Callable[[Features], nn.Module]
-    code: str | None = None
+    file_fingerprint: str | None = None
 
     @property
     def rests_on(self) -> tuple[Recipe, ...]:
@@ -208,8 +215,8 @@ class HeadRecipe:
             counts: training images per class; with them also what the head is fitted by.
         """
         said = {"name": self.name, "head": self.head, "start": self.start.name}
-        if self.code is not None:
-            said["code"] = self.code
+        if self.file_fingerprint is not None:
+            said["file_fingerprint"] = self.file_fingerprint
         return said if counts is None else {**said, "fit": _in_words(self.fit)}
 
 

@@ -20,7 +20,7 @@ from everyclass.errors import (
 )
 from everyclass.training.recipe import HeadRecipe, Recipe
 
-__all__ = ["code_of", "module_of", "named_in_errors", "notes_of"]
+__all__ = ["fingerprint_of", "module_of", "named_in_errors", "notes_of"]
 
 
 def module_of(path: Path) -> ModuleType:
@@ -46,7 +46,7 @@ def module_of(path: Path) -> ModuleType:
     return module
 
 
-def code_of(path: Path) -> str:
+def fingerprint_of(path: Path) -> str:
     """The fingerprint of what a recipe file does: comments and layout do not count."""
     return hashlib.sha256(ast.unparse(_parsed(path)).encode()).hexdigest()[:16]
 
@@ -82,7 +82,7 @@ def named_in_errors(recipe: Recipe | HeadRecipe) -> Iterator[None]:
     except EveryclassError:
         raise
     except Exception as error:
-        if recipe.code is None:
+        if recipe.file_fingerprint is None:
             raise
         raise RunFailedError(
             f"Training by {recipe.name}.py failed: {type(error).__name__}: "

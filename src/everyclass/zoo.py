@@ -108,7 +108,7 @@ def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
         if metadata["everyclass_zoo"] != _VERSION:
             raise ValueError(f"its version is {metadata['everyclass_zoo']}")
         facts: dict[str, Any] = json.loads(metadata["facts"])
-        _check(facts)
+        _check_facts(facts)
         model = build_classifier(
             facts["backbone"], len(facts["class_names"]), seed=0, head=facts["head"]
         )
@@ -123,7 +123,7 @@ def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
     return Trained(name, model.eval(), facts)
 
 
-def _check(facts: Mapping[str, Any]) -> None:
+def _check_facts(facts: Mapping[str, Any]) -> None:
     """Refuse facts that lack what is asked of them later, by whatever error that gives."""
     DataConfig(**facts["data"])
     if not isinstance(facts["split_fingerprint"], str):

@@ -33,16 +33,17 @@ def list_methods(
     from everyclass.errors import EveryclassError, InputError
     from everyclass.methods import get_method, method_names
 
-    if not results.is_dir():
+    gave = {}
+    if results.is_dir():
+        try:
+            gave = _gave(results)
+        except EveryclassError as error:  # the list is of use without results too
+            say(f"Without results: {error}", err=True)
+    else:
         nowhere = f"There is no folder {results}; --results names the one with results."
         if results != RESULTS:
             raise InputError(nowhere)
         say(nowhere, err=True)
-    try:
-        gave = _gave(results) if results.is_dir() else {}
-    except EveryclassError as error:  # the list is of use without results too
-        say(f"Without results: {error}", err=True)
-        gave = {}
     recipes = {name: get_method(name) for name in method_names()}
     if json:
         listed = [

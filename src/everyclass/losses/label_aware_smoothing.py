@@ -89,14 +89,10 @@ def label_aware_smoothing_loss(
     rows = labels.where(labels != ignore_index, 0)
     epsilon = of_class.index_select(0, rows)
     of_label = log_p.gather(1, rows[:, None]).squeeze(1)
-    others = max(log_p.shape[1] - 1, 1)
     if share == "all":
         mean = log_p.mean(dim=1)
-    elif max(smooth_head, smooth_tail) <= others / log_p.shape[1]:
-        # ε / (C − 1) for the others is ε' / C for all with this ε' ≤ 1, up to rounding.
-        mean, epsilon = log_p.mean(dim=1), (epsilon * (log_p.shape[1] / others)).clamp(max=1)
-    else:  # ε' would be above 1; nobody gives so much away, and a copy of log p does no harm
-        mean = log_p.scatter(1, rows[:, None], 0).sum(dim=1) / others
+    else:
+        mean = log_p.scatter(1, rows[:, None], 0).sum(dim=1) / max(log_p.shape[1] - 1, 1)
     losses = -_between(of_label, mean, epsilon)
     return reduced(losses, labels, weight=weight, **weighting)
 

@@ -12,7 +12,14 @@ from typing import Any
 
 from everyclass.artifacts import atomic_write, did_you_mean
 from everyclass.errors import InputError, OutputExistsError
-from everyclass.training import HeadRecipe, Recipe, fingerprint_of, modern, module_of, notes_of
+from everyclass.training import (
+    HeadRecipe,
+    Recipe,
+    modern,
+    recipe_file_fingerprint,
+    recipe_file_notes,
+    run_recipe_file,
+)
 
 __all__ = ["copy_method", "get_method", "method_names", "method_notes"]
 
@@ -57,8 +64,8 @@ def get_method(
         module = importlib.import_module(_module_name(name))
         return _recipe_in(module, module.__name__, data, imbalance_ratio)
     path = Path(name)
-    own = _recipe_in(module_of(path), name, data, imbalance_ratio)
-    return replace(own, name=path.stem, file_fingerprint=fingerprint_of(path))
+    own = _recipe_in(run_recipe_file(path), name, data, imbalance_ratio)
+    return replace(own, name=path.stem, file_fingerprint=recipe_file_fingerprint(path))
 
 
 def _recipe_in(
@@ -105,7 +112,7 @@ def method_notes(name: str) -> str:
     """
     name = name.removesuffix(_MODERN)
     if name.endswith(".py"):
-        return notes_of(Path(name))
+        return recipe_file_notes(Path(name))
     return inspect.getdoc(importlib.import_module(_module_name(name))) or ""
 
 

@@ -12,7 +12,12 @@ from everyclass.training.devices import (
 from everyclass.training.learner import Learner, Outcome, Supervised
 from everyclass.training.loop import EpochLog, TrainingSettings, fit
 from everyclass.training.recipe import HeadRecipe, Recipe, modern
-from everyclass.training.recipe_file import fingerprint_of, module_of, named_in_errors, notes_of
+from everyclass.training.recipe_file import (
+    named_in_errors,
+    recipe_file_fingerprint,
+    recipe_file_notes,
+    run_recipe_file,
+)
 from everyclass.training.schedules import Schedule, build_scheduler
 
 __all__ = [
@@ -29,14 +34,14 @@ __all__ = [
     "build_scheduler",
     "choose_device",
     "choose_precision",
-    "fingerprint_of",
     "fit",
     "inference_precision",
     "keep_large_buffers",
     "load_checkpoint",
     "modern",
-    "module_of",
     "named_in_errors",
-    "notes_of",
+    "recipe_file_fingerprint",
+    "recipe_file_notes",
+    "run_recipe_file",
     "save_checkpoint",
 ]

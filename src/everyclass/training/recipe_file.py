@@ -20,10 +20,10 @@ from everyclass.errors import (
 )
 from everyclass.training.recipe import HeadRecipe, Recipe
 
-__all__ = ["fingerprint_of", "module_of", "named_in_errors", "notes_of"]
+__all__ = ["named_in_errors", "recipe_file_fingerprint", "recipe_file_notes", "run_recipe_file"]
 
 
-def module_of(path: Path) -> ModuleType:
+def run_recipe_file(path: Path) -> ModuleType:
     """Run a recipe file.
 
     Raises:
@@ -46,12 +46,12 @@ def module_of(path: Path) -> ModuleType:
     return module
 
 
-def fingerprint_of(path: Path) -> str:
+def recipe_file_fingerprint(path: Path) -> str:
     """The fingerprint of what a recipe file does: comments and layout do not count."""
     return hashlib.sha256(ast.unparse(_parsed(path)).encode()).hexdigest()[:16]
 
 
-def notes_of(path: Path) -> str:
+def recipe_file_notes(path: Path) -> str:
     """The text on top of a recipe file."""
     return ast.get_docstring(_parsed(path)) or ""
 
@@ -66,8 +66,8 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _not_run(path: Path, error: BaseException) -> InputError:
-    said = first_line(error).rstrip(".")
-    return InputError(f"{path} cannot be run as a recipe: {type(error).__name__}: {said}.")
+    said = f"{type(error).__name__}: {first_line(error)}"
+    return InputError(f"{path} cannot be run as a recipe: {said}.")
 
 
 @contextmanager
@@ -86,6 +86,6 @@ def named_in_errors(recipe: Recipe | HeadRecipe) -> Iterator[None]:
             raise
         raise RunFailedError(
             f"Training by {recipe.name}.py failed: {type(error).__name__}: "
-            f"{first_line(error).rstrip('.')}. Where, in that file or beneath it, is shown by "
+            f"{first_line(error)}. Where, in that file or beneath it, is shown by "
             "--debug."
         ) from error

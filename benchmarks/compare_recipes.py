@@ -21,7 +21,14 @@ from typing import Any
 
 from compare_retraining import judged
 from everyclass.artifacts import read_json, write_json
-from everyclass.data import ClassAware, ClassBalanced, DataConfig, Mixup, SquareRoot
+from everyclass.data import (
+    ClassAware,
+    ClassBalanced,
+    DataConfig,
+    InstanceBalanced,
+    Mixup,
+    SquareRoot,
+)
 from everyclass.losses import GMLLoss
 from everyclass.methods import get_method
 from everyclass.progress import progress
@@ -57,15 +64,15 @@ def gml_from_scratch() -> dict[str, Recipe]:
 def distilled() -> dict[str, Recipe]:
     """Where a student of many begins, what it sees, and how it listens; one of them changes."""
     recipe = _recipe("distilled")
+    as_they_come = replace(recipe, sampler=InstanceBalanced)
     usual = replace(recipe.schedule, learning_rate=0.1)
     return {
-        "from-paco": recipe,
-        "from-scratch": replace(recipe, start=None, keep_head=False, schedule=usual),
-        "mixup": replace(recipe, mixing=Mixup()),
-        "unmixed": replace(recipe, mixing=None),
-        "crops": replace(recipe, augmentation="basic"),
+        "from-scratch": replace(as_they_come, start=None, keep_head=False, schedule=usual),
+        "from-paco": as_they_come,
+        "class-balanced": recipe,
         "square-root": replace(recipe, sampler=SquareRoot),
-        "decay-2e-4": replace(recipe, weight_decay=2e-4),
+        "mixup": replace(recipe, mixing=Mixup()),
+        "decay-1e-4": replace(recipe, weight_decay=1e-4),
     }
 
 

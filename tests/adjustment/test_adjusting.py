@@ -193,6 +193,17 @@ ONE = {"logits": VAL[0][:5], "labels": np.zeros(5, dtype=int)}
         ({**GOOD, "objective": "lowest"}, "did you mean 'lowest_recall'"),
         ({**GOOD, "objective": "weighted_mean"}, "class_weights go with the objective weighted"),
         ({**GOOD, "class_weights": [1.0, 2.0]}, "class_weights has 2 entries and there are 8"),
+        (
+            {
+                **GOOD,
+                "labels": [0] * 40 + [1] * 39 + [7],
+                "logits": 3 * np.eye(8)[[0] * 40 + [1] * 39 + [7]],
+                "objective": "weighted_mean",
+                "class_weights": [0.0] * 7 + [1.0],
+                "min_samples": 1,
+            },
+            r"weight above zero \(7\) some part of the samples has none; give at least two",
+        ),
         ({**GOOD, "method": "biases"}, "method must be one of auto, .* did you mean 'bias'"),
         ({**GOOD, "method": "additive"}, r"additive needs the training samples .* \(--counts\)"),
         ({**GOOD, "method": "tau_norm"}, r"tau_norm needs the last layer .* \(--head\)"),

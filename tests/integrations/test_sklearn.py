@@ -170,5 +170,8 @@ def test_bad_input_is_refused() -> None:
         RescueClassifier(use="newest").fit(X, y)
     with pytest.raises(InputError, match="all of one class"):
         RescueClassifier().fit(X, np.zeros(len(X)))
+    for estimator in (None, LogisticRegression()):
+        with pytest.raises(InputError, match="Each of the 4 classes has one sample"):
+            RescueClassifier(estimator).fit(X[:4], np.arange(4))
     with pytest.raises(ValueError, match="NaN"):
         RescueClassifier().fit(np.where(X == 3, np.nan, X), y)

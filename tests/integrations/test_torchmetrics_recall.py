@@ -65,6 +65,14 @@ def expected(preds: torch.Tensor, target: torch.Tensor) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("kind", [torch.int32, torch.uint8])
+def test_labels_of_any_whole_numbers(kind: torch.dtype) -> None:
+    preds, target = samples(absent=None)
+    metric = PerClassRecall(CLASSES)
+    metric.update(preds, target.to(kind))
+    torch.testing.assert_close(metric.compute(), expected(preds, target)["per class"])
+
+
 @pytest.mark.parametrize("absent", [None, 4])
 def test_in_parts_as_at_once(absent: int | None) -> None:
     preds, target = samples(absent=absent)

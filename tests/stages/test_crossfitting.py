@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,14 @@ from gaussians import Gaussians, long_tail
 
 from everyclass import Features, Retraining
 from everyclass.errors import InputError
-from everyclass.stages import Objective, cross_fit, retrain
-from everyclass.stages.retraining.crossfitting import balanced_log_loss, mean_log_probability
+from everyclass.progress import silent
+from everyclass.stages import MinibatchSettings, Objective, cross_fit, retrain
+from everyclass.stages.retraining.crossfitting import (
+    balanced_log_loss,
+    folds_of,
+    mean_log_probability,
+)
+from everyclass.stages.retraining.retraining import cross_fit_objective
 
 COUNTS = long_tail(6, 120, 4)
 PENALTIES = (1e-1, 1e-3)
@@ -164,6 +171,48 @@ def test_single_images_only_cannot_be_held_out() -> None:
     train = Gaussians(4, 5).draw([1, 1, 1, 1], seed=0)
     with pytest.raises(InputError, match="Every class has one training image only"):
         fitted(train)
+
+
+# --- other solvers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"solver": "minibatch"}, {"solver": "minibatch", "resample": True}, {"solver": "running"}],
+)
+def test_held_out_logits_are_of_heads_that_the_solver_fitted(how: dict[str, Any]) -> None:
+    drawn = Gaussians(4, 5).draw([30, 12, 6, 1], seed=0, views=3)
+    minibatch = MinibatchSettings(epochs=3, batch_size=16)
+    settings = Retraining(minibatch=minibatch, **how)
+    exact, out = (cross_fit_objective(drawn, s, seed=4) for s in (Retraining(), settings))
+    # The penalty is still chosen by exact fits, on the same folds.
+    assert (out.penalty, out.scores) == (exact.penalty, exact.scores)
+    assert out.rows.tolist() == exact.rows.tolist()
+    fold_of = folds_of(drawn, seed=4)
+    expected = np.empty((49, 4), dtype=np.float32)
+    for fold in range(5):
+        others = drawn.take(np.flatnonzero(fold_of != fold))
+        head = retrain(others, replace(settings, penalty=out.penalty), seed=4)
+        expected[fold_of == fold] = head.logits(drawn.views[0][fold_of == fold])
+    assert np.array_equal(out.logits, expected[out.rows])
+    assert not np.allclose(out.logits, exact.logits, atol=0.1)
+
+
+def test_choosing_a_penalty_takes_no_fit_of_sgd(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, titles = Gaussians(3, 5).draw([20, 10, 5], seed=0), []
+
+    @contextmanager
+    def show(title: str, total: int, unit: str, done: int = 0) -> Iterator[Any]:
+        titles.append(title)
+        with silent(title, total, unit, done) as task:
+            yield task
+
+    settings = Retraining(solver="minibatch", minibatch=MinibatchSettings(1, 16))
+    retrain(train, settings, show=show)
+    assert titles == ["cross-fitting gml", "retraining"]
+    titles.clear()
+    cross_fit_objective(train, settings, show=show)
+    assert titles == ["cross-fitting gml", *5 * ["retraining"]]
 
 
 # --- criteria -------------------------------------------------------------------------------------

@@ -46,6 +46,17 @@ def test_the_better_of_two_candidates_is_taken() -> None:
     assert judge([100] * 3, [0.9, 0.8, 0.1], new).use == "retrained"
 
 
+def test_the_better_of_two_has_to_be_more_certain() -> None:
+    labels = np.repeat([0, 1], 40)
+    old = np.where(np.arange(80) < 20, 1, labels)
+    new = old.copy()
+    new[:7], new[20:22] = 0, 1  # seven more are right, two no longer
+    alone = {"old": old, "retrained": new}
+    assert decide(labels, alone, 2, decided_on="…").use == "retrained"  # type: ignore[arg-type]
+    two = {**alone, "ensemble": old}
+    assert decide(labels, two, 2, decided_on="…").use == "old"  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("recall", [[0.9, 0.8, 0.7], [0.9, 0.8, 0.5]])
 def test_no_gain_is_no_change(recall: list[float]) -> None:
     verdict = judge([100] * 3, [0.9, 0.8, 0.7], {"retrained": recall})

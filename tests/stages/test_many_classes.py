@@ -26,6 +26,7 @@ from everyclass.stages.retraining.class_blocks import class_blocks
 from everyclass.stages.retraining.exact_solver import _BlockSums, fit_exact
 from everyclass.stages.retraining.minibatch_solver import fit_minibatches
 from everyclass.stages.retraining.objectives import ObjectiveName, Whole
+from everyclass.stages.retraining.retraining import cross_fit_objective
 from everyclass.stages.retraining.standardised import Streamed, shuffled, standardise, standardised
 
 COUNTS = long_tail(6, 150, 6)
@@ -316,6 +317,27 @@ def test_a_stopped_retraining_goes_on_bit_for_bit(tmp_path, solver):
     assert len(list(tmp_path.glob("*-head.safetensors"))) == 3
     retrain(train, replace(kept, minibatch=MinibatchSettings(1, 32)))
     assert len(list(tmp_path.glob("*-head.safetensors"))) == 4
+
+
+def test_stopped_cross_fitting_by_sgd_goes_on_with_the_fold_it_was_in(tmp_path):
+    train = a_set()
+    settings = Retraining(penalty=1e-2, solver="minibatch", minibatch=MinibatchSettings(3, 32))
+    undisturbed = cross_fit_objective(train, settings)
+    kept = replace(settings, checkpoints=tmp_path)
+    advances = stops_after(5 + 2 * 3 + 1)  # five exact fits, two folds of SGD, an epoch of the next
+
+    with pytest.raises(StoppedError):
+        cross_fit_objective(train, kept, show=shared(advances))
+    assert len(list(tmp_path.glob("*-head.safetensors"))) == 2
+    resumed = cross_fit_objective(train, kept)
+    np.testing.assert_array_equal(resumed.logits, undisturbed.logits)
+    assert len(list(tmp_path.glob("*-head.safetensors"))) == 5
+
+
+def shared(show: Any) -> Any:
+    """The same task whatever is shown."""
+    task = show("", 0, "")
+    return lambda *_: task
 
 
 # --- several processes ----------------------------------------------------------------------------

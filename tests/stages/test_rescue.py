@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,19 @@ import numpy as np
 import pytest
 import torch
 from gaussians import Gaussians, long_tail
+from hypothesis import given
+from hypothesis import strategies as st
 
 from everyclass import Features, Head, Predictions, RescueResult, Retraining, evaluate, rescue
 from everyclass.errors import InputError
-from everyclass.stages import MinibatchSettings, ensemble_log_probabilities, fit_temperature
+from everyclass.metrics import log_probabilities
+from everyclass.stages import (
+    MinibatchSettings,
+    ensemble_log_probabilities,
+    fit_temperature,
+    rescue_features,
+)
+from everyclass.stages.retraining.missing_classes import restricted, with_old_rows
 
 COUNTS = long_tail(8, 300, 5)
 CLASSES = Gaussians(8, 10, spread=0.9)
@@ -130,6 +140,42 @@ def test_every_solver_lifts_the_lowest_recall(
     result.evaluate(test_set)
     old, new = result.evaluations["old"], result.evaluations["retrained"]
     assert new.lowest_recall > old.lowest_recall + 0.1
+
+
+def by_sgd(solver: str, rate: float, epochs: int = 40, **more: Any) -> Retraining:
+    settings = MinibatchSettings(epochs=epochs, batch_size=64, learning_rate=rate)
+    return Retraining(solver=solver, minibatch=settings, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("strategy", ["gml", "balanced_softmax", "class_weighted"])
+def test_sgd_that_learns_nothing_is_not_recommended(strategy: str) -> None:
+    """The exact solver, which chooses the penalty, would do well: it is not what is delivered."""
+    lame = by_sgd("minibatch", 1e-9, epochs=1)
+    result = rescue(long_tailed(), retraining=lame, strategy=strategy)
+    assert np.abs(result.retrained.weight).max() < 1e-4
+    assert result.verdict.use == "old"
+    old, new = result.candidates[:2]
+    assert new["accuracy"] < old["accuracy"] - 0.05
+    exact = rescue(long_tailed(), strategy=strategy)
+    assert exact.verdict.use != "old"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        by_sgd("minibatch", 0.1, penalty=1e-3),
+        by_sgd("minibatch", 0.1, penalty=1e-3, resample=True),
+        by_sgd("running", 0.1, penalty=1e-3),
+    ],
+    ids=["minibatch", "resampled", "running"],
+)
+def test_sensible_sgd_is_recommended_without_validation_data(
+    settings: Retraining, test_set: Features
+) -> None:
+    result = rescue(long_tailed(), retraining=settings)
+    before, after = result.evaluate(test_set)
+    assert result.verdict.use != "old"
+    assert after.harmonic_mean > before.harmonic_mean + 0.1
 
 
 def test_several_views(test_set: Features) -> None:
@@ -284,6 +330,136 @@ def test_keep_old_keeps_the_rows_and_retrains_the_others(val: bool, test_set: Fe
     assert result.settings["missing_classes"] == "keep-old"
 
 
+OTHERS = [0, 1, 3, 4, 6, 7]
+WHICH = ("old", "retrained", "ensemble")
+
+
+def kept_old(train: Features, head: Head, val: Features | None, **more: Any) -> RescueResult:
+    return rescue(
+        train.with_head(head), val=val, retraining=QUICK, missing_classes="keep-old", **more
+    )
+
+
+@pytest.mark.parametrize("strategy", ["gml", "class_weighted", "bias"])
+@pytest.mark.parametrize("held_out", [None, [20] * 8])
+@pytest.mark.parametrize("size", [1.0, 10.0])
+def test_what_is_added_to_all_old_rows_changes_no_answer(
+    size: float, held_out: list[int] | None, strategy: str, test_set: Features
+) -> None:
+    """It changes no answer of the old head: nothing may depend on it."""
+    train, head = with_a_hole(), CLASSES.bayes_head()
+    val = held_out and CLASSES.draw(held_out, seed=5)
+    generator = np.random.default_rng(0)
+    other = Head(
+        head.weight + size * generator.normal(size=10), head.bias + size * generator.normal()
+    )
+    one, two = (kept_old(train, each, val, strategy=strategy) for each in (head, other))
+    assert one.verdict == two.verdict
+    for which in WHICH:
+        said = [each.predict(test_set, which) for each in (one, two)]  # type: ignore[arg-type]
+        assert np.array_equal(said[0].top, said[1].top), which
+        p = [np.exp(log_probabilities(each.logits, are_logits=True)) for each in said]
+        np.testing.assert_allclose(p[0], p[1], atol=5e-3)
+
+
+@given(seed=st.integers(0, 1000), t_old=st.floats(0.2, 5), t_new=st.floats(0.2, 5))
+def test_old_rows_stand_beside_new_ones_whatever_is_added_or_multiplied(
+    seed: int, t_old: float, t_new: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    old = Head(generator.normal(size=(6, 3)), generator.normal(size=6))
+    new = Head(generator.normal(size=(4, 3)), generator.normal(size=4))
+    x, classes = generator.normal(size=(20, 3)), np.array([0, 2, 3, 5])
+
+    def answers(of_old: Head, of_new: Head, t_old: float, t_new: float) -> Any:
+        both = with_old_rows(of_new, of_old, classes, scale=t_old / t_new)
+        return log_probabilities(both.at_temperature(t_old).logits(x), are_logits=True)
+
+    def changed(head: Head, factor: float) -> Head:
+        u = generator.normal(size=3)
+        return Head(factor * head.weight + u, factor * head.bias + 3)
+
+    expected = answers(old, new, t_old, t_new)
+    got = answers(changed(old, 2.0), changed(new, 0.5), 2 * t_old, t_new / 2)
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+    # Among themselves, classes with new rows are what the new head makes of them.
+    among = log_probabilities(new.at_temperature(t_new).logits(x), are_logits=True)
+    some = log_probabilities(expected[:, classes], are_logits=True)
+    np.testing.assert_allclose(some, among, atol=1e-3)
+    kept = with_old_rows(new, old, classes, scale=t_old / t_new)
+    assert np.array_equal(kept.weight[[1, 4]], old.weight[[1, 4]])
+
+
+def test_kept_rows_change_nothing_among_the_others(test_set: Features) -> None:
+    train = with_a_hole()
+    with_them = kept_old(train, CLASSES.bayes_head(), None)
+    alone = rescue(restricted(train, np.array(OTHERS)), retraining=QUICK)
+    said = [each.retrained.logits(test_set.features) for each in (with_them, alone)]
+    ours, theirs = (
+        np.exp(log_probabilities(each, are_logits=True)) for each in (said[0][:, OTHERS], said[1])
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert with_them.ensemble.t_old == alone.ensemble.t_old
+    assert with_them.ensemble.t_new == alone.ensemble.t_new == 1
+
+
+@pytest.mark.parametrize(
+    ("held_out", "said"),
+    [
+        (None, "; 2 classes have no image to decide on: 'class-c' (class 2), 'class-f' (class 5)"),
+        ([20] * 5 + [0] + [20] * 2, "; 1 class has no image to decide on: 'class-f' (class 5)"),
+        ([20] * 8, None),
+    ],
+)
+def test_kept_classes_without_images_to_judge_them_are_named(
+    held_out: list[int] | None, said: str | None
+) -> None:
+    val = held_out and CLASSES.draw(held_out, seed=5)
+    reason = kept_old(with_a_hole(), CLASSES.bayes_head(), val).verdict.reason
+    assert said in reason if said else "no image" not in reason
+
+
+def half_kept() -> tuple[Features, Features, Features]:
+    """Six classes, three without images, one of the others all but given up by the old head."""
+    classes = Gaussians(6, 4, spread=1.5, seed=2)
+    best = classes.bayes_head()
+    bad = Head(best.weight, best.bias - 4.0 * (np.arange(6) == 0))
+    train = classes.draw([60, 60, 60, 0, 0, 0], seed=1).with_head(bad)
+    return train, classes.draw([60] * 6, seed=7), classes.draw([300] * 6, seed=8)
+
+
+def test_a_change_that_takes_from_kept_classes_is_not_recommended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train, val, test = half_kept()
+    result = rescue(train, val=val, retraining=Retraining(penalty=1e-2), missing_classes="keep-old")
+    assert result.verdict.use == "old"
+    assert re.search(
+        r"lost beside the rows that the others keep \(of all validation images: estimated harmonic "
+        r"mean of recall 56\.\d% → 4\d\.\d%; class 3 falls most, 65\.0% → 15\.0%\)",
+        result.verdict.reason,
+    )
+    # Among the classes with training images it is a gain, and new images lose by it as well.
+    monkeypatch.setattr(
+        "everyclass.stages.rescuing.rescuing.judged_as_delivered", lambda verdict, *_: verdict
+    )
+    alone = rescue(train, val=val, retraining=Retraining(penalty=1e-2), missing_classes="keep-old")
+    assert alone.verdict.use != "old"
+    before, after = alone.evaluate(test)
+    assert after.harmonic_mean < before.harmonic_mean - 0.05
+
+
+def test_a_change_that_leaves_kept_classes_alone_is_recommended() -> None:
+    counts = [*COUNTS[:6], 0, COUNTS[7]]
+    train = CLASSES.draw(counts, seed=1).with_head(CLASSES.bayes_head(COUNTS))
+    val = CLASSES.draw([40] * 8, seed=7)
+    result = rescue(train, val=val, retraining=QUICK, missing_classes="keep-old")
+    assert result.verdict.use != "old"
+    assert "; of all validation images, kept rows included: estimated" in result.verdict.reason
+    before, after = result.evaluate(CLASSES.draw([150] * 8, seed=99))
+    assert after.harmonic_mean > before.harmonic_mean + 0.1
+
+
 @pytest.mark.parametrize("strategy", ["gml", "bias", "auto"])
 def test_validation_images_of_few_classes_decide_nothing(strategy: str) -> None:
     for held_out, said in (([40] + [0] * 7, "1 of 8"), ([9, 9, 9] + [0] * 5, "3 of 8")):
@@ -362,10 +538,87 @@ def test_an_unknown_policy_is_refused() -> None:
 
 
 def test_test_features_of_another_network(rescued: RescueResult) -> None:
-    with pytest.raises(InputError, match="belongs to another network"):
+    with pytest.raises(InputError, match=r"width 9 .* have 10: they come from different networks"):
         rescued.evaluate(Features(np.ones((2, 9)), [0, 1]))
     with pytest.raises(InputError, match=r"labels\[1\] is 8"):
         rescued.evaluate(Features(np.ones((2, 10)), [0, 8]))
+
+
+THREE = Gaussians(3, 6)
+NAMES = ("cat", "dog", "lynx")
+OF_OTHER_CLASSES = {
+    "numbered otherwise": (NAMES[::-1], "calls class 0 'lynx' and .* call it 'cat'.* differently"),
+    "one more": ((*NAMES, "wolf"), "names of 4 classes and training has 3 classes"),
+    "one less": (NAMES[:2], "names of 2 classes and training has 3 classes"),
+}
+
+
+def named(names: tuple[str, ...], counts: list[int], seed: int) -> Features:
+    images = THREE.draw(counts, seed=seed)
+    return Features(images.features, images.labels, class_names=names)
+
+
+def three_classes() -> Features:
+    return named(NAMES, [60, 30, 10], 1).with_head(THREE.bayes_head([60, 30, 10]))
+
+
+def of_other_classes(case: str) -> tuple[Features, str]:
+    names, said = OF_OTHER_CLASSES[case]
+    return named(names, [20, 20, 0], 2), said
+
+
+@pytest.fixture(scope="module")
+def of_three() -> RescueResult:
+    return rescue(three_classes(), val=named(NAMES, [20] * 3, 3), retraining=QUICK)
+
+
+@pytest.mark.parametrize("case", OF_OTHER_CLASSES)
+def test_a_test_set_of_other_classes_is_refused_everywhere(
+    case: str, of_three: RescueResult, tmp_path: Path
+) -> None:
+    """Labels are numbers: under the training names they would be judged as other classes."""
+    test, said = of_other_classes(case)
+    for entry in (of_three.evaluate, of_three.predict, of_three.diagnose):
+        with pytest.raises(InputError, match=said):
+            entry(test)
+    with pytest.raises(InputError, match=said):
+        of_three.save(tmp_path / "out", test)
+    assert not (tmp_path / "out").exists()
+    assert not of_three.evaluations
+    with pytest.raises(InputError, match=said):
+        of_three.single_layer(three_classes(), judged_on=test)
+    with pytest.raises(InputError, match=said):
+        of_three.single_layer(test)
+    with pytest.raises(InputError, match=said):
+        rescue(three_classes(), test=test)
+
+
+@pytest.mark.parametrize("case", [*OF_OTHER_CLASSES, "of another network"])
+def test_a_bad_test_set_is_refused_before_the_long_work(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worked(*_: Any, **__: Any) -> None:
+        raise AssertionError("the rescue was begun")
+
+    monkeypatch.setattr("everyclass.stages.rescuing.feature_rescue.rescue", worked)
+    if case in OF_OTHER_CLASSES:
+        test, said = of_other_classes(case)
+    else:
+        test, said = Features(np.ones((3, 5)), [0, 1, 2]), "width 5 .* different networks"
+    with pytest.raises(InputError, match=said):
+        rescue_features(three_classes(), tmp_path / "out", test=test)
+    assert not (tmp_path / "out").exists()
+
+
+def test_test_sets_with_the_same_names_or_none_are_judged(
+    of_three: RescueResult, tmp_path: Path
+) -> None:
+    test = named(NAMES, [20] * 3, 4)
+    one, other = of_three.predict(test), of_three.predict(Features(test.features, test.labels))
+    assert np.array_equal(one.top, other.top)
+    assert one.class_names == other.class_names == NAMES
+    result = rescue_features(three_classes(), tmp_path / "out", test=test, retraining=QUICK)
+    assert set(result.evaluations) == {"old", "retrained", "ensemble"}
 
 
 def test_an_old_head_that_says_nothing(test_set: Features) -> None:

@@ -86,7 +86,26 @@ def test_views_and_other_widths() -> None:
     images = CLASSES.draw([20] * 4, seed=0)
     views = Features(np.stack([images.features, images.features + 0.1]), images.labels)
     assert approximate_by_one_layer(Ensemble(old, new, 1, 1), views).judged_on == 80
-    with pytest.raises(InputError, match="width 6 and those to judge it on have 3"):
+    with pytest.raises(InputError, match=r"judge the layer on has features of width 3 .* have 6"):
         approximate_by_one_layer(
             old, images, judged_on=Features(images.features[:, :3], images.labels)
         )
+
+
+def test_images_of_other_classes_judge_nothing() -> None:
+    head, drawn = Head(np.eye(4, 6), np.zeros(4)), CLASSES.draw([20] * 4, seed=0)
+    names = ("cat", "dog", "lynx", "wolf")
+    train, turned, more = (
+        Features(drawn.features, drawn.labels, class_names=each)
+        for each in (names, names[::-1], (*names, "yak"))
+    )
+    assert approximate_by_one_layer(head, train, judged_on=train).judged_on == 80
+    with pytest.raises(
+        InputError, match=r"calls class 0 'wolf' and the training features .* 'cat'"
+    ):
+        approximate_by_one_layer(head, train, judged_on=turned)
+    with pytest.raises(InputError, match="names of 5 classes and training has 4 classes"):
+        approximate_by_one_layer(head, train, judged_on=more)
+    beyond = Features(drawn.features, drawn.labels + 1)
+    with pytest.raises(InputError, match=r"labels\[\d+\] is 4, and training knows only classes 0"):
+        approximate_by_one_layer(head, train, judged_on=beyond)

@@ -78,7 +78,8 @@ def test_auto_compares_everything_and_takes_the_best(
 
 def test_auto_without_validation_data(test_set: Features) -> None:
     result = rescue(long_tailed(), strategy="auto")
-    assert [each["name"] for each in result.candidates] == ["none", *EVERYTHING]
+    tried = [name for name in EVERYTHING if name != "tau_norm"]  # stand-ins have no one head
+    assert [each["name"] for each in result.candidates] == ["none", *tried]
     assert result.verdict.decided_on == "cross-fitting on the training features"
     before, after = result.evaluate(test_set)
     assert result.verdict.use != "old"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from everyclass.data import BatchAugmentation
+from everyclass.losses import DeferredLoss
 from everyclass.nn import Classifier, build_classifier
 from everyclass.training import (
     EpochLog,
@@ -206,6 +207,15 @@ def test_what_teachers_said_is_asked_for_anew_after_a_stop(stop_in: int, tmp_pat
     _, times, resumed = followed(2, checkpoint=path)
     assert times == 3 * min(2, 5 - stop_in)
     assert alike(list(whole.values()), list(resumed.values()))
+
+
+def test_a_deferred_loss_within_another_is_told_the_epoch() -> None:
+    deferred = DeferredLoss(nn.CrossEntropyLoss(), nn.CrossEntropyLoss(), start=0.5)
+    learner = Curious(build_classifier("mlp", 3, seed=0), nn.Sequential(deferred))
+    learner.begin_epoch(1, 2)
+    assert not deferred.has_started
+    learner.begin_epoch(2, 2)
+    assert deferred.has_started
 
 
 def test_what_teachers_said_is_near_to_what_they_say() -> None:

@@ -18,7 +18,7 @@ from everyclass import DataConfig, Run, get_method, load_dataset
 from everyclass.data import BatchAugmentation, ClassAware, Mixed, RowSampler, get_augmentation
 from everyclass.errors import FileFormatError, RunFailedError
 from everyclass.losses import DeferredLoss
-from everyclass.nn import build_classifier
+from everyclass.nn import Classifier, build_classifier
 from everyclass.processes import generator_of
 from everyclass.training import (
     EpochLog,
@@ -297,7 +297,7 @@ def test_without_a_compiler_training_goes_on_with_a_notice(
         assert torch.equal(a, b)
 
 
-def test_where_there_is_a_compiler_the_network_is_compiled(
+def test_where_there_is_a_compiler_the_backbone_is_compiled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     compiled: list[Any] = []
@@ -310,7 +310,8 @@ def test_where_there_is_a_compiler_the_network_is_compiled(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model, _ = run_fit(replace(SETTINGS, compile=True))
-    assert compiled[-1].__self__ is model
+    assert isinstance(model, Classifier)
+    assert compiled[-1].__self__ is model.backbone  # which every learner calls
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import fields, replace
@@ -14,13 +15,14 @@ import pytest
 import torch
 
 import everyclass.methods
-from everyclass import ClassCounts, DataConfig, Predictions, Run, get_method, pretrain
+from everyclass import ClassCounts, DataConfig, Predictions, Run, get_method, load_dataset, pretrain
 from everyclass.data import AUGMENTATIONS
 from everyclass.errors import InputError, MissingFileError
 from everyclass.integrations.export import export_program
 from everyclass.methods import method_names, method_notes
 from everyclass.nn import HEADS
 from everyclass.stages import Retraining, load_network, rescue_run
+from everyclass.stages.pretraining.building import learner_of
 from everyclass.training import (
     HeadRecipe,
     Recipe,
@@ -72,7 +74,7 @@ def test_a_recipe_is_plain_json_and_says_every_constant(name: str) -> None:
     told = recipe.to_dict(ClassCounts([50, 10, 3]))
     assert json.loads(json.dumps(told)) == told
     assert set(told) - set(values) == (
-        {"fit"} if isinstance(recipe, HeadRecipe) else {"loss", "learner"}
+        {"fit"} if isinstance(recipe, HeadRecipe) else {"loss", "loss_values", "learner"}
     )
     if isinstance(recipe, Recipe):
         constants = {f.name for f in fields(recipe)} - {"loss", "learner", "summary", "source"}
@@ -312,6 +314,49 @@ def test_a_start_is_trained_beside(tmp_path: Path) -> None:
     assert (tmp_path / "mine-ce" / "result.json").is_file()
 
 
+def test_a_finished_run_does_not_ask_for_what_it_rests_on(tmp_path: Path) -> None:
+    lws = get_method("lws")
+    run = pretrain(lws, DIGITS, epochs=1, out=tmp_path / "x-lws-s0")
+    shutil.rmtree(tmp_path / "x-ce-s0")
+    assert pretrain(lws, DIGITS, epochs=1, out=run.folder).result == run.result
+    assert not (tmp_path / "x-ce-s0").exists()
+
+
+def test_a_finished_run_beneath_need_not_be_compiled_again(
+    starts: dict[str, Run], tmp_path: Path
+) -> None:
+    shutil.copytree(starts["ce"].folder, tmp_path / "x-ce-s0")
+    epochs = starts["ce"].config["recipe"]["schedule"]["epochs"]
+    run = pretrain(
+        get_method("tau-norm"), DIGITS, epochs=epochs, compile=True, out=tmp_path / "x-tau-norm-s0"
+    )
+    assert run.config["start"] == starts["ce"].config
+
+
+def test_a_head_that_would_lose_a_part_is_not_kept(starts: dict[str, Run], tmp_path: Path) -> None:
+    cosine = replace(get_method("lws"), head="cosine", trained={"head": 1.0})
+    with pytest.raises(
+        InputError, match=r"its bias would be lost in one of kind cosine\. Say head="
+    ):
+        pretrain(cosine, DIGITS, epochs=1, start=starts["ce"].folder, out=tmp_path / "x")
+
+
+def test_batch_norm_that_is_not_trained_stays_still(tmp_path: Path) -> None:
+    """Of a fresh network, and of one that goes on from another."""
+    ce = get_method("ce")
+    assert isinstance(ce, Recipe)
+    begun = pretrain(ce, DIGITS, epochs=1, backbone="resnet32", out=tmp_path / "ce")
+    part = {"backbone.stages.2": 1.0, "head": 1.0}
+    for start, runs in ((None, []), (ce, [begun])):
+        recipe = replace(ce, name="part", start=start, trained=part)
+        learner = learner_of(recipe, load_dataset(DIGITS), runs, backbone="resnet32", seed=0)
+        learner.train()
+        learning = {name: m.training for name, m in learner.model.backbone.named_modules()}
+        assert not learning["bn"]
+        assert not learning["stages.0.0.bn1"]
+        assert learning["stages.2.0.bn1"]
+
+
 # --- the modern family ----------------------------------------------------------------------------
 
 
@@ -325,6 +370,14 @@ def test_modern_changes_the_first_stage_only() -> None:
     assert strong.start.schedule.epochs == 400
     same = replace(strong, name=paper.name, start=paper.start)
     assert same.to_dict() == paper.to_dict()
+
+
+def test_modern_changes_teachers_beside_a_start_too() -> None:
+    dive, ce = get_method("dive"), get_method("ce")
+    assert isinstance(dive, Recipe)
+    assert isinstance(ce, Recipe)
+    strong = modern(replace(dive, start=ce))
+    assert [needed.name for needed in strong.rests_on] == ["ce-modern", "bsce-modern"]
 
 
 def test_an_unknown_method_suggests_the_nearest() -> None:

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torch.utils.data import DataLoader
 
 from everyclass import DataConfig, Predictions, Run, evaluate, get_method, load_dataset, pretrain
 from everyclass.data import BadPictures
 from everyclass.errors import FileFormatError, InputError, OutputExistsError
+from everyclass.losses import LDAMLoss
 from everyclass.stages import load_network
 from everyclass.stages.pretraining.left_out import note_left_out, remember_left_out
 from everyclass.training import load_checkpoint
@@ -152,6 +154,41 @@ def test_another_configuration_is_refused_and_named(
     assert named in str(caught.value)
     assert str(caught.value).count(" asked") == 1  # and nothing else
     assert content(run.folder) == before
+
+
+def of_cross_entropy(**settings: Any) -> Callable[[Any], nn.Module]:
+    return lambda _: nn.CrossEntropyLoss(**settings)
+
+
+def of_ldam(**settings: Any) -> Callable[[Any], nn.Module]:
+    return lambda counts: LDAMLoss(counts, **settings)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (of_cross_entropy(), of_cross_entropy(label_smoothing=0.1)),
+        (of_cross_entropy(), of_cross_entropy(weight=torch.linspace(0.5, 1.5, 10))),
+        (
+            of_ldam(weight=torch.linspace(0.5, 1.5, 10)),
+            of_ldam(weight=torch.linspace(1.5, 0.5, 10)),
+        ),
+    ],
+)
+def test_a_loss_is_known_by_what_its_repr_leaves_out(
+    one: Any, other: Any, train_digits: Train
+) -> None:
+    train_digits(1, recipe=replace(get_method("ce"), loss=one))
+    with pytest.raises(InputError, match=r"recipe\.loss_values\.(label_smoothing|weight): "):
+        train_digits(1, recipe=replace(get_method("ce"), loss=other))
+
+
+def test_a_run_begun_before_losses_told_their_values_goes_on(train_digits: Train) -> None:
+    run = train_digits(1)
+    config = json.loads((run.folder / "config.json").read_text())
+    assert config["recipe"].pop("loss_values")["label_smoothing"] == 0.0
+    (run.folder / "config.json").write_text(json.dumps(config))
+    assert train_digits(1).result == run.result
 
 
 def test_a_folder_of_something_else_is_refused(train_digits: Train, tmp_path: Path) -> None:

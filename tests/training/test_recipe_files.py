@@ -79,6 +79,23 @@ def test_a_start_that_was_changed_is_not_taken_for_the_librarys(tmp_path: Path) 
     (start,) = get_method(str(path), "cifar100-lt", 10).rests_on
     assert isinstance(start, Recipe)
     assert start.batch_size == 64
+    assert start.name == "mine-ce"
+
+
+def test_what_a_file_changes_beneath_its_recipe_is_its_own(tmp_path: Path) -> None:
+    """In folders of its own: under the library's name it would be taken for the library's run."""
+    path = written(
+        tmp_path, ("module_of_head(retrain(train, settings))", "train.head"), "distilled"
+    )
+    mine = get_method(str(path), "cifar100-lt", 100)
+    start, *teachers = mine.rests_on
+    assert start == get_method("paco")
+    assert [teacher.name for teacher in teachers][:2] == [
+        "mine-ldam-drw-under-gml",
+        "mine-lade-under-gml",
+    ]
+    assert {teacher.file_fingerprint for teacher in teachers} == {mine.file_fingerprint}
+    assert teachers[0].start == get_method("ldam-drw")
 
 
 def test_notes_of_a_copy_are_those_of_the_file(tmp_path: Path) -> None:

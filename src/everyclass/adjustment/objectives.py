@@ -100,6 +100,12 @@ class ClassObjective:
                 f"class_weights has {len(self.class_weights)} entries and there are {num_classes} "
                 "classes; give one weight per class, in class order."
             )
+        if self.class_weights[there].max() == 0:
+            weighty = ", ".join(map(str, np.flatnonzero(self.class_weights)[:5]))
+            raise InputError(
+                f"Of the classes with a weight above zero ({weighty}) some part of the samples has "
+                "none; give at least two samples of one of them, better of each."
+            )
         return replace(self, class_weights=self.class_weights[there])
 
     def value(self, recall: npt.NDArray[np.floating[Any]]) -> Any:

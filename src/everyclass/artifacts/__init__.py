@@ -76,13 +76,14 @@ from everyclass.artifacts.predictions import (
     Scores,
     look_like_probs,
 )
-from everyclass.artifacts.run import Run
+from everyclass.artifacts.run import TOLD_LATER, Run
 from everyclass.artifacts.stored_features import StoredFeatures
 
 __all__ = [
     "CAUSES",
     "LOGITS_ARE_PROBS",
     "ONE_CLASS",
+    "TOLD_LATER",
     "Adjustment",
     "Calibration",
     "Cause",

@@ -21,9 +21,11 @@ from everyclass.artifacts._files import (
 from everyclass.artifacts._locks import holding
 from everyclass.errors import InputError, MissingFileError, OutputExistsError
 
-__all__ = ["Run", "differences"]
+__all__ = ["TOLD_LATER", "Run", "differences"]
 
 FORMAT = 1
+TOLD_LATER = frozenset({"loss", "loss_values", "learner", "fit"})
+"""Constants of a recipe that configurations of runs did not always hold."""
 _ELSEWHERE = "with out (--out; of bench run --runs)"
 
 

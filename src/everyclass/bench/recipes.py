@@ -8,6 +8,8 @@ import re
 from importlib import resources
 from typing import Any
 
+from everyclass.artifacts import TOLD_LATER
+
 __all__ = ["config_differences", "config_of"]
 
 _FILE = resources.files("everyclass.bench") / "definitions" / "recipes.json"
@@ -89,8 +91,7 @@ def _of_recipe(said: Any, expected: dict[str, Any]) -> list[str]:
     """Where constants differ; those that recipes did not always tell are not asked for."""
     if not isinstance(said, dict):
         return ["it does not say by which recipe"]
-    told_later = {"loss", "learner", "fit"}
-    keys = sorted({*expected, *said} - {key for key in told_later if key not in said})
+    keys = sorted({*expected, *said} - {key for key in TOLD_LATER if key not in said})
     return [
         f"{key}: {said.get(key)} there, {expected.get(key)} in the recipe"
         for key in keys
@@ -99,10 +100,12 @@ def _of_recipe(said: Any, expected: dict[str, Any]) -> list[str]:
 
 
 def _alike(key: str, there: Any, here: Any) -> bool:
-    """Whether a constant is the same; of what fits a head, the settings that both tell.
+    """Whether a constant is the same; of a loss and of what fits a head, the settings both tell.
 
-    All its settings are told, and which there are changes with the code.
+    All their settings are told, and which there are changes with the code.
     """
+    if key == "loss_values" and isinstance(there, dict) and isinstance(here, dict):
+        return all(there[name] == here[name] for name in there.keys() & here.keys())
     if key != "fit" or not isinstance(there, str) or not isinstance(here, str):
         return bool(there == here)
     one, other = (

@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import ClassCounts, Evaluation, plain_json, read_npz, write_npz
+from everyclass.artifacts import (
+    ClassCounts,
+    Evaluation,
+    as_labels,
+    plain_json,
+    read_npz,
+    write_npz,
+)
 from everyclass.bench.fitting import misfit
 from everyclass.bench.tables import Row, Table, data_name
 from everyclass.errors import EveryclassError, FileFormatError, InputError
@@ -43,7 +51,7 @@ class Result:
     class_counts: ClassCounts
     certificate: dict[str, Any]
 
-    @property
+    @cached_property
     def evaluation(self) -> Evaluation:
         """Every number, computed anew from labels and predicted labels."""
         return evaluate(
@@ -81,7 +89,8 @@ class Result:
             certificate = json.loads(str(arrays["certificate"]))
             if not isinstance(certificate, dict):
                 raise FileFormatError("its certificate is no JSON object")
-            result = cls(arrays["labels"], arrays["predicted"], counts, certificate)
+            labels, predicted = (as_labels(arrays[n], name=n) for n in ("labels", "predicted"))
+            result = cls(labels, predicted, counts, certificate)
             if result.evaluation.num_classes != counts.num_classes:
                 raise FileFormatError("labels and class counts do not fit")
             run = certificate.get("run")

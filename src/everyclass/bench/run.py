@@ -186,7 +186,7 @@ def _waves(work: list[_Job]) -> list[list[_Job]]:
     later = [by_depth[depth] for depth in sorted(by_depth)]
     for job in itertools.chain(*later):
         for root in sorted(_roots(_recipe(job))):
-            begun = replace(job, method=root, precision="auto", rows=())
+            begun = replace(job, method=root, rows=())
             first.setdefault(_network(begun), begun)
     return [list(first.values()), *later]
 

@@ -91,7 +91,8 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             y: (n,) classes: numbers or strings.
 
         Raises:
-            InputError: one class only, an unknown ``use``, an estimator without ``predict_proba``.
+            InputError: one class only, or only one sample of each; an unknown ``use``; an estimator
+                without ``predict_proba``.
         """
         if self.use not in get_args(Use):
             raise InputError(
@@ -108,6 +109,11 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError("The samples are all of one class; a classifier needs two.")
+        if np.bincount(labels).max() < 2:
+            raise InputError(
+                f"Each of the {len(self.classes_)} classes has one sample, so that none can be "
+                "held out to judge by; a class needs two at least."
+            )
         head = None
         seed = self._seed()
         if self.estimator is None:
@@ -120,7 +126,8 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         names = tuple(map(str, self.classes_))
         self.result_: RescueResult = rescue(
             Features(inputs, labels, head, names if len(set(names)) == len(names) else None),
-            retraining=Retraining(penalty=self._penalty(labels)),
+            retraining=Retraining(penalty=self.penalty),
+            old_saw_train=self.estimator is None,  # whose answers here are out-of-fold
             seed=seed,
         )
         self.used_ = self.result_.verdict.use if self.use == "verdict" else self.use
@@ -169,11 +176,6 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if isinstance(self.random_state, int | np.integer):
             return int(self.random_state)
         return int(generator.randint(2**31))
-
-    def _penalty(self, labels: npt.NDArray[np.intp]) -> float | None:
-        """The one asked for; 1 / C where no sample can be held out to choose it by."""
-        counts = np.bincount(labels)
-        return 1 / len(counts) if self.penalty is None and counts.max() < 2 else self.penalty
 
     def _out_of_fold(
         self,

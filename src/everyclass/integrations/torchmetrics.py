@@ -92,6 +92,7 @@ class PerClassRecall(Metric):  # type: ignore[misc]
                     f"{name} holds classes {int(classes.min())}..{int(classes.max())}, and there "
                     f"are only 0..{self.num_classes - 1}."
                 )
+        target = target.long()
         ones = torch.ones_like(target)
         self.support.index_add_(0, target, ones)
         self.right.index_add_(0, target, (preds == target).long())

@@ -64,8 +64,33 @@ def get_method(
         module = importlib.import_module(_module_name(name))
         return _recipe_in(module, module.__name__, data, imbalance_ratio)
     path = Path(name)
+    fingerprint = recipe_file_fingerprint(path)
     own = _recipe_in(run_recipe_file(path), name, data, imbalance_ratio)
-    return replace(own, name=path.stem, file_fingerprint=recipe_file_fingerprint(path))
+    return _own(own, path.stem, fingerprint, data, imbalance_ratio)
+
+
+def _own(
+    recipe: Recipe | HeadRecipe,
+    name: str,
+    fingerprint: str,
+    data: str | None,
+    imbalance_ratio: float | None,
+) -> Any:
+    """The recipe of a user's file under its name, and all beneath it that is not the library's."""
+
+    def beneath(other: Recipe | HeadRecipe) -> Any:
+        kind = other.name.removesuffix(_MODERN)
+        if kind in method_names() and other in (
+            get_method(other.name),
+            get_method(other.name, data, imbalance_ratio),
+        ):
+            return other
+        return _own(other, f"{name}-{other.name}", fingerprint, data, imbalance_ratio)
+
+    if isinstance(recipe, Recipe):
+        recipe = replace(recipe, teachers=tuple(map(beneath, recipe.teachers)))
+    start: Any = None if recipe.start is None else beneath(recipe.start)
+    return replace(recipe, name=name, start=start, file_fingerprint=fingerprint)
 
 
 def _recipe_in(

@@ -5,14 +5,17 @@ the student follows the mean of their logits, which is the geometric mean of the
 and needs no labels. What several networks know together, one of the same size can learn if it sees
 what they see (Hinton et al. 2015) and is given long enough and images that are varied enough (Beyer
 et al. 2022), so every batch is cut from two images each (CutMix) under AutoAugment and Cutout, and
-teachers and student see the very same pixels. After 40 epochs the batches come again, so that the
+teachers and student see the very same pixels. Images are drawn class by class, so that the student
+listens to what is said of the rare ones as often as of the others: without labels nothing tells it
+that they are frequent (docs/experiments.md). After 40 epochs the batches come again, so that the
 teachers, who take most of the time, look at the first 40 only. It begins as PaCo's network, the
 best of the same size, and at PaCo's rate: from scratch it is far behind for a long time (compared
 on held-out images, docs/experiments.md). Ours, and beyond the paper: five other trainings and its
 own, but one standard network when it is used.
 
-On ImageNet-LT and Places-LT four teachers, which have recipes for these, and network, augmentation
-and twice the schedule of cross entropy, from scratch.
+On ImageNet-LT and Places-LT four teachers, which have recipes for these; network, first weights,
+what of it is trained, augmentation and twice the schedule are those of cross entropy there, and
+batches do not come again.
 
 The teachers are methods that fail differently: margins, LADE, mixup, PaCo, and SHIKE's experts.
 With heads retrained on one view before they are averaged, their mean has more harmonic mean on
@@ -28,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from everyclass.artifacts import ClassCounts, Features
-from everyclass.data import CutMix, Mixup
+from everyclass.data import ClassBalanced, CutMix, Mixup
 from everyclass.losses import DistillationLoss
 from everyclass.methods.bsce import RECIPE as BSCE
 from everyclass.methods.ce import ON as CE_ON
@@ -103,6 +106,7 @@ RECIPE = Recipe(
     start=PACO,
     keep_head=True,
     teachers=tuple(map(under_gml, (LDAM_DRW, LADE, MIXUP, PACO, SHIKE_FEATURES))),
+    sampler=ClassBalanced,
     augmentation="autoaugment",
     mixing=CutMix(alpha=1.0),
     repeat_after=REPEAT_AFTER,
@@ -119,6 +123,7 @@ ON = {
         loss=loss,
         learner=Distilled,
         teachers=tuple(map(under_gml, (CE, BSCE, MIXUP, PACO))),
+        sampler=RECIPE.sampler,
         mixing=RECIPE.mixing,
         schedule=replace(recipe.schedule, epochs=2 * recipe.schedule.epochs),
     )

@@ -3,7 +3,7 @@
 Cui et al. 2023. Both views go through the one network with gradient, both are anchors and both have
 class logits; the queue keeps the second view's projections. The projector has three layers and no
 batch norm. As in the authors' script for CIFAR100-LT at ratio 100: PaCo's constants at twice the
-rate, with less blur in the second view. A third more work per step.
+rate, with less blur in the second view. Half more work per step: a second backward pass.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """The difference of two lowest recalls, and of two means of the worst k %, honestly.
 
 The worst classes of A and of B need not be the same ones, and each minimum is too low by an unknown
-amount of its own, so that the difference of the two observed minima says little. Two bounds hold
-whatever the truth is, and the better one is taken at a shared error probability:
+amount of its own, so that the difference of the two observed minima says little. Two bounds ask
+nothing of where the worst classes are, and the better one is taken at a shared error probability:
 
 - apart: B's own lower limit less A's upper limit (:mod:`everyclass.metrics.lowest`);
 - paired: if S is B's truly worst set, then A's worst mean is at most A's mean over S, so B − A is
@@ -37,7 +37,8 @@ def worst_difference(
     Args:
         outcomes: of both.
         percent: of the classes.
-        confidence: between 0 and 1; held at least, always.
+        confidence: between 0 and 1. Apart, the limits of a lowest recall hold at least that; those
+            of means and the paired ones are approximate (docs/intervals.md).
 
     Returns:
         Both numbers and the limits of B − A; there is a difference if these exclude zero.

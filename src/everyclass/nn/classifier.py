@@ -90,7 +90,8 @@ class Classifier(nn.Module):
         self._still = [
             module
             for name, module in self.named_modules()
-            if not any(True for _ in module.children()) and not f"{name}.".startswith(beginnings)
+            if not any(True for _ in module.children())
+            and not any(f"{name}.".startswith(b) or b.startswith(f"{name}.") for b in beginnings)
         ]
         self.train(self.training)
 

@@ -13,15 +13,16 @@ __all__ = ["keep_large_buffers"]
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_MOST_IN_OLD_GLIBC = 32 << 20  # half of the largest heap of a thread
 
 
 def keep_large_buffers() -> bool:
     """Tell glibc's allocator to reuse large buffers for the rest of this process.
 
-    Called by the training loop and by the command, never on import.
+    Called by the training loop, never on import.
 
     Returns:
-        Whether the allocator took the setting: False where it is not glibc's.
+        Whether the allocator took the settings: False where it is not glibc's.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -30,4 +31,6 @@ def keep_large_buffers() -> bool:
     except (OSError, AttributeError):
         return False
     largest = 1 << 30
-    return bool(mallopt(_M_MMAP_THRESHOLD, largest) and mallopt(_M_TRIM_THRESHOLD, largest))
+    mapped = mallopt(_M_MMAP_THRESHOLD, largest) or mallopt(_M_MMAP_THRESHOLD, _MOST_IN_OLD_GLIBC)
+    trimmed = mallopt(_M_TRIM_THRESHOLD, largest)
+    return bool(mapped and trimmed)

@@ -82,9 +82,10 @@ class Learner(nn.Module, ABC):
         """Tell what changes with the epoch, from 1; called before its first batch."""
         self._epoch = shown_epoch(epoch, self._period)
         self._batch = 0
-        begin: Callable[[int, int], None] | None = getattr(self.loss, "begin_epoch", None)
-        if begin is not None:
-            begin(epoch, epochs)
+        for part in self.loss.modules():  # a deferred loss may be within another
+            begin: Callable[[int, int], None] | None = getattr(part, "begin_epoch", None)
+            if begin is not None:
+                begin(epoch, epochs)
 
     def taught(self, images: Tensor) -> Tensor:
         """The teachers' (b, C) float32 logits; the mean, where there are several.

@@ -166,7 +166,7 @@ def fit(
         done_epochs = _resume(checkpoint, parts, generator)
 
     if settings.compile:
-        _compile(learner.model, device)
+        _compile(learner.model.backbone, device)  # not every learner calls the whole network
     learn = _over_processes(learner, settings)
     epochs = settings.schedule.epochs
     size = sampler.num_samples
@@ -268,7 +268,7 @@ def _is_enough(rows: Tensor) -> bool:
             "Hardly any picture of one process's share of a batch could be read; find the bad ones "
             "with everyclass data check --decode, and take them out of the list."
         )
-    return len(rows) > 0
+    return len(rows) > 1  # batch norm needs two
 
 
 def _over_processes(learner: Learner, settings: TrainingSettings) -> nn.Module:
@@ -347,8 +347,8 @@ def _parameter_groups(learner: Learner, settings: TrainingSettings) -> list[dict
     return [{"params": group, "lr": factor * rate} for factor, group in groups.items() if group]
 
 
-def _compile(model: nn.Module, device: torch.device) -> None:
-    """Compile the network, or leave it as it is with a notice where nothing can compile it."""
+def _compile(backbone: nn.Module, device: torch.device) -> None:
+    """Compile the backbone, or leave it as it is with a notice where nothing can compile it."""
     try:
         torch.compile(torch.square)(torch.ones(2, device=device))
     except Exception as error:  # of whatever kind the backend that torch has chosen raises
@@ -358,4 +358,4 @@ def _compile(model: nn.Module, device: torch.device) -> None:
             stacklevel=3,
         )
         return
-    model.compile()
+    backbone.compile()

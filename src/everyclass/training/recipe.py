@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 import numpy.typing as npt
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from everyclass.artifacts import ClassCounts, Features, check_number, check_whole_number
 from everyclass.data import CutMix, InstanceBalanced, Mixup, RowSampler
@@ -176,7 +177,9 @@ class Recipe:
         if self.weights == "none":
             del values["weights"]
         if counts is not None:
-            values["loss"] = " ".join(repr(self.make_loss(counts)).split())
+            loss = self.make_loss(counts)
+            values["loss"] = " ".join(repr(loss).split())
+            values["loss_values"] = _held_by(loss)
             values["learner"] = _in_words(self.learner)
         return values
 
@@ -228,6 +231,35 @@ def _in_words(made_by: Callable[..., Any]) -> str:
     return f"{_in_words(made_by.func)}({', '.join(given)})"
 
 
+def _held_by(loss: nn.Module) -> dict[str, Any]:
+    """Numbers, words and tensors of a loss and its parts: a repr need not say them all."""
+    held: dict[str, Any] = {}
+    for place, part in loss.named_modules():
+        own = {**vars(part), **part._parameters, **part._buffers}
+        for name, value in sorted(own.items()):
+            if name.startswith("_") or name in ("training", "class_names"):
+                continue
+            where = f"{place}.{name}" if place else name
+            if isinstance(value, Tensor):
+                held[where] = _in_short(value)
+            elif isinstance(value, bool | int | float | str):
+                held[where] = value
+            elif isinstance(value, tuple | list):
+                held[where] = repr(value)
+    return held
+
+
+def _in_short(values: Tensor) -> str:
+    """A tensor in four numbers, rounded so that they are the same on every machine."""
+    flat = values.detach().double().flatten()
+    if not len(flat):
+        return f"{tuple(values.shape)}"
+    places = torch.arange(1, len(flat) + 1, dtype=torch.float64, device=flat.device)
+    by_place = (flat * places).sum() / places.sum()  # tells one order from another
+    said = {"least": flat.min(), "mean": flat.mean(), "by place": by_place, "largest": flat.max()}
+    return f"{tuple(values.shape)}: " + ", ".join(f"{k} {float(v):.4g}" for k, v in said.items())
+
+
 def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:
     """The same method under strong augmentation and a longer schedule.
 
@@ -252,6 +284,8 @@ def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:
             f"{recipe.name} {rests}is trained under strong augmentation as it is; there is no "
             f"{name}."
         )
+    if isinstance(recipe, Recipe):
+        recipe = replace(recipe, teachers=tuple(map(modern, recipe.teachers)))
     if recipe.start is not None:
         start = modern(recipe.start)
         assert isinstance(start, Recipe)
@@ -260,7 +294,6 @@ def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:
     return replace(
         recipe,
         name=name,
-        teachers=tuple(modern(teacher) for teacher in recipe.teachers),
         augmentation=_STRONG,
         schedule=replace(recipe.schedule, epochs=2 * recipe.schedule.epochs, decay="cosine"),
         weight_decay=1e-3,

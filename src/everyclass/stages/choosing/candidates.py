@@ -69,7 +69,8 @@ class Candidate:
 
     Attributes:
         name: such as "bias" or "gml"; "none" leaves everything as it is.
-        predicted: (m,) its answers on the images that decide, none of which it was fitted to.
+        predicted: (m,) its answers on the images that decide, to none of which its weights were
+            fitted; an ensemble's two temperatures were.
         held_out_logits: makes the (m, C) logits that these come from.
         build: makes the classifier, fitted to everything.
         setting: what was chosen for it, on all images that decide.
@@ -125,7 +126,7 @@ def on_validation(trial: Trial, val: Features) -> list[Candidate]:
         val: features of images that no training saw.
     """
     logits = trial.old.logits(val.views[0])
-    candidates = [_as_it_is(trial.old, logits), *_offsets(trial, logits)]
+    candidates = [_as_it_is(trial.old, logits), *_offsets(trial, logits, made_by=trial.old)]
     for objective in filter(trial.wanted, RETRAINED):
         kind = trial.settings.for_objective(objective)
         heads = _fit_until_worse(trial, kind, val)
@@ -178,7 +179,11 @@ def on_training_folds(
         old: the old head on those rows.
         fits: cross-fits that are there already, by objective; others are made.
     """
-    candidates = [_as_it_is(trial.old, old.logits), *_offsets(trial, old.logits)]
+    made_by = trial.old if old.own else None
+    candidates = [
+        _as_it_is(trial.old, old.logits),
+        *_offsets(trial, old.logits, made_by=made_by),
+    ]
     for objective in filter(trial.wanted, RETRAINED):
         kind = trial.settings.for_objective(objective)
         fit = fits.get(objective) or cross_fit_objective(
@@ -224,10 +229,13 @@ def _fixed(
     return Candidate(name, logits.argmax(axis=1), lambda: logits, build, setting)
 
 
-def _offsets(trial: Trial, logits: Floats) -> list[Candidate]:
-    """The old head under each adjustment that can be fitted to its logits."""
+def _offsets(trial: Trial, logits: Floats, *, made_by: Head | None) -> list[Candidate]:
+    """The old head under each adjustment that can be fitted to these logits.
+
+    A stand-in's were made by several heads: what needs the weights behind them is left out.
+    """
     old, counts, fold_of = trial.old, trial.train.class_counts, trial.fold_of
-    samples = HeldOut(logits, trial.labels, np.log(counts.counts / counts.total), old)
+    samples = HeldOut(logits, trial.labels, np.log(counts.counts / counts.total), made_by)
     fitting = {method.name for method in methods_for(samples)}
     if old.kind != "linear":
         fitting -= set(SCALING)

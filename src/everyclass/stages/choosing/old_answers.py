@@ -32,14 +32,18 @@ class OldAnswers:
         logits: (m, C), its own or a stand-in's.
         temperature: calibrated for its own logits.
         by_heart: whether it knows its training images so well that these logits flatter.
+        own: whether they are its own, made by its weights.
     """
 
     logits: npt.NDArray[Any]
     temperature: float
     by_heart: bool = False
+    own: bool = True
 
 
-def old_answers_on_folds(train: Features, kinds: Sequence[CrossFit]) -> OldAnswers:
+def old_answers_on_folds(
+    train: Features, kinds: Sequence[CrossFit], *, is_held_out: bool = False
+) -> OldAnswers:
     """Let a refitted head of the old one's kind stand in for it on the held-out folds.
 
     The old head saw every training image, so its own confidence there means nothing. Its
@@ -50,17 +54,31 @@ def old_answers_on_folds(train: Features, kinds: Sequence[CrossFit]) -> OldAnswe
     Args:
         train: training features with the old head.
         kinds: heads of several kinds, cross-fitted on the same rows; the likest one stands in.
+        is_held_out: whether the old head was not fitted to these images, and speaks for itself.
     """
     assert train.head is not None
     labels = kinds[0].labels
     own = train.head.logits(train.views[0][kinds[0].rows])
-    stand_in = max(kinds, key=lambda fit: _likeness(own, fit.logits))
+    if is_held_out:
+        return OldAnswers(own, fit_temperature(own, labels))
+    stand_in = _likest(own, kinds)
     by_heart = _knows(own, labels) and _knows(stand_in.logits, labels)
     if harmonic_mean(_recall(own, labels)) < harmonic_mean(_recall(stand_in.logits, labels)):
         return OldAnswers(own, fit_temperature(own, labels), by_heart)
     t_stand_in = fit_temperature(stand_in.logits, labels)
     t_old = match_confidence(own, mean_confidence(stand_in.logits, t_stand_in))
-    return OldAnswers(stand_in.logits * np.float32(t_old / t_stand_in), t_old, by_heart)
+    represented = stand_in.logits * np.float32(t_old / t_stand_in)
+    return OldAnswers(represented, t_old, by_heart, own=False)
+
+
+def _likest(own: npt.NDArray[Any], kinds: Sequence[CrossFit]) -> CrossFit:
+    """The kind that names each class about as often as the old head does."""
+    shares = _shares(own)
+    return min(kinds, key=lambda fit: float(np.abs(shares - _shares(fit.logits)).sum()))
+
+
+def _shares(logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits)
 
 
 def _knows(logits: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> bool:
@@ -70,11 +88,3 @@ def _knows(logits: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> bool:
 
 def _recall(logits: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return per_class_recall(labels, logits.argmax(axis=1), logits.shape[1])
-
-
-def _likeness(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
-    """Correlation of two sets of logits, each image's mean taken out."""
-    a = a - a.mean(axis=1, keepdims=True)
-    b = b - b.mean(axis=1, keepdims=True)
-    size = np.sqrt((a * a).sum() * (b * b).sum())
-    return float((a * b).sum() / size) if size > 0 else 0.0

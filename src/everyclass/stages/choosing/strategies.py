@@ -118,6 +118,7 @@ def as_in_the_paper(
     show: Progress,
     plain: CrossFit | None = None,
     stand_ins: Mapping[str, CrossFit] | None = None,
+    is_held_out: bool = False,
 ) -> Found:
     """Retrain, calibrate, ensemble: old, new and both are compared.
 
@@ -129,6 +130,7 @@ def as_in_the_paper(
         show: how progress is shown.
         plain: cross entropy cross-fitted on the training features, if it is there already.
         stand_ins: all heads that may stand in for the old one, likewise.
+        is_held_out: whether the old head was not fitted to the training features.
     """
     assert train.head is not None
     head = train.head
@@ -145,7 +147,7 @@ def as_in_the_paper(
         new = retrain(train, replace(settings, penalty=penalty), seed=seed, show=show)
         logits, labels = fitted.logits, fitted.labels
         kinds = stand_ins or _stand_ins(train, plain, seed, show)
-        old = old_answers_on_folds(train, list(kinds.values()))
+        old = old_answers_on_folds(train, list(kinds.values()), is_held_out=is_held_out)
     t_new = fit_temperature(logits, labels)
     both = ensemble_log_probabilities(old.logits, logits, old.temperature, t_new)
     ensemble = Ensemble(head, new, old.temperature, t_new)
@@ -190,6 +192,7 @@ def best_of(
     seed: int,
     show: Progress,
     plain: CrossFit | None = None,
+    is_held_out: bool = False,
 ) -> Found:
     """Compare doing nothing with what the strategy names, and test the best of it.
 
@@ -204,6 +207,7 @@ def best_of(
         seed: of folds, mini-batches and draws.
         show: how progress is shown.
         plain: cross entropy cross-fitted on the training features, if it is there already.
+        is_held_out: whether the old head was not fitted to the training features.
     """
     names = STRATEGIES[strategy]
     # A comparison fits dozens of heads.
@@ -220,7 +224,7 @@ def best_of(
         kinds = _stand_ins(train, plain, seed, show)
         labels = kinds["balanced_softmax"].labels
         fold_of = deal(labels, FOLDS, seed)
-        old = old_answers_on_folds(train, list(kinds.values()))
+        old = old_answers_on_folds(train, list(kinds.values()), is_held_out=is_held_out)
         if strategy == "auto" and old.by_heart:
             return as_in_the_paper(
                 whole,
@@ -231,7 +235,14 @@ def best_of(
                 stand_ins=kinds,
             )
         trial = Trial(train, names, settings, labels, fold_of, seed, show)
-        candidates = on_training_folds(trial, old, kinds if settings.penalty is None else {})
+        # The stand-ins are exact fits, which say nothing of another solver's heads.
+        usable = settings.penalty is None and settings.solver == "exact"
+        candidates = on_training_folds(trial, old, kinds if usable else {})
+        if len(candidates) == 1:
+            raise InputError(
+                f"The strategy {strategy} needs the weights behind the answers, and on training "
+                "images a stand-in answers for the old head; give held-out features, val (--val)."
+            )
     choice = choose(
         candidates,
         labels,

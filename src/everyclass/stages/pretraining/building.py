@@ -40,7 +40,7 @@ def learner_of(
     )
     check_takes(model.backbone, *dataset.image_size, backbone)
     given: dict[str, Any] = {} if recipe.mixing is None else {"mixing": recipe.mixing}
-    if recipe.start is None and "" not in recipe.trained and not recipe.shift_batch_norm:
+    if "" not in recipe.trained and not recipe.shift_batch_norm:
         model.keep_still(recipe.trained)
     finished = [load_network(run, dataset.num_classes) for run in begun]
     if recipe.start is not None:
@@ -56,7 +56,8 @@ def _begin_with(model: Classifier, finished: Classifier, run: Run, recipe: Recip
     """Give ``model`` the backbone of a finished network, and its head where the recipe keeps it.
 
     Raises:
-        InputError: the recipe is made for another kind of head, or for other features.
+        InputError: the recipe is made for another kind of head, or for other features, or keeps
+            more of the head than its own kind has room for.
     """
     assert recipe.start is not None
     kind = run.config["recipe"]["head"]
@@ -74,7 +75,13 @@ def _begin_with(model: Classifier, finished: Classifier, run: Run, recipe: Recip
             f"of kind {recipe.head}; the run to begin with has another one."
         ) from error
     if recipe.keep_head:
-        model.head.load_state_dict(finished.head.state_dict(), strict=False)
+        lost = model.head.load_state_dict(finished.head.state_dict(), strict=False).unexpected_keys
+        if lost:
+            raise InputError(
+                f"{recipe.name} goes on with the head of {run.folder}, of kind {kind}; its "
+                f"{', '.join(lost)} would be lost in one of kind {recipe.head}. Say head={kind!r}, "
+                "or keep_head=False."
+            )
     if not recipe.trains_backbone:
         model.freeze_backbone(shift_batch_norm=recipe.shift_batch_norm)
 

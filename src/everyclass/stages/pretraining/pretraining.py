@@ -31,11 +31,12 @@ from everyclass.stages.pretraining.judging import finish, predicted
 from everyclass.stages.pretraining.left_out import note_left_out, remember_left_out
 from everyclass.stages.pretraining.run_config import (
     backbone_for,
+    computed_beneath,
     constants_of,
     finished_runs,
     folder_beside,
-    precision_beneath,
     precisions_for,
+    told_beneath,
 )
 from everyclass.training import (
     EpochLog,
@@ -118,9 +119,12 @@ def pretrain(
         )
     folder = Path(out or Path("runs") / f"{data.folder_name}-{recipe.name}-s{seed}")
     of_run, of_epochs = precisions_for(precision, folder, where)
+    told = told_beneath(folder, recipe)
     if start is not None:
         given = [start] if isinstance(start, str | Path) else start
         begun = finished_runs(given, recipe, data)
+    elif told is not None:
+        begun = told
     else:
         begun = [
             pretrain(
@@ -130,9 +134,8 @@ def pretrain(
                 epochs=epochs,
                 backbone=backbone,
                 weights=weights,
-                precision=precision_beneath(precision, beside),
                 device=device,
-                compile=compile,
+                **computed_beneath(precision, compile, beside),
                 workers=workers,
                 out=beside,
                 data_root=data_root,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from everyclass.artifacts import Run
+from everyclass.artifacts import TOLD_LATER, Run
 from everyclass.data import DataConfig, Dataset
 from everyclass.errors import InputError
 from everyclass.nn import BACKBONES
@@ -23,11 +23,12 @@ from everyclass.training import (
 
 __all__ = [
     "backbone_for",
+    "computed_beneath",
     "constants_of",
     "finished_runs",
     "folder_beside",
-    "precision_beneath",
     "precisions_for",
+    "told_beneath",
 ]
 
 BACKBONE_OF = {"cifar100-lt": "resnet32", "cifar10-lt": "resnet32", "digits-lt": "mlp"}
@@ -53,20 +54,36 @@ def precisions_for(
     return chosen, chosen
 
 
-def precision_beneath(asked: Precision, folder: Path) -> Precision:
-    """What to ask of a run that another rests on: of a finished one, its own."""
-    finished = (folder / "config.json").is_file() and Run.open(folder).result is not None
-    return "auto" if finished else asked
+def computed_beneath(precision: Precision, compile: bool, folder: Path) -> dict[str, Any]:
+    """How a run that another rests on is to be computed: a finished one as it was."""
+    run = Run.open(folder) if (folder / "config.json").is_file() else None
+    if run is None or run.result is None:
+        return {"precision": precision, "compile": compile}
+    return {"precision": "auto", "compile": run.config.get("compile", compile)}
+
+
+def told_beneath(folder: Path, recipe: Recipe | HeadRecipe) -> list[Run] | None:
+    """What a finished run says that it rests on, where that is gone; None where it is needed."""
+    run = Run.open(folder) if (folder / "config.json").is_file() else None
+    if run is None or run.result is None:
+        return None
+    told: list[Any] = [run.config.get("start")] if recipe.start is not None else []
+    told += run.config.get("teachers", [])
+    besides = [folder_beside(folder, recipe.name, needed.name) for needed in recipe.rests_on]
+    if len(told) != len(besides) or not all(isinstance(config, dict) for config in told):
+        return None
+    if all((beside / "config.json").is_file() for beside in besides):
+        return None
+    return [Run(beside, config) for beside, config in zip(besides, told, strict=True)]
 
 
 def constants_of(recipe: Recipe | HeadRecipe, dataset: Dataset, folder: Path) -> dict[str, Any]:
-    """The recipe for ``config.json``; runs that were begun without its loss go on without."""
+    """The recipe for ``config.json``, without what a run did not yet tell when it was begun."""
     constants = recipe.to_dict(dataset.class_counts)
-    if (folder / "config.json").is_file():
-        begun = Run.open(folder).config.get("recipe")
-        if isinstance(begun, dict) and not {"loss", "fit"} & set(begun):
-            return recipe.to_dict()
-    return constants
+    begun = Run.open(folder).config.get("recipe") if (folder / "config.json").is_file() else None
+    if not isinstance(begun, dict):
+        return constants
+    return {key: constants[key] for key in constants if key in begun or key not in TOLD_LATER}
 
 
 def backbone_for(recipe: Recipe | HeadRecipe, data: DataConfig, asked: str | None) -> str:

@@ -8,6 +8,7 @@ from everyclass.artifacts import Features, StoredFeatures, prepare_folder
 from everyclass.processes import first_goes_first, is_first
 from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.strategies import check_strategy
+from everyclass.stages.rescuing.judged_images import check_test_set
 from everyclass.stages.rescuing.new_folder import gone_if_empty
 from everyclass.stages.rescuing.rescuing import rescue
 from everyclass.stages.rescuing.result import RescueResult
@@ -44,10 +45,13 @@ def rescue_features(
 
     Raises:
         OutputExistsError: the folder holds an earlier rescue and ``overwrite`` is false.
-        InputError: what :func:`everyclass.rescue` refuses; nothing is written then.
+        InputError: what :func:`everyclass.rescue` refuses, or a test set of other classes or of
+            another network; nothing is written then.
     """
     retraining = retraining or Retraining()
     check_strategy(strategy, retraining)
+    if test is not None:  # before the long work, not after it
+        check_test_set(test, train)
     with first_goes_first():
         is_new = not Path(out).exists()
         folder = prepare_folder(out, overwrite=overwrite or not is_first())

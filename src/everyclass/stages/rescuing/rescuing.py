@@ -7,14 +7,16 @@ from functools import partial
 from typing import Any, get_args
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 
-from everyclass.artifacts import Features
-from everyclass.errors import InputError
+from everyclass.artifacts import Features, Head
+from everyclass.errors import InputError, InputTypeError
 from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.choice import numbers_of
 from everyclass.stages.choosing.ensembling import Ensemble
 from everyclass.stages.choosing.strategies import (
+    Found,
     as_in_the_paper,
     best_of,
     check_head,
@@ -26,8 +28,10 @@ from everyclass.stages.diagnosing.reaching import (
     training_certainty,
 )
 from everyclass.stages.extraction.given_or_extracted import given_or_extracted
-from everyclass.stages.rescuing.costs import cost_of
+from everyclass.stages.rescuing.costs import Cost, cost_of
 from everyclass.stages.rescuing.doubts import with_doubts
+from everyclass.stages.rescuing.judged_images import check_test_set
+from everyclass.stages.rescuing.kept_rows import judged_as_delivered
 from everyclass.stages.rescuing.result import RescueResult
 from everyclass.stages.rescuing.validation_images import check_can_decide
 from everyclass.stages.retraining.missing_classes import (
@@ -53,6 +57,7 @@ def rescue(
     strategy: str = "gml",
     retraining: Retraining | None = None,
     missing_classes: MissingClasses = "error",
+    old_saw_train: bool = True,
     seed: int = 0,
     show: Progress = silent,
 ) -> RescueResult:
@@ -73,7 +78,8 @@ def rescue(
         train: training features with the old head; without one, a plain softmax classifier is
             fitted first and plays the old one. With ``model``, a loader of the training images.
         val: features of images that neither the network nor its head was trained on; used for
-            penalty, temperatures and verdict, the verdict on parts that did not choose.
+            penalty, temperatures and verdict. What a penalty gives is judged on parts that did not
+            choose it; the temperatures are fitted to all of them.
         test: features of images that play no part in the rescue; all three classifiers are judged
             on them, which is found in ``result.evaluations``.
         model: the network, where the others are loaders instead of features; see :func:`extract`.
@@ -87,7 +93,13 @@ def rescue(
         retraining: default: the exact GML objective, its penalty chosen. Its objective goes with
             the strategy "gml".
         missing_classes: "error" refuses a class without training images; "keep-old" keeps its
-            row of the old head, at the temperature of the others.
+            row of the old head, and the others' new rows are brought to the scale and the place of
+            their old ones. Candidates and cost are then of the classes with training images, among
+            themselves. With validation features the classifiers are judged once more as they are
+            handed over, on all of them, and no change is recommended that does worse there.
+        old_saw_train: False where what the old head says of the training features is said of images
+            that were held out from it, such as a classifier's out-of-fold log-probabilities under
+            an identity; it then speaks for itself.
         seed: of folds, mini-batches and of the draws behind the verdict.
         show: how progress is shown.
 
@@ -99,6 +111,7 @@ def rescue(
     Raises:
         InputError: an unknown strategy, one class only, a class without images, features of
             different widths, validation images of less than half of the classes.
+        InputTypeError: no training features.
 
     Example:
         >>> generator = np.random.default_rng(0)
@@ -114,9 +127,12 @@ def rescue(
         raise InputError(f"missing_classes must be 'error' or 'keep-old'; got {missing_classes!r}.")
     extracted = partial(given_or_extracted, model=model, head=head, label_key=label_key)
     found_train = extracted(train, None, "The training images", class_names=class_names)
-    assert found_train is not None
+    if found_train is None:
+        raise InputTypeError("rescue needs training features, or a loader and its model; got None.")
     train = whole = found_train
-    val = extracted(val, train, "The validation set")
+    val = whole_val = extracted(val, train, "The validation set")
+    if isinstance(test, Features):
+        check_test_set(test, train)
     judged = extracted(test, train, "The test set")
     check_head(strategy, train.head)
     present = np.flatnonzero(train.class_counts.counts > 0)
@@ -128,41 +144,49 @@ def rescue(
         raise InputError("The training features hold one class only; nothing can be told apart.")
     if val is not None:
         check_can_decide(val, len(present))
+    is_held_out = not old_saw_train and train.head is not None
     train, plain = with_a_head(train, seed, show)
     assert train.head is not None
 
     if strategy == "gml":
-        found = as_in_the_paper(train, val, settings, seed=seed, show=show, plain=plain)
+        found = as_in_the_paper(
+            train, val, settings, seed=seed, show=show, plain=plain, is_held_out=is_held_out
+        )
     else:
-        found = best_of(train, val, settings, strategy, seed=seed, show=show, plain=plain)
-    unjudged = present[np.setdiff1d(np.arange(len(present)), found.labels)].tolist()
+        found = best_of(
+            train,
+            val,
+            settings,
+            strategy,
+            seed=seed,
+            show=show,
+            plain=plain,
+            is_held_out=is_held_out,
+        )
     training = None if found.plain is None else training_certainty(found.plain)
-    # The scale of a retrained head says nothing before that; an offset keeps the old one.
-    in_head = 1.0 if found.retraining is None else found.t_new
-    after = found.best.held_out_logits()
-    if found.best.name != "ensemble":  # which has its temperatures in it
-        after = after / in_head
-    cost = cost_of(found.labels, found.candidates[0].held_out_logits(), after)
-    counts = whole.class_counts
-    verdict = with_doubts(found.verdict, counts, unjudged, cost.accuracy, train=train, val=val)
-    old, new = train.head, found.new
-    if len(present) < whole.num_classes:
-        assert whole.head is not None
-        old, new = whole.head, with_old_rows(new, whole.head, present)
-        cost = cost.renumbered(present)
-    new = new.at_temperature(in_head)
+    cost = _cost_of_best(found).renumbered(present)
+    old = whole.head or train.head
+    new, t_new = _of_all_classes(found, old, present)
+    in_head = _in_head(found, t_new)
+    ensemble = Ensemble(old, new.at_temperature(in_head), found.t_old, t_new / in_head)
+    counts, verdict = whole.class_counts, found.verdict
+    if whole_val is not None and len(present) < whole.num_classes:
+        verdict = judged_as_delivered(verdict, ensemble, whole_val, counts)
+    deciding = present[found.labels] if whole_val is None else whole_val.labels
+    unjudged = np.setdiff1d(np.arange(whole.num_classes), deciding).tolist()
+    verdict = with_doubts(verdict, counts, unjudged, cost.accuracy, train=train, val=val)
     classes = train.num_classes
     result = RescueResult(
         verdict=verdict,
         old=old,
-        retrained=new,
-        ensemble=Ensemble(old, new, found.t_old, found.t_new / in_head),
-        class_counts=whole.class_counts,
+        retrained=ensemble.new,
+        ensemble=ensemble,
+        class_counts=counts,
         settings={
             "strategy": strategy,
             "retraining": found.retraining and found.retraining.to_dict(),
             "penalties_tried": {f"{p:.3g}": score for p, score in found.penalties.items()},
-            "fitted_temperatures": {"old": found.t_old, "retrained": found.t_new},
+            "fitted_temperatures": {"old": found.t_old, "retrained": t_new},
             "decided_on": verdict.decided_on,
             "images": len(train),
             "views": train.num_views,
@@ -180,3 +204,24 @@ def rescue(
     if judged is not None:
         result.evaluate(judged)
     return result
+
+
+def _in_head(found: Found, t_new: float) -> float:
+    """The part of the new head's temperature that goes into its weights."""
+    # The scale of a retrained head says nothing before that; an offset keeps the old one.
+    return 1.0 if found.retraining is None else t_new
+
+
+def _cost_of_best(found: Found) -> Cost:
+    """What the best candidate costs the classes that have training images, among themselves."""
+    after = found.best.held_out_logits()
+    if found.best.name != "ensemble":  # which has its temperatures in it
+        after = after / _in_head(found, found.t_new)
+    return cost_of(found.labels, found.candidates[0].held_out_logits(), after)
+
+
+def _of_all_classes(found: Found, old: Head, present: npt.NDArray[np.intp]) -> tuple[Head, float]:
+    """The new head of all classes, and its temperature."""
+    if len(present) == old.num_classes:
+        return found.new, found.t_new
+    return with_old_rows(found.new, old, present, scale=found.t_old / found.t_new), found.t_old

@@ -34,6 +34,7 @@ from everyclass.stages.choosing.ensembling import Ensemble
 from everyclass.stages.diagnosing.neighbours import nearest_classes
 from everyclass.stages.rescuing.costs import Cost
 from everyclass.stages.rescuing.folding import fold_head
+from everyclass.stages.rescuing.judged_images import check_can_be_judged
 from everyclass.stages.rescuing.single_layer import SingleLayer, approximate_by_one_layer
 
 __all__ = ["RescueResult"]
@@ -55,8 +56,9 @@ class RescueResult:
         strategy: the one that was asked for.
         best: the candidate that ``retrained``, or the ensemble, comes from; chosen or not.
         by_fold: for each fifth of the deciding images, what the other four chose.
-        candidates: what was compared, "none" first, with numbers on the deciding images; what is
-            chosen for one of them, such as a penalty, is chosen on other parts of those.
+        candidates: what was compared, "none" first, with numbers on the deciding images. Of a
+            penalty they are of parts that did not choose it where there are validation features;
+            one that was cross-fitted is the one that did best on these very images.
         cost: of the best candidate, on the deciding images.
         held_out: what old head and best candidate answer on the deciding images.
         training: cross-fitted probabilities of the training images, without validation data.
@@ -116,9 +118,13 @@ class RescueResult:
         """Predictions of one classifier on features (the first view of each image).
 
         Args:
-            test: features of the same backbone.
+            test: features of the same backbone, their classes numbered as in training.
             which: default the one that the verdict recommends.
+
+        Raises:
+            InputError: another width, or other classes than the training features'.
         """
+        self._check(test, "The test set")
         return Predictions(
             labels=test.labels,
             logits=self.classifier(which).logits(test.views[0]),
@@ -131,11 +137,15 @@ class RescueResult:
         """Judge all three classifiers on a test set that played no part in the rescue.
 
         Args:
-            test: features of the same backbone.
+            test: features of the same backbone, their classes numbered as in training.
 
         Returns:
             The old classifier's evaluation and that of the recommended one (the same one twice if
             no change is recommended); all three stay in ``evaluations``.
+
+        Raises:
+            InputTypeError: something else than features.
+            InputError: another width, or other classes than the training features'.
         """
         if not isinstance(test, Features):
             raise InputTypeError(
@@ -145,6 +155,15 @@ class RescueResult:
         self.evaluations = {name: evaluate(self.predict(test, name)) for name in _NAMES}
         self.tested = test
         return self.evaluations["old"], self.evaluations[self.verdict.use]
+
+    def _check(self, images: Features, what: str) -> None:
+        check_can_be_judged(
+            images,
+            what,
+            num_features=self.old.num_features,
+            num_classes=self.class_counts.num_classes,
+            class_names=self.class_counts.names,
+        )
 
     def to_module(
         self,
@@ -189,7 +208,13 @@ class RescueResult:
             which: default the classifier that the verdict recommends.
             judged_on: features to measure the loss on; default ``train``.
             bias: whether the layer has one.
+
+        Raises:
+            InputError: features of another width, or of other classes than the rescue's.
         """
+        self._check(train, "The features to fit the layer on")
+        if judged_on is not None:
+            self._check(judged_on, "The set to judge the layer on")
         chosen = self.classifier(which)
         return approximate_by_one_layer(chosen, train, judged_on=judged_on, bias=bias)
 
@@ -265,6 +290,7 @@ class RescueResult:
             images: of the test set, for thumbnails in the report; see :meth:`report`.
 
         Raises:
+            InputError: what :meth:`evaluate` refuses.
             OutputError: no permission, or no space.
         """
         if test is not None:

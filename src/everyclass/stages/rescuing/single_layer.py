@@ -11,9 +11,9 @@ import scipy.optimize
 
 from everyclass.adjustment import balanced_weights
 from everyclass.artifacts import Features, Head
-from everyclass.errors import InputError
 from everyclass.metrics import harmonic_mean, log_probabilities, per_class_recall
 from everyclass.stages.choosing.ensembling import Ensemble
+from everyclass.stages.rescuing.judged_images import check_can_be_judged
 
 __all__ = ["SingleLayer", "approximate_by_one_layer"]
 
@@ -74,7 +74,7 @@ def approximate_by_one_layer(
         bias: whether the layer has one.
 
     Raises:
-        InputError: features of another width.
+        InputError: features of another width, or ``judged_on`` of other classes than ``train``.
 
     Example:
         >>> labels = np.repeat([0, 1, 2], 30)
@@ -84,6 +84,15 @@ def approximate_by_one_layer(
         >>> found.kl < 0.01, found.same_answers > 0.95
         (True, True)
     """
+    if judged_on is not None:
+        old = classifier.old if isinstance(classifier, Ensemble) else classifier
+        check_can_be_judged(
+            judged_on,
+            "The set to judge the layer on",
+            num_features=train.num_features,
+            num_classes=old.num_classes,
+            class_names=train.class_names,
+        )
     x = train.features.reshape(-1, train.num_features).astype(np.float64)
     wanted = np.exp(log_probabilities(classifier.logits(x), are_logits=True))
     labels = np.tile(train.labels, train.num_views)
@@ -122,11 +131,6 @@ def _fit(
 
 
 def _judged(head: Head, classifier: Head | Ensemble, images: Features) -> SingleLayer:
-    if images.num_features != head.num_features:
-        raise InputError(
-            f"The layer takes features of width {head.num_features} and those to judge it on have "
-            f"{images.num_features}: they come from different networks."
-        )
     wanted = log_probabilities(classifier.logits(images.views[0]), are_logits=True)
     given = log_probabilities(head.logits(images.views[0]), are_logits=True)
     answers = [each.argmax(axis=1) for each in (wanted, given)]

@@ -25,7 +25,9 @@ __all__ = [
     "PENALTIES",
     "CrossFit",
     "balanced_log_loss",
+    "check_room",
     "cross_fit",
+    "folds_of",
     "held_out_rows",
     "mean_log_probability",
 ]
@@ -104,11 +106,10 @@ def cross_fit(
     Raises:
         InputError: no class has two images; more is needed than there is free memory.
     """
-    _check_room(train)
+    check_room(train)
     penalties = sorted(penalties, reverse=True)
-    fold_of = deal(train.labels, folds, seed)
+    fold_of = folds_of(train, folds, seed)
     held_out = held_out_rows(train)
-    fold_of[np.setdiff1d(np.arange(len(train)), held_out)] = NEVER_HELD_OUT
     if len(held_out) == 0:
         raise InputError(
             "Every class has one training image only, so none can be held out; give held-out "
@@ -144,11 +145,26 @@ def held_out_rows(train: Features) -> npt.NDArray[np.intp]:
     return np.flatnonzero(train.class_counts.counts[train.labels] > 1)
 
 
-def _check_room(train: Features) -> None:
-    """Refuse what would not fit: every image's logits, and two views as float32, are held."""
+def folds_of(train: Features, folds: int = FOLDS, seed: int = 0) -> npt.NDArray[np.int64]:
+    """(n,) the fold that holds each image out; ``NEVER_HELD_OUT`` of those of classes of one."""
+    fold_of = deal(train.labels, folds, seed)
+    fold_of[np.setdiff1d(np.arange(len(train)), held_out_rows(train))] = NEVER_HELD_OUT
+    return fold_of
+
+
+def check_room(train: Features, *, also: int = 0) -> None:
+    """Refuse what would not fit: every image's logits, and two views as float32, are held.
+
+    Args:
+        train: training features.
+        also: bytes that are held beside those.
+
+    Raises:
+        InputError: more is needed than there is free memory.
+    """
     views = min(train.num_views, MOST_VIEWS)
     read = train.nbytes if isinstance(train, StoredFeatures) else 0
-    needed = read + 4 * len(train) * (3 * views * train.num_features + 3 * train.num_classes)
+    needed = also + read + 4 * len(train) * (3 * views * train.num_features + 3 * train.num_classes)
     if needed > (free := free_memory()):
         raise InputError(
             f"Cross-fitting on {len(train):,} images of {train.num_classes:,} classes takes about "

@@ -59,8 +59,30 @@ def restricted(features: Features, classes: npt.NDArray[np.intp]) -> Features:
     )
 
 
-def with_old_rows(new: Head, old: Head, classes: npt.NDArray[np.intp]) -> Head:
-    """The old head, with the new head's rows for some classes."""
+def with_old_rows(
+    new: Head, old: Head, classes: npt.NDArray[np.intp], *, scale: float = 1.0
+) -> Head:
+    """The old head, with the new head's rows for some classes, brought to where the old ones were.
+
+    One vector added to all rows of a head changes none of its answers, and its scale says only how
+    sure it is. But old rows beside new ones would win or lose by both. So the new rows get the old
+    ones' scale, and their mean is put on the mean of the old rows that they replace.
+
+    Args:
+        new: rows for ``classes``, in their order.
+        old: a linear head of all classes.
+        classes: which have new rows.
+        scale: the old head's temperature over the new one's; the temperature of what comes out is
+            the old head's.
+    """
     weight, bias = old.weight.copy(), old.bias.copy()
-    weight[classes], bias[classes] = new.weight, new.bias
+    weight[classes] = _moved(new.weight, old.weight[classes], scale)
+    bias[classes] = _moved(new.bias, old.bias[classes], scale)
     return Head(weight, bias)
+
+
+def _moved(
+    new: npt.NDArray[np.float32], old: npt.NDArray[np.float32], scale: float
+) -> npt.NDArray[np.float64]:
+    rows = scale * new.astype(np.float64)
+    return np.asarray(rows - rows.mean(axis=0) + old.mean(axis=0, dtype=np.float64))

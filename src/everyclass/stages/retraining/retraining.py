@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from everyclass.artifacts import Features, Head, some
@@ -22,7 +24,9 @@ from everyclass.stages.retraining.crossfitting import (
     PENALTIES,
     CrossFit,
     balanced_log_loss,
+    check_room,
     cross_fit,
+    folds_of,
     mean_log_probability,
 )
 from everyclass.stages.retraining.exact_solver import fit_exact
@@ -62,7 +66,7 @@ class Retraining:
         solver: "exact" minimises over all images at once (L-BFGS); "minibatch" is SGD as in the
             paper; "running" is SGD with running class means, of "gml" alone.
         penalty: on the squared weights; None chooses it, on validation data where there are some,
-            else by cross-fitting.
+            else by cross-fitting with the exact solver, whichever one fits the head.
         minibatch: settings of the two SGD solvers.
         checkpoints: folder to keep finished heads and unfinished SGD in, so that what is stopped
             goes on; it changes nothing in the result, and whoever names it removes it.
@@ -166,10 +170,47 @@ def penalties_to_try(
 def cross_fit_objective(
     train: Features, settings: Retraining, *, seed: int = 0, show: Progress = silent
 ) -> CrossFit:
-    """Choose the penalty of an objective by cross-fitting; see :func:`cross_fit`.
+    """Choose the penalty of an objective by cross-fitting, and let its heads judge held-out images.
 
-    Cross entropy is judged by the likelihood of held-out images, the others by eq. 1 on them.
+    The penalty is chosen by exact fits; see :func:`cross_fit`. Cross entropy is judged by the
+    likelihood of held-out images, the others by eq. 1 on them. The held-out logits, which
+    temperature, verdict and cost come from, are of heads that the solver of the settings fitted to
+    all views under that penalty: with SGD one more fit per fold, which goes on where it was stopped
+    if the settings name a folder for that. ``scores`` are those of the exact fits.
+
+    Args:
+        train: training features.
+        settings: how the head is retrained.
+        seed: of the folds, and of the order of mini-batches.
+        show: how progress is shown.
+
+    Raises:
+        InputError: what :func:`cross_fit` refuses; with SGD, a class without images.
+        RunFailedError: a fit diverged.
     """
+    if settings.solver == "exact":
+        return _exact_cross_fit(train, settings, seed, show)
+    check_room(train, also=train.nbytes)
+    fit = _exact_cross_fit(train, settings, seed, show)
+    under = replace(settings, penalty=fit.penalty)
+    return replace(fit, logits=_held_out_logits(train, under, fit.rows, seed, show))
+
+
+def _held_out_logits(
+    train: Features, settings: Retraining, rows: npt.NDArray[np.intp], seed: int, show: Progress
+) -> npt.NDArray[np.float32]:
+    """(m, C) of the rows that are held out, each from a head fitted to the other folds."""
+    logits = np.zeros((len(train), train.num_classes), dtype=np.float32)
+    fold_of = folds_of(train, seed=seed)
+    for fold in np.unique(fold_of[rows]).tolist():
+        inside = fold_of == fold
+        # All views, since the number of steps that SGD takes depends on them.
+        head = retrain(train.take(np.flatnonzero(~inside)), settings, seed=seed, show=show)
+        logits[inside] = head.logits(train.views[0, inside])
+    return logits[rows]
+
+
+def _exact_cross_fit(train: Features, settings: Retraining, seed: int, show: Progress) -> CrossFit:
     plain = settings.objective == "cross_entropy"
     return cross_fit(
         train,
@@ -215,7 +256,7 @@ def retrain(
         raise InputError(f"There is no training image of {named}; a head cannot learn that.")
     penalty = settings.penalty
     if penalty is None:
-        penalty = cross_fit_objective(train, settings, seed=seed, show=show).penalty
+        penalty = _exact_cross_fit(train, settings, seed, show).penalty
     if settings.checkpoints is None:
         return _fit(train, replace(settings, penalty=penalty), seed, None, show)
     name = _fingerprint(train, settings, penalty, seed)

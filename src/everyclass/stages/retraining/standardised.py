@@ -29,13 +29,11 @@ class Rows(ABC):
     Attributes:
         labels: (rows,) int64.
         mean, scale: (d,) float32; standardised = (original − mean) · scale.
-        num_views: how many views each image has.
     """
 
     labels: Tensor
     mean: Tensor
     scale: Tensor
-    num_views: int
 
     @property
     def width(self) -> int:
@@ -80,14 +78,12 @@ class Standardised(Rows):
 
     Args:
         features: (rows, d) float32, standardised already.
-        labels, mean, scale, num_views: see :class:`Rows`.
+        labels, mean, scale: see :class:`Rows`.
     """
 
-    def __init__(
-        self, features: Tensor, labels: Tensor, mean: Tensor, scale: Tensor, num_views: int = 1
-    ) -> None:
+    def __init__(self, features: Tensor, labels: Tensor, mean: Tensor, scale: Tensor) -> None:
         self.features, self.labels = features, labels
-        self.mean, self.scale, self.num_views = mean, scale, num_views
+        self.mean, self.scale = mean, scale
 
     def at(self, rows: Tensor) -> Tensor:
         """See :class:`Rows`."""
@@ -121,7 +117,7 @@ class Streamed(Rows):
         self._source, self._places = source, places
         labels = torch.from_numpy(np.tile(source.labels, source.num_views))
         self.labels = labels if places is None else labels[places]
-        self.mean, self.scale, self.num_views = mean, scale, source.num_views
+        self.mean, self.scale = mean, scale
 
     def at(self, rows: Tensor) -> Tensor:
         """See :class:`Rows`."""
@@ -227,7 +223,6 @@ def standardise(
         labels=torch.from_numpy(np.tile(labels, len(views))),
         mean=mean,
         scale=scale,
-        num_views=len(views),
     )
 
 

@@ -146,7 +146,6 @@ def test_streamed_rows_are_those_in_memory(tmp_path, views):
         streamed = standardised(stored(tmp_path / "x", shifted))
     assert isinstance(streamed, Streamed)
     assert streamed.labels.tolist() == memory.labels.tolist()
-    assert streamed.num_views == views
     rows = torch.arange(0, len(memory.labels), 7)
     torch.testing.assert_close(streamed.at(rows), memory.at(rows), rtol=1e-4, atol=1e-4)
     order = torch.randperm(len(memory.labels))

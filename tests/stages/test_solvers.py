@@ -50,7 +50,6 @@ def test_columns_have_mean_zero_and_variance_one() -> None:
     expected = StandardScaler().fit_transform((train.views * 7 + 100).reshape(-1, 8))
     np.testing.assert_allclose(data.features, expected, atol=1e-3)
     assert data.labels.tolist() == train.labels.tolist() * 3
-    assert data.num_views == 3
 
 
 def test_a_folded_head_gives_the_same_logits_on_the_features_as_they_are() -> None:

@@ -261,9 +261,10 @@ class _Rescued:
 
 def _result(row: Row, job: _Job, run: Run, rescued: _Rescued) -> Result:
     assert run.result is not None
-    said = Predictions.load(run.folder / "predictions.npz")
     made: dict[str, Any] = {"run": run.result}
-    if row.retraining is not None:
+    if row.retraining is None:
+        said = Predictions.load(run.folder / "predictions.npz")
+    else:
         outcome, test = rescued(row)
         said = outcome.predict(test, "ensemble" if row.ensemble else "retrained")
         made["rescue"] = outcome.settings

@@ -41,10 +41,9 @@ def add(recipe: Recipe | HeadRecipe, data: DataConfig, found: dict[str, Any]) ->
     """Note a recipe, and those that it rests on, by their names."""
     for needed in recipe.rests_on:
         add(needed, data, found)
-    made = {
-        "backbone": backbone(recipe, data),
-        "recipe": recipe.to_dict(ClassCounts([2] * CLASSES[data.name])),
-    }
+    constants = recipe.to_dict(ClassCounts([2] * CLASSES[data.name]))
+    constants.pop("loss_values", None)  # which follow from the real counts
+    made = {"backbone": backbone(recipe, data), "recipe": constants}
     assert found.setdefault(recipe.name, made) == made, f"two recipes are called {recipe.name}"
 
 

@@ -91,7 +91,8 @@ def _of_recipe(said: Any, expected: dict[str, Any]) -> list[str]:
     """Where constants differ; those that recipes did not always tell are not asked for."""
     if not isinstance(said, dict):
         return ["it does not say by which recipe"]
-    keys = sorted({*expected, *said} - {key for key in TOLD_LATER if key not in said})
+    untold = {key for key in TOLD_LATER if key not in said or key not in expected}
+    keys = sorted({*expected, *said} - untold)
     return [
         f"{key}: {said.get(key)} there, {expected.get(key)} in the recipe"
         for key in keys
@@ -100,12 +101,10 @@ def _of_recipe(said: Any, expected: dict[str, Any]) -> list[str]:
 
 
 def _alike(key: str, there: Any, here: Any) -> bool:
-    """Whether a constant is the same; of a loss and of what fits a head, the settings both tell.
+    """Whether a constant is the same; of what fits a head, the settings that both tell.
 
-    All their settings are told, and which there are changes with the code.
+    All its settings are told, and which there are changes with the code.
     """
-    if key == "loss_values" and isinstance(there, dict) and isinstance(here, dict):
-        return all(there[name] == here[name] for name in there.keys() & here.keys())
     if key != "fit" or not isinstance(there, str) or not isinstance(here, str):
         return bool(there == here)
     one, other = (

@@ -322,6 +322,15 @@ def test_a_finished_run_does_not_ask_for_what_it_rests_on(tmp_path: Path) -> Non
     assert not (tmp_path / "x-ce-s0").exists()
 
 
+def test_a_finished_run_that_began_with_another_method_is_not_taken(
+    starts: dict[str, Run], tmp_path: Path
+) -> None:
+    lws, out = get_method("lws"), tmp_path / "x-lws-s0"
+    pretrain(lws, DIGITS, epochs=1, out=out, start=starts["mixup"].folder)
+    with pytest.raises(InputError, match=r"start\.method: mixup there, ce asked"):
+        pretrain(lws, DIGITS, epochs=1, out=out)
+
+
 def test_a_finished_run_beneath_need_not_be_compiled_again(
     starts: dict[str, Run], tmp_path: Path
 ) -> None:

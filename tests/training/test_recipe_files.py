@@ -170,12 +170,12 @@ def test_wrong_constants_are_refused(line: str, said: str, tmp_path: Path) -> No
         (
             "loss=lambda c: nn.CrossEntropyLoss(weight=torch.ones(3))",
             RunFailedError,
-            "by mine.py failed: RuntimeError: weight tensor .*--debug",
+            "by mine, of a recipe file, failed: RuntimeError: weight tensor .*--debug",
         ),
         (
             "loss=lambda c: nn.CrossEntropyLoss(reduction='none')",
             RunFailedError,
-            "by mine.py failed: RuntimeError: ",
+            "by mine, of a recipe file, failed: RuntimeError: ",
         ),
         (f'{CE} trained={{"heads": 1.0}}', InputError, "begins with 'heads', .* head.bias"),
     ],

@@ -85,7 +85,7 @@ def named_in_errors(recipe: Recipe | HeadRecipe) -> Iterator[None]:
         if recipe.file_fingerprint is None:
             raise
         raise RunFailedError(
-            f"Training by {recipe.name}.py failed: {type(error).__name__}: "
+            f"Training by {recipe.name}, of a recipe file, failed: {type(error).__name__}: "
             f"{first_line(error)}. Where, in that file or beneath it, is shown by "
             "--debug."
         ) from error

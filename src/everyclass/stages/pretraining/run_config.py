@@ -69,8 +69,9 @@ def told_beneath(folder: Path, recipe: Recipe | HeadRecipe) -> list[Run] | None:
         return None
     told: list[Any] = [run.config.get("start")] if recipe.start is not None else []
     told += run.config.get("teachers", [])
-    besides = [folder_beside(folder, recipe.name, needed.name) for needed in recipe.rests_on]
-    if len(told) != len(besides) or not all(isinstance(config, dict) for config in told):
+    needed = [other.name for other in recipe.rests_on]
+    besides = [folder_beside(folder, recipe.name, name) for name in needed]
+    if [config.get("method") for config in told if isinstance(config, dict)] != needed:
         return None
     if all((beside / "config.json").is_file() for beside in besides):
         return None

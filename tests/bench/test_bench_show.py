@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -194,6 +194,27 @@ def test_lines_are_as_long_as_there_is_room(tmp_path: Path) -> None:
         if width >= 79:  # less is as narrow as a number with its method can be
             assert max(map(len, text.splitlines())) <= width
         assert {*text.replace("─", "").split()} == {*whole.replace("─", "").split()}  # nothing lost
+
+
+@pytest.mark.parametrize("style", ["text", "markdown", "latex"])
+def test_where_the_paper_has_none_of_the_rows_ours_stand_alone(
+    style: Literal["text", "markdown", "latex"], tmp_path: Path
+) -> None:
+    store(tmp_path, "table3", "lade-gml", 0)
+    table = load_table("table3")
+    rows = table_rows(table, tmp_path)
+    ours = [row for row in rows if row["method"] in ("LADE + GML", "LADE + GML (Ensemble)")]
+    alone = table_text(table, ours, style, empty=True)
+    beside = table_text(table, rows, style)
+    assert ("paper" in alone, "paper" in beside) == (False, True)
+    if style != "text":
+        between = " | " if style == "markdown" else " & "
+        counts = [len(line.split(between)) for line in alone.splitlines() if "LADE + GML" in line]
+        assert counts == [6, 6]
+    (row,) = (row for row in ours if row["n"])
+    for text in (alone, beside):
+        (line,) = (line for line in text.splitlines() if re.match(r"\|? ?LADE \+ GML +\D*1 ", line))
+        assert all(f"{100 * row[name]:.2f}" in line for name in NUMBERS)
 
 
 def test_own_rows_without_results_are_counted_and_shown_when_asked(tmp_path: Path) -> None:

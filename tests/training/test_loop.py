@@ -15,7 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from everyclass import DataConfig, Run, get_method, load_dataset
-from everyclass.data import BatchAugmentation, ClassAware, Mixed, RowSampler, get_augmentation
+from everyclass.data import (
+    BatchAugmentation,
+    ClassAware,
+    MemorySource,
+    Mixed,
+    RowSampler,
+    get_augmentation,
+)
 from everyclass.errors import FileFormatError, RunFailedError
 from everyclass.losses import DeferredLoss
 from everyclass.nn import Classifier, build_classifier
@@ -407,6 +414,42 @@ def test_a_diverging_run_fails_and_keeps_its_last_good_checkpoint(
         assert Run.open(tmp_path / "run").result is None
 
 
+# --- images that cannot be read -------------------------------------------------------------------
+
+
+class HalfRead(MemorySource):
+    """Of every batch only the first few images can be read."""
+
+    def __init__(self, views: Any, readable: list[int]) -> None:
+        super().__init__(views)
+        self.readable = readable
+
+    def augmented(
+        self, batches: Any, generator: torch.Generator, *, none_is_fine: bool = False
+    ) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        read = [rows[: self.readable[i % len(self.readable)]] for i, rows in enumerate(batches)]
+        return super().augmented(read, generator, none_is_fine=none_is_fine)
+
+
+@pytest.mark.parametrize("few", [0, 1])
+def test_a_batch_of_which_too_little_could_be_read_is_no_step(few: int) -> None:
+    """One image alone has no batch statistics: that step is left out, and the epoch goes on."""
+    logs: list[EpochLog] = []
+    steps: list[int] = []
+
+    class Counted(Supervised):
+        def forward(self, views: Any, labels: Tensor, generator: torch.Generator) -> Any:
+            steps.append(len(labels))
+            return super().forward(views, labels, generator)
+
+    images, labels, model = a_problem()
+    source = HalfRead([images], [10, few, 2, 10])
+    learner = Counted(model, nn.CrossEntropyLoss())  # type: ignore[arg-type]
+    fit(learner, source, labels, SETTINGS, device=CPU, on_epoch=logs.append)
+    assert steps == [10, 2, 4] * 4
+    assert all(torch.isfinite(torch.tensor(log.loss)) for log in logs)
+
+
 # --- the allocator --------------------------------------------------------------------------------
 
 
@@ -420,6 +463,23 @@ def test_the_loop_keeps_large_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     assert keep_large_buffers() is False
+
+
+def test_an_old_glibc_gets_the_largest_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: dict[int, int] = {}
+
+    class OldGlibc:
+        @staticmethod
+        def mallopt(parameter: int, value: int) -> int:
+            if parameter == -3 and value > 32 << 20:  # M_MMAP_THRESHOLD
+                return 0
+            taken[parameter] = value
+            return 1
+
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("everyclass.training.allocator.ctypes.CDLL", lambda _: OldGlibc)
+    assert keep_large_buffers() is True
+    assert taken == {-3: 32 << 20, -1: 1 << 30}
 
 
 def test_no_glibc_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from everyclass import DataConfig, Run, get_method, pretrain, zoo
+from everyclass import DataConfig, Run, get_method, load_dataset, pretrain, zoo
 from everyclass.artifacts import load_safetensors, save_safetensors
 from everyclass.cli.app import app
 from everyclass.errors import (
@@ -81,6 +82,26 @@ def test_a_network_that_was_changed_is_caught(folder: Path) -> None:
     save_safetensors(path, arrays, {**metadata, "facts": json.dumps(facts)})
     with pytest.raises(RunFailedError, match="another split"):
         zoo.check("digits-lt-ir20/ce", folder=folder)
+
+
+def test_a_class_without_test_images_has_no_recall_and_is_no_difference(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_class_3(*arguments: Any, **options: Any) -> Any:
+        dataset = load_dataset(*arguments, **options)
+        rows = np.flatnonzero(dataset.test.labels != 3)
+        return replace(dataset, test=dataset.test.take(rows))
+
+    monkeypatch.setattr("everyclass.zoo.load_dataset", without_class_3)
+    monkeypatch.setattr("everyclass.zoo._MOST_BY_ROUNDING", 1.0)  # the run was judged on all
+    trained = zoo.add(run, folder=tmp_path / "zoo")
+    recalls = np.array(trained.facts["per_class_recall"], dtype=np.float64)
+    assert np.flatnonzero(np.isnan(recalls)).tolist() == [3]
+    again = zoo.check(trained.name, folder=tmp_path / "zoo")
+    assert np.array_equal(again.per_class_recall, recalls, equal_nan=True)
+    monkeypatch.undo()
+    with pytest.raises(RunFailedError, match=r"other recalls .* in 1 classes"):
+        zoo.check(trained.name, folder=tmp_path / "zoo")
 
 
 def with_facts(metadata: dict[str, str], **changed: Any) -> dict[str, str]:

@@ -97,7 +97,7 @@ def table_text(
     """Rows as a table in percent: ours, the paper's, the difference.
 
     Beside ours stands the standard deviation over the runs, or in brackets the interval of the only
-    run.
+    run. Where the paper has none of the rows, ours stand alone.
 
     Args:
         table: which one.
@@ -107,7 +107,8 @@ def table_text(
         width: characters of a line of text; what needs more is put below each other. None: no end.
     """
     shown = shown_rows(rows, empty=empty)
-    body = [_cells(row) for row in shown]
+    beside = any(value is not None for row in shown for value in row["paper"].values())
+    body = [_cells(row, beside=beside) for row in shown]
     notes = []
     if any(row["zeros_replaced"] for row in shown):
         notes = ["* recalls below 0.001 count as 0.001 in these means"]
@@ -115,25 +116,31 @@ def table_text(
         notes.append("[ ] 95 % interval of the only run, from its test images")
     if len(shown) < len(rows):
         notes.append(f"{len(rows) - len(shown)} more rows of ours have no results yet (--all)")
-    heads = ["", "n", *(f"{title}{what}" for title in _TITLES for what in ("", " paper", " Δ"))]
+    columns = ("", " paper", " Δ") if beside else ("",)
+    heads = ["", "n", *(f"{title}{column}" for title in _TITLES for column in columns)]
     if style == "markdown":
-        lines = [f"**{table.title}**", "", _piped(heads), _piped(["---"] + ["--:"] * 13)]
+        aligned = ["---"] + ["--:"] * (len(heads) - 1)
+        lines = [f"**{table.title}**", "", _piped(heads), _piped(aligned)]
         return "\n".join([*lines, *map(_piped, body), *(f"\n{_starred(note)}" for note in notes)])
     if style == "latex":
-        lines = [f"% {table.title}", r"\begin{tabular}{l" + "r" * 13 + "}", r"\toprule"]
+        aligned_right = "r" * (len(heads) - 1)
+        lines = [f"% {table.title}", rf"\begin{{tabular}}{{l{aligned_right}}}", r"\toprule"]
         lines += [_ampersands(heads), r"\midrule", *map(_ampersands, body), r"\bottomrule"]
         return "\n".join([*lines, r"\end{tabular}", *(f"% {note}" for note in notes)])
-    lines = [table.title, *_side_by_side(heads, body, width)]
+    lines = [table.title, *_side_by_side(heads, body, len(columns), width)]
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
-def _side_by_side(heads: list[str], body: list[list[str]], width: int | None) -> list[str]:
-    """The four numbers, as many of them beside each other as a line has room for."""
+def _side_by_side(
+    heads: list[str], body: list[list[str]], columns: int, width: int | None
+) -> list[str]:
+    """The four numbers of so many columns, as many beside each other as a line has room for."""
     lines: list[str] = []
-    for beside in (4, 2, 1):
+    for numbers in (4, 2, 1):
         lines = []
-        for start in range(2, len(heads), 3 * beside):
-            lines += ["", *_grid(heads, body, [0, 1, *range(start, start + 3 * beside)])]
+        wide = columns * numbers
+        for start in range(2, len(heads), wide):
+            lines += ["", *_grid(heads, body, [0, 1, *range(start, start + wide)])]
         if width is None or max(map(len, lines)) <= width:
             break
     return lines
@@ -151,19 +158,20 @@ def _grid(heads: list[str], body: list[list[str]], columns: list[int]) -> list[s
     return [line.rstrip() for line in stream.getvalue().splitlines() if line.strip()]
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(row: dict[str, Any], *, beside: bool) -> list[str]:
+    """A row's cells, ours alone or beside the paper's."""
     cells = [row["method"], str(row["n"] or "–")]
     for name in NUMBERS:
         ours, paper, spread = row[name], row["paper"][name], row[f"{name}_sd"]
         floored = row["zeros_replaced"] and name in ("geometric_mean", "harmonic_mean")
         both = ours is not None and paper is not None
-        cells += [
+        cells.append(
             percent(ours)
             + ("*" if floored else "")
-            + (_range(row["intervals"][name]) if spread is None else f" ± {100 * spread:.2f}"),
-            percent(paper),
-            f"{100 * (ours - paper):+.2f}" if both else "–",
-        ]
+            + (_range(row["intervals"][name]) if spread is None else f" ± {100 * spread:.2f}")
+        )
+        if beside:
+            cells += [percent(paper), f"{100 * (ours - paper):+.2f}" if both else "–"]
     return cells
 
 

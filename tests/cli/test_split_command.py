@@ -86,6 +86,18 @@ def test_every_row_goes_to_one_part_unchanged(
     assert said["counts"]["cat"]["train"] == sum(row[0] == "cat" for row in parts["train"])
 
 
+def test_what_a_split_writes_can_be_split_again(everyclass: Command, tmp_path: Path) -> None:
+    notes = [f"row {i}\rof an old file" for i in range(64)]
+    with (tmp_path / "t.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("labels", "note"), *zip(LABELS, notes, strict=True)])
+    table = tmp_path / "t.csv"
+    for folder in ("parts", "again"):
+        done = everyclass("split", table, "--val", "0.25", "--out", tmp_path / folder)
+        assert done.code == 0, done.err
+        table = tmp_path / folder / "train.csv"
+    assert set(rows_of(table)) < set(zip(LABELS, notes, strict=True))
+
+
 def test_a_features_file_with_its_head(everyclass: Command, tmp_path: Path) -> None:
     draw = np.random.default_rng(0).normal
     head = Head(draw(size=(4, 3)), draw(size=4), "cosine", 16.0)

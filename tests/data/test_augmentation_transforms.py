@@ -223,10 +223,20 @@ def test_color_jitter_is_pillows_on_the_same_draws_in_the_same_order(
     assert len(order.unique(dim=0)) == 24
 
 
-def test_color_jitter_of_nothing_changes_only_what_hsv_rounds() -> None:
+def test_color_jitter_without_hue_leaves_one_hue_so() -> None:
+    red = torch.zeros(50, 8, 8, 3, dtype=torch.uint8)
+    red[..., 0] = torch.arange(8, dtype=torch.uint8) * 25
+    changed = ColorJitter(0.4, 0, 0, 0, p=1)(red, seeded(0))
+    assert not changed[..., 1:].any()
+    levels = changed[:, 0, :, 0].double()
+    factor = levels[:, 7] / 175
+    assert 0.59 < factor.min() < 0.7 < 1.3 < factor.max() < 1.41
+    torch.testing.assert_close(levels[:, 4], 100 * factor, rtol=0, atol=1)
+
+
+def test_color_jitter_of_nothing_changes_nothing() -> None:
     images = torch.from_numpy(smooth_images(20))
-    grey = images[..., :1].expand(-1, -1, -1, 3).contiguous()
-    assert torch.equal(ColorJitter(0, 0, 0, 0, p=1)(grey, seeded(0)), grey)
+    assert torch.equal(ColorJitter(0, 0, 0, 0, p=1)(images, seeded(0)), images)
     assert torch.equal(ColorJitter(p=0)(images, seeded(0)), images)
 
 

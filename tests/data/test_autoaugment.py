@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,8 @@ def by_pillow(image: Image.Image, name: str, share: float, sign: float, publishe
         case "posterize":
             return ImageOps.posterize(image, 8 - round(4 * share))
         case "solarize":
-            return ImageOps.solarize(image, (256 if published else 255) * (1 - share))
+            exact = Fraction(share).limit_denominator(30)  # 255 · (1 − 1/3) is 170, not a hair more
+            return ImageOps.solarize(image, float((256 if published else 255) * (1 - exact)))
         case "autocontrast" | "equalize" | "invert":
             return getattr(ImageOps, name)(image)
     return getattr(ImageEnhance, name.title())(image).enhance(1 + 0.9 * share * sign)
@@ -175,7 +177,9 @@ def test_randaugment_has_torchvisions_set() -> None:
     }
 
 
-@pytest.mark.parametrize(("num_ops", "magnitude"), [(2, 9), (1, 0), (3, 30), (0, 9)])
+@pytest.mark.parametrize(
+    ("num_ops", "magnitude"), [(2, 9), (1, 0), (3, 30), (0, 9), (3, 10), (3, 22)]
+)
 def test_randaugment_is_what_pillow_makes_of_the_same_draws(num_ops: int, magnitude: int) -> None:
     images = smooth_images(300)
     augment = RandAugment(num_ops, magnitude)

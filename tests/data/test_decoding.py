@@ -70,6 +70,24 @@ def test_sixteen_bits_keep_their_upper_eight() -> None:
     assert view[13, 13].tolist() == [128, 128, 128]
 
 
+def test_greys_of_32_bits_that_are_eight_stay_as_they_are() -> None:
+    grey = np.full((20, 20), 200, dtype=np.int32)
+    grey[:10] = 20
+    (view,) = decode(encoded(Image.fromarray(grey), "TIFF"), SMALL)
+    assert (view[2, 2, 0], view[13, 13, 0]) == (20, 200)
+    grey[0, 0] = 0x8000
+    (view,) = decode(encoded(Image.fromarray(grey), "TIFF"), SMALL)
+    assert view[13, 13].tolist() == [0, 0, 0]
+
+
+def test_a_dark_picture_of_sixteen_bits_is_dark() -> None:
+    grey = np.full((20, 20), 200, dtype=np.uint16)
+    image = Image.fromarray(grey)
+    pgm = b"P5 20 20 65535\n" + grey.astype(">u2").tobytes()  # which is opened as if of 32 bits
+    for content in (encoded(image), encoded(image, "TIFF"), pgm):
+        assert decode(content, SMALL).max() == 0
+
+
 def test_one_pixel_and_one_line() -> None:
     assert (
         decode(encoded(Image.new("L", (1, 1), 7)), SMALL)[0].tolist()
@@ -88,11 +106,32 @@ def test_one_pixel_and_one_line() -> None:
     ],
 )
 @pytest.mark.parametrize("size", [(32, 32), (256, 256)])  # the larger one is decoded at a fraction
-def test_turned_pictures(orientation: int, wanted: list[Any], size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_turned_pictures(
+    orientation: int, wanted: list[Any], size: tuple[int, int], kind: str
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    content = encoded(corners(*size), "JPEG", quality=95, subsampling=0, exif=exif)
+    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    content = encoded(corners(*size), kind, exif=exif, **options)
     np.testing.assert_allclose(seen(content), wanted, atol=30)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_turned_picture_is_cut_as_the_upright_one(kind: str, orientation: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 90, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = encoded(Image.fromarray(pixels), kind, exif=exif)
+    upright = pixels if orientation < 5 else pixels.swapaxes(0, 1)
+    upright = upright[::-1] if orientation in (3, 4, 7, 8) else upright
+    upright = upright[:, ::-1] if orientation in (2, 3, 6, 7) else upright
+    views, wanted = (
+        decode(content, SMALL, [None, (np.random.default_rng(1), (0.1, 0.3))])
+        for content in (turned, encoded(Image.fromarray(upright)))
+    )
+    assert np.array_equal(views, wanted)
 
 
 def test_the_plain_view_is_the_centre() -> None:

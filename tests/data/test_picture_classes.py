@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,16 @@ def test_a_column_of_numbers_holds_class_numbers(labels: list[float], tmp_path: 
 def test_class_names_have_no_spaces_around_them(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,label\na.jpg, cat\nb.jpg,cat\nc.jpg,3\n")
     assert load_dataset(DataConfig(f"table:{tmp_path / 't.csv'}")).class_names == ("3", "cat")
+
+
+def test_one_long_class_name_does_not_make_all_long(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.csv", *["cat", "dog"] * 10_000, "x" * 8000)
+    tracemalloc.start()
+    data = load_dataset(DataConfig(f"table:{table}"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert data.class_counts.counts.tolist() == [10_000, 10_000, 1]
+    assert peak < 40e6
 
 
 # --- names of files -------------------------------------------------------------------------------
@@ -189,6 +200,26 @@ def test_labels_beyond_the_names_that_a_set_brings_along(tmp_path: Path) -> None
     refused(f"hf:{tmp_path}", FileFormatError, "class 'cow', which no training image has")
     write("train", ["cat", "dog"], [0, 2])
     refused(f"hf:{tmp_path}", FileFormatError, "the train images have class 2")
+
+
+def test_files_of_one_part_number_their_classes_alike(tmp_path: Path) -> None:
+    def write(number: int, names: list[str] | None) -> None:
+        features = {"label": {"names": names, "_type": "ClassLabel"}}
+        described = {"huggingface": json.dumps({"info": {"features": features}})}
+        table = pa.table({"image": [b"x", b"y"], "label": [0, 1]})
+        path = tmp_path / f"train-{number}.parquet"
+        pq.write_table(table.replace_schema_metadata(described if names else None), path)
+
+    write(0, None)
+    write(1, ["cat", "dog"])
+    write(2, ["cat", "dog"])
+    data = load_dataset(DataConfig(f"hf:{tmp_path}"))
+    assert (data.class_names, len(data.train)) == (("cat", "dog"), 6)
+    write(2, ["dog", "cat"])
+    message = r"train-2\.parquet numbers its classes otherwise .* class 0 is 'dog' here and 'cat'"
+    refused(f"hf:{tmp_path}", FileFormatError, message)
+    write(2, ["cat", "dog", ""])
+    refused(f"hf:{tmp_path}", FileFormatError, "class 2 is '' here and '' there")
 
 
 @pytest.mark.parametrize("part", ["val", "test"])

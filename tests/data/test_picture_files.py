@@ -268,6 +268,122 @@ def test_validation_images_of_a_saved_dataset(called: str, tree: Path, tmp_path:
     assert (len(data.train), len(data.val)) == (3, 3)
 
 
+# --- parts under other names, and folders that have none ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training.parquet", "testing.parquet"),
+        ("train_00.parquet", "test_00.parquet"),
+        ("Train/0.parquet", "Test/0.parquet"),
+    ],
+)
+def test_other_names_of_parquet_files(train: str, test: str, tree: Path, tmp_path: Path) -> None:
+    parquet_of(tree, "train", tmp_path / train)
+    parquet_of(tree, "test", tmp_path / test)
+    data = load_dataset(DataConfig(f"hf:{tmp_path},size=16"))
+    assert isinstance(data.train, EncodedSet)
+    assert (len(data.train), len(data.test)) == (3, 3)
+    assert data.train.place(0) == f"{tmp_path / train}: row 0"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("trn.parquet", "test.parquet"),
+        ("Train-0.parquet", "Test-0.parquet"),
+        ("train0.parquet", "validation0.parquet"),
+        ("cats.parquet", "dev.parquet"),
+        ("cats_train.parquet", "cats_test.parquet"),
+        ("data/test-0.parquet",),
+    ],
+)
+def test_judged_parquet_files_are_not_trained_on(
+    files: tuple[str, ...], tree: Path, tmp_path: Path
+) -> None:
+    for file in files:
+        parquet_of(tree, "train", tmp_path / file)
+    message = "and no train, .* call the training files train-"
+    refused(f"hf:{tmp_path}", MissingFileError, message)
+
+
+def test_parquet_files_of_any_name_are_read_where_a_part_is_asked_for(
+    tree: Path, tmp_path: Path
+) -> None:
+    parquet_of(tree, "train", tmp_path / "a" / "cats.parquet")
+    parquet_of(tree, "test", tmp_path / "b" / "test-0.parquet")
+    data = load_dataset(DataConfig(f"hf:{tmp_path / 'a'},test={tmp_path / 'b'},size=16"))
+    assert (len(data.train), len(data.test)) == (3, 3)
+
+
+@pytest.mark.parametrize(("train", "test"), [("training", "testing"), ("Train", "TEST")])
+def test_other_names_of_folders(train: str, test: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, {train: [3, 2], test: [2, 2]})
+    data = load_dataset(DataConfig(f"folder:{tmp_path},size=16"))
+    assert data.class_names == ("class00", "class01")
+    assert (len(data.train), len(data.test)) == (5, 4)
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"), [(("cats", "test"), "test"), (("trainset", "testset", "devset"), "devset")]
+)
+def test_judged_folders_are_no_classes(parts: tuple[str, ...], found: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, {part: [2, 2] for part in parts})
+    message = f"has {found}.* and no train, .* call the training images' folder train"
+    refused(f"folder:{tmp_path}", MissingFileError, message)
+
+
+def test_one_part_in_two_spellings(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train": [3, 2]})
+    try:
+        (tmp_path / "Train").mkdir()
+    except FileExistsError:
+        pytest.skip("this file system does not tell Train from train")
+    refused(f"folder:{tmp_path}", InputError, "has Train and train, which are both.*rename one")
+
+
+@pytest.mark.parametrize("classes", [("bus", "car", "train"), ("invalid", "valid")])
+def test_a_class_may_have_the_name_of_a_part(classes: tuple[str, ...], tmp_path: Path) -> None:
+    for part in (tmp_path / "a", tmp_path / "b"):
+        for label, name in enumerate(classes):
+            (part / name / ".ipynb_checkpoints").mkdir(parents=True)
+            (part / name / "1.jpg").write_bytes(a_picture(label, 1))
+        (part / ".ipynb_checkpoints").mkdir()  # which is no class
+    data = load_dataset(DataConfig(f"folder:{tmp_path / 'a'},test={tmp_path / 'b'}"))
+    assert data.class_names == classes
+    assert (len(data.train), len(data.test)) == (len(classes), len(classes))
+
+
+def test_parts_without_classes_are_no_classes(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "1.jpg").write_bytes(a_picture(0, 1))
+    message = "train has no pictures in folders of classes"
+    refused(f"folder:{tmp_path}", FileFormatError, message)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "test").mkdir()
+    refused(f"folder:{tmp_path}", FileFormatError, message)
+
+
+def test_a_link_to_its_own_folder_is_followed_once(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "1.jpg").write_bytes(a_picture(0, 1))
+    (tmp_path / "cat" / "self").symlink_to(".")
+    (tmp_path / "dog" / "again").symlink_to("deep")
+    (tmp_path / "cat" / "dogs").symlink_to(tmp_path / "dog")  # links are followed
+    data = load_dataset(DataConfig(f"folder:{tmp_path}"))
+    assert isinstance(data.train, EncodedSet)
+    assert [data.train.name(row) for row in range(len(data.train))] == [
+        "cat/deep/1.jpg",
+        "cat/dogs/again/1.jpg",
+        "dog/again/1.jpg",
+    ]
+
+
+# --- what an opened set says of itself ------------------------------------------------------------
+
+
 def test_parts_names_counts_and_ranges(tree: Path) -> None:
     data = load_dataset(DataConfig(f"folder:{tree}"))
     assert data.class_names == ("class00", "class01", "class02")

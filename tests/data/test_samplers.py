@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from itertools import chain, islice
 from statistics import median
+from typing import Any
 
 import numpy as np
 import pytest
@@ -244,16 +245,57 @@ def test_the_rows_trained_on_can_be_said_where_a_loader_is_ahead() -> None:
     assert list(chain(*rest)) == rows[20:]
 
 
-def test_an_iteration_given_up_goes_on_and_set_epoch_begins_anew() -> None:
+def test_every_iteration_is_an_epoch_of_its_own() -> None:
+    sampler, told = InstanceBalanced(range(10)), InstanceBalanced(range(10))
+
+    def rows_of(epoch: int) -> list[int]:
+        told.set_epoch(epoch)
+        return told.rows().tolist()
+
+    assert list(islice(sampler, 4)) == rows_of(1)[:4]  # given up
+    assert list(sampler) == rows_of(2)
+    assert list(islice(sampler, 10)) == rows_of(3)  # nobody asked for an eleventh
+    assert list(sampler) == rows_of(4)
+    list(islice(sampler, 3))
+    for epoch in (5, 5, 1):
+        sampler.set_epoch(epoch)
+        assert list(sampler) == rows_of(epoch)
+    assert len(DataLoader(TensorDataset(torch.arange(10)), sampler=sampler, batch_size=4)) == 3
+
+
+def test_two_loaders_in_step_give_all_their_batches_in_every_epoch() -> None:
+    """zip asks the first loader once more than the second: neither may come up short for it."""
+
+    def a_loader(seed: int) -> DataLoader[Any]:
+        sampler = InstanceBalanced(range(12), seed=seed)
+        return DataLoader(TensorDataset(torch.arange(12)), sampler=sampler, batch_size=4)
+
+    first, second = a_loader(0), a_loader(1)
+    for _ in range(4):
+        assert len(list(zip(first, second, strict=False))) == 3
+
+
+def test_a_loaded_state_is_gone_on_with_once() -> None:
     sampler = InstanceBalanced(range(10))
     rows = sampler.rows().tolist()
-    first = list(islice(sampler, 4))
-    assert first + list(sampler) == rows
+    iterator = iter(sampler)
+    list(islice(iterator, 4))
+    state = sampler.state_dict()
+    resumed = InstanceBalanced(range(10))
+    for go_on in (lambda: None, lambda: resumed.set_epoch(1)):
+        resumed.load_state_dict(state)
+        go_on()
+        assert list(islice(resumed, 2)) == rows[4:6]  # given up again
+        assert len(list(resumed)) == 10
+        resumed.load_state_dict(state)
+        list(islice(resumed, 2))
+        resumed.set_epoch(1)
+        assert list(resumed) == rows
+    list(iterator)
     assert sampler.state_dict()["epoch"] == 2
-    list(islice(sampler, 3))
-    sampler.set_epoch(1)
-    assert list(sampler) == rows
-    assert len(DataLoader(TensorDataset(torch.arange(10)), sampler=sampler, batch_size=4)) == 3
+    resumed.load_state_dict({**state, "position": 10})
+    assert list(resumed) == []
+    assert len(list(resumed)) == 10
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
@@ -261,10 +303,11 @@ def test_pickle_and_deepcopy(kind) -> None:
     sampler = kind(LABELS, epochs=3, seed=2)
     list(islice(sampler, 5))
     twins = [pickle.loads(pickle.dumps(sampler)), copy.deepcopy(sampler)]
-    rest = list(sampler)
-    assert len(rest) == len(LABELS) - 5
+    assert all(twin.state_dict() == sampler.state_dict() for twin in twins)
+    rows = list(sampler)
+    assert len(rows) == len(LABELS)
     for twin in twins:
-        assert list(twin) == rest
+        assert list(twin) == rows
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)

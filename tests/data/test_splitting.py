@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from everyclass import split
 from everyclass.data import Split
-from everyclass.errors import InputError
+from everyclass.errors import InputError, InputTypeError
 
 SHARES = st.sampled_from([(0.1, 0.0), (0.2, 0.2), (0.0, 0.3), (0.05, 0.15), (0.45, 0.45)])
 
@@ -69,6 +70,25 @@ def test_bytes_are_text() -> None:
     assert split(np.array([b"cat", b"fox", b"cat"]), val=0.5).classes == ("cat", "fox")
     with pytest.raises(InputError, match="cannot be read as text"):
         split(np.array([b"\xff", b"fox"]), val=0.5)
+
+
+def test_text_in_every_form_is_the_same_classes() -> None:
+    labels = ["lynx", "cat", "cat", "fox"]
+    wanted = split(labels, val=0.5)
+    for form in (tuple(labels), np.array(labels), np.array(labels, dtype=object)):
+        found = split(form, val=0.5, groups=None)
+        assert found.classes == wanted.classes == ("cat", "fox", "lynx")
+        assert found.rows["val"].tolist() == wanted.rows["val"].tolist()
+
+
+def test_one_long_value_does_not_make_all_long() -> None:
+    labels = [*["cat", "dog"] * 10_000, "x" * 8000]
+    tracemalloc.start()
+    found = split(labels, groups=[*map(str, range(20_000)), "y" * 8000])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.classes[:2] == ("cat", "dog")
+    assert peak < 40e6
 
 
 def test_the_seed_decides_and_nothing_is_sorted_away() -> None:
@@ -158,12 +178,19 @@ BAD = {
         "leave something to train on",
     ),
     "nothing to split off": ({"labels": [0, 1], "val": 0.0}, "more than 0 and leave something"),
-    "negative": ({"labels": [0, 1], "val": -0.1}, "val must be a share of 0 or more"),
-    "percent": ({"labels": [0, 1], "test": 20}, "test must be a share .* got 20"),
-    "NaN": ({"labels": [0, 1], "val": float("nan")}, "val must be a share"),
+    "negative": ({"labels": [0, 1], "val": -0.1}, "val, a share of the rows, must be from 0"),
+    "percent": ({"labels": [0, 1], "test": 20}, "test, a share .* must be from 0 to 1; got 20"),
+    "NaN": ({"labels": [0, 1], "val": float("nan")}, "val, a share .* got nan"),
     "no labels": ({"labels": []}, r"labels must be one value per row; got shape \(0,\)"),
     "floats": ({"labels": [0.5, 1.0]}, "labels must be whole numbers or text"),
     "missing": ({"labels": np.array(["a", None], dtype=object)}, "without missing values"),
+    "missing among text": (
+        {"labels": ["a", "b", float("nan")]},
+        "labels must be .* without missing values; got object with nan in row 2",
+    ),
+    "missing groups": ({"labels": [0, 1], "groups": ["a", None]}, "groups .* with None in row 1"),
+    "numbers among text": ({"labels": ["a", 1]}, "got object with 1 in row 1"),
+    "negative seed": ({"labels": [0, 1], "seed": -1}, "seed must be 0 or more; got -1"),
     "groups too short": ({"labels": [0, 1], "groups": [1]}, "groups has 1 entries and there are 2"),
     "one group": ({"labels": [0, 1], "groups": [1, 1]}, "All rows are in one group"),
 }
@@ -174,3 +201,10 @@ def test_bad_input(case: str) -> None:
     options, words = BAD[case]
     with pytest.raises(InputError, match=words):
         split(**options)
+
+
+def test_what_is_no_number() -> None:
+    with pytest.raises(InputTypeError, match=r"val, a share .* must be a number; got str"):
+        split([0, 1], val="0.5")
+    with pytest.raises(InputTypeError, match=r"seed must be a whole number; got 0\.5"):
+        split([0, 1], seed=0.5)

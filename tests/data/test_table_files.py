@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +51,43 @@ def test_what_has_no_entry_per_label_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", labels=np.arange(4), weight=np.ones((3, 2)))
     with pytest.raises(FileFormatError, match=r"'weight' has shape \(3, 2\) and there are 4"):
         part_of(tmp_path / "t.npz", [1], 4)
+
+
+@pytest.mark.parametrize("cell", ["one\rother", "one\r\nother", "one\nother", 'a "b", c'])
+def test_a_part_of_a_csv_file_says_the_same(cell: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(
+        '"odd ""name""",labels\n"{}",0\nplain,1\n'.format(cell.replace('"', '""')).encode()
+    )
+    for rows in ([0, 1], [0]):
+        (tmp_path / "part.csv").write_bytes(TableFile.load(tmp_path / "t.csv").part(rows, 2))
+        part = TableFile.load(tmp_path / "part.csv")
+        assert part.columns == ['odd "name"', "labels"]
+        assert part.content == [[cell, "0"], ["plain", "1"]][: len(rows)]
+
+
+def test_a_part_of_a_plain_csv_file_has_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b'x,labels\n007,a\n"so, ""said""\nhe",b\n')
+    part = TableFile.load(tmp_path / "t.csv").part(np.array([0, 1]), 2)
+    assert part == (tmp_path / "t.csv").read_bytes()
+
+
+def test_one_long_cell_does_not_make_all_long(tmp_path: Path) -> None:
+    lines = "".join(f"c{row % 3},t{row}\n" for row in range(50_000))
+    (tmp_path / "t.csv").write_text(f"labels,text\n{lines}c0,{'x' * 8000}\n")
+    tracemalloc.start()
+    column = TableFile.load(tmp_path / "t.csv").column("text", "--group-column")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert column[[0, -1]].tolist() == ["t0", "x" * 8000]
+    assert peak < 60e6
+
+
+def test_an_array_may_have_any_name(tmp_path: Path) -> None:
+    names = {"labels", "file", "allow_pickle"}
+    with zipfile.ZipFile(tmp_path / "t.npz", "w") as archive:
+        for name in names:
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, np.arange(4))
+    part = part_of(tmp_path / "t.npz", [3, 1], 4)
+    assert set(part) == names
+    assert all(values.tolist() == [3, 1] for values in part.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from everyclass.data.pictures import (
     Cut,
     EncodedSet,
     Listed,
+    class_folders,
     find_parquet,
     find_shards,
     list_folder,
@@ -32,7 +33,13 @@ from everyclass.errors import InputError, MissingFileError
 __all__ = ["open_pictures"]
 
 # What each part may be called in a folder or a Hugging Face set; the first that is there counts.
-PARTS = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
+PARTS = {
+    "train": ("train", "training"),
+    "val": ("val", "validation", "valid"),
+    "test": ("test", "testing"),
+}
+# How a word begins in the names of other files and folders that are not there to be trained on.
+JUDGED = ("val", "test", "dev")
 
 
 def open_pictures(
@@ -51,7 +58,8 @@ def open_pictures(
         The data set; its test part is empty where none is named.
 
     Raises:
-        MissingFileError: a list, a folder, a shard or ``root`` is not there.
+        MissingFileError: a list, a folder, a shard or ``root`` is not there, or a folder has
+            validation or test images and no training images.
         DataNotFoundError: lists or pictures of a published set are in none of the places tried.
         FileFormatError: a file is not what it should be, or not the published one.
         InputError: parts that do not fit each other, or class names that do not fit the classes.
@@ -105,8 +113,8 @@ def _named(spec: Spec) -> tuple[dict[str, Part], tuple[str, ...] | None]:
         parts = _inside(spec, Path(spec.where), _OPEN[spec.kind])
         for part, place in places.items():
             if part != "train":
-                name = _called(spec.kind, Path(place), PARTS["train"])
-                parts[part] = _OPEN[spec.kind](Path(place), name or "", spec.options)
+                name = _parts_in(spec.kind, Path(place)).get("train", "")
+                parts[part] = _OPEN[spec.kind](Path(place), name, spec.options)
     else:
         root = Path(spec.options["root"]) if "root" in spec.options else None
         parts = {
@@ -117,22 +125,68 @@ def _named(spec: Spec) -> tuple[dict[str, Part], tuple[str, ...] | None]:
 
 def _inside(spec: Spec, folder: Path, opened: Callable[..., Part]) -> dict[str, Part]:
     """The parts below a folder, or the folder itself as the training images."""
-    if not os.path.isdir(folder):
-        raise MissingFileError(f"There is no folder {folder}.")
-    there = {part: _called(spec.kind, folder, names) for part, names in PARTS.items()}
-    if there["train"] is None:
+    there = _parts_in(spec.kind, folder)
+    if "train" not in there:
+        _check_nothing_judged(spec.kind, folder, there)
         return {"train": opened(folder, "", spec.options)}
-    return {
-        part: opened(folder, name, spec.options) for part, name in there.items() if name is not None
-    }
+    return {part: opened(folder, name, spec.options) for part, name in there.items()}
 
 
-def _called(kind: str, folder: Path, names: Sequence[str]) -> str | None:
-    """The first of the names that a part of the folder has."""
+def _parts_in(kind: str, folder: Path) -> dict[str, str]:
+    """What each part that is in the folder is called there."""
+    folders = class_folders(folder)
+    called = {part: _called(kind, folder, folders, names) for part, names in PARTS.items()}
+    there = {part: name for part, name in called.items() if name is not None}
+    if kind == "folder" and len(there) == 1 and len(folders) > 1:
+        (name,) = there.values()
+        if not class_folders(folder / name):  # pictures right in it: a class of that name
+            return {}
+    return there
+
+
+def _called(kind: str, folder: Path, folders: Sequence[str], names: Sequence[str]) -> str | None:
+    """The first of the names that a part of the folder has, as it is spelt there."""
     for name in names:
-        if os.path.isdir(folder / name) or (kind == "hf" and find_parquet(folder, name)):
+        found = [each for each in folders if each.lower() == name]
+        if len(found) > 1:
+            raise InputError(
+                f"{folder} has {' and '.join(found)}, which are both the {name} images by their "
+                "names; rename one of them."
+            )
+        if found:
+            return found[0]
+        if kind == "hf" and find_parquet(folder, name):
             return name
     return None
+
+
+def _check_nothing_judged(kind: str, folder: Path, there: Mapping[str, str]) -> None:
+    """Refuse to train on a folder whose validation or test images would be among the others."""
+    judged = [*there.values()] or (_judged_files if kind == "hf" else _judged_folders)(folder)
+    if judged:
+        train = "files train-*.parquet" if kind == "hf" else "images' folder train"
+        raise MissingFileError(
+            f"{folder} has {' and '.join(judged[:2])} and no train, and what is judged must not be "
+            f"trained on; call the training {train}."
+        )
+
+
+def _judged_files(folder: Path) -> list[str]:
+    """Parquet files that are called as if they were not there to be trained on."""
+    return sorted(path.name for path in folder.glob("*.parquet") if _begins(path.stem, *JUDGED))
+
+
+def _judged_folders(folder: Path) -> list[str]:
+    """``test_set`` beside ``training_set``, where there are no folders but such."""
+    folders = class_folders(folder)
+    judged = [each for each in folders if _begins(each, *JUDGED)]
+    only_parts = all(_begins(each, "train", *JUDGED) for each in folders)
+    return judged if only_parts and len(judged) < len(folders) else []
+
+
+def _begins(name: str, *beginnings: str) -> bool:
+    """Whether a word in the name begins so."""
+    return any(word.startswith(beginnings) for word in re.split("[^a-z]+", name.lower()))
 
 
 def _open_list(place: str, root: Path | None, options: Mapping[str, str]) -> Part:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import as_array, as_ids
+from everyclass.artifacts import as_array, as_ids, check_number, check_whole_number
 from everyclass.errors import InputError
 
 __all__ = ["Split", "split"]
@@ -68,7 +68,8 @@ def split(
 
     Raises:
         InputError: shares that leave nothing to train on, no labels, missing values, one group
-            only, or groups that are not one per row.
+            only, groups that are not one per row, or a negative seed.
+        InputTypeError: a share or a seed that is no number.
 
     Example:
         >>> parts = split(["cat"] * 8 + ["lynx"] * 2 + ["fox"], val=0.25, test=0.25)
@@ -79,7 +80,7 @@ def split(
     """
     shares = _checked_shares(val, test)
     classes, label = _indices(labels, "labels")
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(check_whole_number("seed", seed))
     if groups is None:
         part = _apart(label, len(classes), shares, generator)
     else:
@@ -99,8 +100,7 @@ def split(
 
 def _checked_shares(val: float, test: float) -> dict[str, float]:
     for name, share in (("val", val), ("test", test)):
-        if not 0 <= share < 1:
-            raise InputError(f"{name} must be a share of 0 or more and less than 1; got {share}.")
+        check_number(f"{name}, a share of the rows,", share, 0.0, 1.0)
     if val + test >= 1 or val + test == 0:
         raise InputError(
             f"val + test must be more than 0 and leave something to train on; got {val} + {test}."
@@ -110,9 +110,16 @@ def _checked_shares(val: float, test: float) -> dict[str, float]:
 
 
 def _indices(values: Any, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
-    array = as_array(values)
+    """The values there are, sorted, and which of them each row has."""
+    if isinstance(values, list | tuple) and any(isinstance(value, str) for value in values):
+        # NumPy would make text of all, a NaN too, and as wide as the longest.
+        array = np.array(values, dtype=object)
+    else:
+        array = as_array(values)
     if array.ndim != 1 or array.size == 0:
         raise InputError(f"{name} must be one value per row; got shape {array.shape}.")
+    if array.dtype.kind == "O":
+        return _indices_of_text(array.tolist(), name)
     if array.dtype.kind not in "iuUSb":
         raise InputError(
             f"{name} must be whole numbers or text, without missing values; got {array.dtype}."
@@ -121,6 +128,19 @@ def _indices(values: Any, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.i
         array = np.asarray(as_ids(array, len(array)))
     unique, index = np.unique(array, return_inverse=True)
     return unique, index
+
+
+def _indices_of_text(values: list[Any], name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            raise InputError(
+                f"{name} must be whole numbers or text, without missing values; got object "
+                f"with {value!r} in row {row}."
+            )
+    unique = sorted({str(value) for value in values})
+    number = {value: i for i, value in enumerate(unique)}
+    index = np.fromiter((number[value] for value in values), np.intp, len(values))
+    return np.array(unique, dtype=object), index
 
 
 def _served_first(shares: dict[str, float]) -> list[int]:

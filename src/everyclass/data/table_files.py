@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,10 @@ class TableFile:
             name: of the column or array.
             flag: the option that names it, for messages.
 
+        Returns:
+            One entry per row; text of tables is an array of Python's own strings, since one long
+            value would make all of NumPy's long.
+
         Raises:
             FileFormatError: there is no such column, a value is missing, or one cannot be read,
                 such as text that is no UTF-8.
@@ -92,7 +97,8 @@ class TableFile:
         for row, value in enumerate(values):
             if value is None or value == "":
                 raise FileFormatError(f"{self.path}: column {name!r} is empty in row {row}.")
-        return as_array(values)
+        text = any(isinstance(value, str) for value in values[:1])
+        return np.array(values, dtype=object) if text else as_array(values)
 
     def part(self, rows: npt.NDArray[np.intp], total: int) -> bytes:
         """The file with these rows only.
@@ -106,10 +112,15 @@ class TableFile:
         """
         stream = io.BytesIO()
         if isinstance(self.content, dict):
-            np.savez(stream, **{name: self._cut(name, rows, total) for name in self.columns})  # type: ignore[arg-type]
+            with zipfile.ZipFile(stream, "w") as archive:  # savez takes no array called file
+                for name in self.columns:
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, self._cut(name, rows, total))
         elif isinstance(self.content, list):
             text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
+            # Of carriage returns a writer quotes those alone that its own line ends have.
+            odd = any("\r" in cell for row in (self.columns, *self.content) for cell in row)
+            writer = csv.writer(text, lineterminator="\r\n" if odd else "\n")
             writer.writerow(self.columns)
             writer.writerows(self.content[row] for row in rows)
             stream.write(text.getvalue().encode())

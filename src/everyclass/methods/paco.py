@@ -11,9 +11,11 @@ overshoots by a tenth in one epoch); the copy has no classifier, which never ent
 last epoch is kept, not the best on the test set.
 
 On ImageNet-LT a ResNeXt-50, 400 epochs, queue of 8,192 keys of 128, temperature 0.2 (the authors'
-script for this network says 0.07, their page 0.2). On Places-LT a ResNet-152 with ImageNet weights,
-30 epochs, of which the last block of convolutions learns. There the authors also train scale and
-shift of every batch norm; here only the statistics of those follow the batches.
+script for this network says 0.07, their page 0.2). Its query's RandAugment is timm's in the code;
+here it has that strength and torchvision's operations, which also solarize and darken. On Places-LT
+a ResNet-152 with ImageNet weights, 30 epochs, of which the last block of convolutions learns. There
+the authors also train scale and shift of every batch norm; here only the statistics of those follow
+the batches.
 """
 
 from collections.abc import Sequence

@@ -182,8 +182,7 @@ def fit(
             if settings.repeat_after is not None:
                 generator = generator_of(settings.seed, shown)
             order = sampler.draw(generator, shown, epochs)
-            # Shares are augmented independently of each other, so the one generator stays in step.
-            own = generator if world_size() == 1 else generator_of(settings.seed, shown, rank())
+            own = _of_this_process(generator, settings.seed, shown)
             batches = _batches(order, settings.batch_size, least=2 * world_size())
             shares = source.augmented([my_share(rows) for rows in batches], own)
             sums = torch.zeros(3, device=device)  # loss, images that are right, images
@@ -211,6 +210,12 @@ def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
     if device.type == "cpu":  # whose generator is always put back
         return torch.random.fork_rng(devices=[])
     return torch.random.fork_rng(devices=[device], device_type=device.type)
+
+
+def _of_this_process(generator: torch.Generator, seed: int, epoch: int) -> torch.Generator:
+    """What one process's share is augmented by; the generator of all stays in step."""
+    # Without the 2 the first of several processes would have the stream that drew the order.
+    return generator if world_size() == 1 else generator_of(seed, epoch, rank(), 2)
 
 
 def _seed_of(seed: int, epoch: int) -> int:

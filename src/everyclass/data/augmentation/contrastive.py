@@ -9,7 +9,7 @@ from torch import Tensor
 
 from everyclass.artifacts import check_number
 from everyclass.data.augmentation.checks import check_range
-from everyclass.data.augmentation.drawing import apply_each, apply_to, uniform
+from everyclass.data.augmentation.drawing import Operation, apply_each, apply_to, uniform
 from everyclass.data.augmentation.operations import brightness as change_brightness
 from everyclass.data.augmentation.operations import contrast as change_contrast
 from everyclass.data.augmentation.operations import gaussian_blur, grayscale, shift_hue
@@ -26,7 +26,8 @@ class ColorJitter:
 
     Args:
         brightness, contrast, saturation: the factor is uniform in 1 − x..1 + x, and at least 0.
-        hue: the turn is uniform in −hue..hue, of the full circle; at most ½.
+        hue: the turn is uniform in −hue..hue, of the full circle; at most ½. At 0 the hue is left
+            alone, as it would be rounded on its way there and back.
         p: probability that an image is changed at all.
 
     Raises:
@@ -51,15 +52,18 @@ class ColorJitter:
         """Draw and apply: (b, h, w, 3) uint8 → the same shape."""
         n = len(images)
         changed = _coins(n, self.p, generator)
-        order = torch.rand(n, 4, generator=generator).argsort(dim=1)[changed]
         factors = (self.brightness, self.contrast, self.saturation)
-        ranges = [*((max(0.0, 1 - x), 1 + x) for x in factors), (-self.hue, self.hue)]
+        ranges = [(max(0.0, 1 - x), 1 + x) for x in factors]
+        operations: list[Operation] = [change_brightness, change_contrast, change_saturation]
+        if self.hue:
+            ranges.append((-self.hue, self.hue))
+            operations.append(shift_hue)
+        order = torch.rand(n, len(operations), generator=generator).argsort(dim=1)[changed]
         sizes = torch.stack([uniform(n, *range_, generator) for range_ in ranges], dim=1)
         sizes = sizes[changed].gather(1, order)
-        operations = [change_brightness, change_contrast, change_saturation, shift_hue]
 
         def jitter(some: Tensor) -> Tensor:
-            for step in range(4):
+            for step in range(len(operations)):
                 some = apply_each(some, order[:, step], sizes[:, step], operations)
             return some
 

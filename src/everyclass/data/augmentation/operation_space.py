@@ -66,6 +66,10 @@ def operation_space(style: Style) -> dict[str, Operation]:
     def enhance(operation: Operation, images: Tensor, strengths: Tensor) -> Tensor:
         return operation(images, 1 + ENHANCEMENT * strengths)
 
+    def solarize(images: Tensor, strengths: Tensor) -> Tensor:
+        # A threshold that should be whole and is a hair above it would spare one value more.
+        return ops.solarize(images, (style.solarize_from * (1 - strengths.abs())).round(decimals=6))
+
     return {
         "identity": lambda images, _: images,
         "shear-x": lambda images, s: shear_x(images, SHEAR * s, style.fill),
@@ -83,7 +87,7 @@ def operation_space(style: Style) -> dict[str, Operation]:
         "sharpness": partial(enhance, ops.sharpness),
         # From 8 bits down to 4.
         "posterize": lambda images, s: ops.posterize(images, (8 - 4 * s.abs()).round()),
-        "solarize": lambda images, s: ops.solarize(images, style.solarize_from * (1 - s.abs())),
+        "solarize": solarize,
         "autocontrast": lambda images, _: ops.autocontrast(images),
         "equalize": lambda images, _: ops.equalize(images),
         "invert": lambda images, _: ops.invert(images),

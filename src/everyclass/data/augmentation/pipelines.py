@@ -36,21 +36,21 @@ def _then(*more: Transform) -> Pipeline:
     return transforms
 
 
-def _contrastive(smallest: float, blurred: float, jittered: float = 0.8) -> Pipeline:
+def _jitter() -> ColorJitter:
+    return ColorJitter(0.4, 0.4, 0.4, 0.0, p=1.0)
+
+
+def _contrastive(smallest: float, blurred: float, jitter: ColorJitter | None = None) -> Pipeline:
     def transforms(crop_padding: int | None, flip: bool) -> tuple[Transform, ...]:
         return (
             RandomResizedCrop((smallest, 1.0)),
             CropAndFlip(0, flip),
-            ColorJitter(p=jittered),
+            jitter or ColorJitter(),
             Grayscale(),
             *([GaussianBlur(p=blurred)] if blurred else []),
         )
 
     return transforms
-
-
-def _jitter() -> ColorJitter:
-    return ColorJitter(0.4, 0.4, 0.4, 0.0, p=1.0)
 
 
 AUGMENTATIONS: dict[str, Pipeline] = {
@@ -65,7 +65,9 @@ AUGMENTATIONS: dict[str, Pipeline] = {
     ),
     "contrastive": _contrastive(smallest=0.2, blurred=0.5),  # PaCo's key
     "contrastive-less-blur": _contrastive(smallest=0.2, blurred=0.2),  # GPaCo's second view
-    "contrastive-jitter": _contrastive(smallest=0.08, blurred=0.5, jittered=1.0),  # ImageNet-LT
+    "contrastive-jitter": _contrastive(  # PaCo's key, ImageNet-LT
+        smallest=0.08, blurred=0.5, jitter=_jitter()
+    ),
     "contrastive-no-blur": _contrastive(smallest=0.08, blurred=0.0),  # ProCo
 }
 """Transforms by name, from a data set's crop padding and whether its images may be mirrored."""

@@ -29,8 +29,10 @@ class RandAugment:
         magnitude_std: standard deviation of a normal noise on the level of each, within 0..30.
         probability: with which an operation takes place.
 
-    timm's "rand-m10-n2-mstd0.5" counts levels to 10 and skips half of the operations; it is
-    magnitude 30, magnitude_std 1.5, probability 0.5.
+    timm's "rand-m10-n2-mstd0.5" counts levels to 10 and skips half of the operations: magnitude 30,
+    magnitude_std 1.5 and probability 0.5 are its strength. The operations stay torchvision's:
+    timm's never solarize at that level and only add to brightness, colour, contrast and sharpness,
+    have two members more, no identity, and fill with the mean colour.
 
     Raises:
         InputError: a number is out of bounds.

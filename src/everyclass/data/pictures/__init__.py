@@ -4,7 +4,14 @@ from everyclass.data.pictures.bad_pictures import BadPictures, Policy, check_bad
 from everyclass.data.pictures.decoded_source import DecodedSource
 from everyclass.data.pictures.decoding import BadPictureError, Cut, decode
 from everyclass.data.pictures.encoded import Encoded, EncodedSet
-from everyclass.data.pictures.files import Files, Listed, list_folder, read_list, read_table
+from everyclass.data.pictures.files import (
+    Files,
+    Listed,
+    class_folders,
+    list_folder,
+    read_list,
+    read_table,
+)
 from everyclass.data.pictures.shards import Shards, find_shards, read_shards
 from everyclass.data.pictures.tables import (
     Parquet,
@@ -30,6 +37,7 @@ __all__ = [
     "Shards",
     "check_bad_list",
     "check_policy",
+    "class_folders",
     "decode",
     "described_names",
     "find_parquet",

@@ -54,7 +54,8 @@ def decode(
     """Views of a picture: the plain, centred one, or random resized crops.
 
     The picture is turned as its EXIF entry says. Palettes, greys, CMYK and transparency become
-    RGB; greys of 16 bits keep their upper eight.
+    RGB. Greys of 16 bits keep their upper eight, those of a TIFF of 32 bits too, unless none of
+    the picture's is above 255: then they are taken as they are.
 
     Args:
         encoded: the content of an image file; its name does not matter.
@@ -68,7 +69,7 @@ def decode(
     Raises:
         BadPictureError: no picture, one cut short, one of no known kind, or one too large to open.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     Image.init()  # loads what FORMATS names, once
     try:
@@ -78,6 +79,8 @@ def decode(
                 width, height = image.size
                 if width * height > MOST_PIXELS:
                     raise BadPictureError(f"{width:,} × {height:,} pixels are too many to open")
+                if image.format == "TIFF":  # whose size Pillow gives turned, and its tag still
+                    ImageOps.exif_transpose(image, in_place=True)
                 boxes = _boxes(image, cut, crops)
                 smallest = min(min(b[2] - b[0], b[3] - b[1]) for b in boxes)
                 upright, boxes = _upright(image, boxes, cut.size / smallest)
@@ -152,7 +155,9 @@ def _upright(image: Any, boxes: list[Box], scale: float) -> tuple[Any, list[Box]
     wider, higher = image.size[0] / width, image.size[1] / height
     if _orientation(image) >= 5:
         wider, higher = higher, wider
-    upright = _rgb(ImageOps.exif_transpose(image))
+    # A PGM of 16 bits has the same mode, and is dark if all of it is below 256.
+    of_32_bits = image.format == "TIFF" and image.mode == "I"
+    upright = _rgb(ImageOps.exif_transpose(image), of_32_bits)
     w, h = upright.size
     return upright, [
         (left * wider, top * higher, min(right * wider, w), min(bottom * higher, h))
@@ -160,14 +165,16 @@ def _upright(image: Any, boxes: list[Box], scale: float) -> tuple[Any, list[Box]
     ]
 
 
-def _rgb(image: Any) -> Any:
+def _rgb(image: Any, of_32_bits: bool) -> Any:
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16 bits, or 32 that a file of 16 was read into
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 0xFFFF:
             raise BadPictureError("pixels of 32 bits")
-        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+        if not (of_32_bits and values.max() <= 0xFF):
+            values >>= 8
+        return Image.fromarray(values.astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise BadPictureError("pixels that are fractions")
     if image.mode == "P":

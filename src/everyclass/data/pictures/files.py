@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,6 +23,7 @@ __all__ = [
     "Files",
     "Listed",
     "as_texts",
+    "class_folders",
     "list_folder",
     "read_list",
     "read_picture",
@@ -202,7 +203,7 @@ def read_table(path: str | Path, image_column: str, label_column: str) -> Listed
     if values.dtype.kind in "iufc" or all(map(_is_number, texts)):
         numbers = [class_number(text, f"{where}, row {row},") for row, text in enumerate(texts)]
         return Listed(paths, checked_labels(np.array(numbers), str(path), label_column))
-    return Listed(paths, np.array(texts))
+    return Listed(paths, np.array(texts, dtype=object))
 
 
 def _is_number(text: str) -> bool:
@@ -213,8 +214,26 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def class_folders(root: str | Path) -> list[str]:
+    """The names of the folders in a folder, sorted; hidden ones are left out.
+
+    Raises:
+        MissingFileError: there is no such folder.
+        FileFormatError: it cannot be read.
+    """
+    if not os.path.isdir(root):
+        raise MissingFileError(f"There is no folder {root}.")
+    try:
+        entries = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    except OSError as error:
+        raise FileFormatError(f"{root} cannot be read: {error.strerror}.") from error
+    return [name for name in entries if not name.startswith(".")]  # such as .ipynb_checkpoints
+
+
 def list_folder(root: str | Path) -> Listed:
     """List a folder that has a folder of pictures for each class, in the order of their names.
+
+    Links to folders are followed; what several lead to is listed once in each class.
 
     Raises:
         MissingFileError: there is no such folder.
@@ -228,18 +247,13 @@ def list_folder(root: str | Path) -> Listed:
         ) from error
 
     root = Path(root)
-    if not os.path.isdir(root):
-        raise MissingFileError(f"There is no folder {root}; it must have one folder per class.")
-    try:
-        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-    except OSError as error:
-        raise FileFormatError(f"{root} cannot be read: {error.strerror}.") from error
+    names = class_folders(root)
     paths: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(names):
         found = sorted(
             os.path.relpath(os.path.join(folder, file), root)
-            for folder, _, files in os.walk(root / name, onerror=refuse, followlinks=True)
+            for folder, files in _below(root / name, refuse)
             for file in files
             if file.lower().endswith(ENDINGS)
         )
@@ -251,3 +265,19 @@ def list_folder(root: str | Path) -> Listed:
             f"(endings {', '.join(ENDINGS)})."
         )
     return Listed(paths, np.array(labels, dtype=np.int64), tuple(names))
+
+
+def _below(top: Path, refuse: Callable[[OSError], NoReturn]) -> Iterator[tuple[str, list[str]]]:
+    """Each folder from ``top`` down and the names of its files; a link may lead back to one."""
+    visited: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(top, onerror=refuse, followlinks=True):
+        try:
+            about = os.stat(folder)
+        except OSError as error:
+            refuse(error)
+        if (about.st_dev, about.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((about.st_dev, about.st_ino))
+        folders.sort()  # so that the same one of several links is followed everywhere
+        yield folder, files

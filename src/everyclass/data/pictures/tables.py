@@ -7,12 +7,14 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from everyclass.artifacts import quoted
 from everyclass.data.pictures.files import read_picture, size_of
 from everyclass.data.pictures.labels import checked_labels
 from everyclass.errors import (
@@ -133,9 +135,12 @@ class SavedDataset:
 
 
 def find_parquet(folder: Path, part: str) -> tuple[Path, ...]:
-    """The parquet files of a part: ``train-*.parquet``, ``train/*.parquet``, also in ``data/``."""
+    """The parquet files of a part, also in ``data/``.
+
+    ``train-*.parquet`` or ``train_*.parquet``, ``train.parquet``, or ``train/*.parquet``.
+    """
     for base in (folder, folder / "data"):
-        for pattern in (f"{part}-*.parquet", f"{part}.parquet", f"{part}/*.parquet"):
+        for pattern in (f"{part}[-_]*.parquet", f"{part}.parquet", f"{part}/*.parquet"):
             found = sorted(base.glob(pattern))
             if found:
                 return tuple(found)
@@ -155,7 +160,8 @@ def read_parquet(
         The pictures, their labels, and the class names where the files say them.
 
     Raises:
-        FileFormatError: no such file or column.
+        FileFormatError: no such file or column, or one file numbers its classes otherwise than
+            those before it.
     """
     import pyarrow.parquet as pq
 
@@ -167,7 +173,7 @@ def read_parquet(
                 schema = opened.schema_arrow
                 image = _column(path, schema.names, image, IMAGE_COLUMNS, "image")
                 label = _column(path, schema.names, label, LABEL_COLUMNS, "label")
-                names = names or described_names(schema.metadata, label)
+                names = _same_names(names, described_names(schema.metadata, label), path)
                 labels.append(opened.read(columns=[label])[label].to_numpy())
                 for group in range(opened.num_row_groups):
                     starts.append(starts[-1] + opened.metadata.row_group(group).num_rows)
@@ -181,6 +187,21 @@ def read_parquet(
     assert image is not None
     source = Parquet(tuple(paths), image, np.array(starts), tuple(groups))
     return source, checked_labels(np.concatenate(labels), str(paths[0]), label or ""), names
+
+
+def _same_names(
+    names: tuple[str, ...] | None, own: tuple[str, ...] | None, path: Path
+) -> tuple[str, ...] | None:
+    """The class names of the files before and of this one; either may say none."""
+    if names is None or own is None or own == names:
+        return own if names is None else names
+    pairs = enumerate(zip_longest(own, names))
+    number, here, before = next((c, a, b) for c, (a, b) in pairs if a != b)
+    raise FileFormatError(
+        f"{path} numbers its classes otherwise than the files before it: class {number} is "
+        f"{quoted(here or '')} here and {quoted(before or '')} there; write all files of a part "
+        "with the same class names."
+    )
 
 
 def read_saved(

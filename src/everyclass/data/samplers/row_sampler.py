@@ -26,10 +26,11 @@ _ALWAYS = ("epoch", "position", "seed", "num_samples", "world_size")
 class RowSampler(Sampler[int], ABC):
     """Rows of a data set, epoch after epoch, for any ``DataLoader(dataset, sampler=…)``.
 
-    What an epoch holds follows from seed and epoch alone. An iteration begins where the sampler
-    stands, at first with row 0 of epoch 1, and where it ends the sampler goes on to the next
-    epoch, so that no call is needed to have each epoch drawn anew. :meth:`set_epoch` moves it to
-    the beginning of another epoch. Loops that count from 0 may do so.
+    What an epoch holds follows from seed and epoch alone. Every iteration is an epoch of its own,
+    from its first row, whether the one before was finished or not; the first is epoch 1, and no
+    call is needed to have each drawn anew. :meth:`set_epoch` says which epoch comes next; loops
+    that count from 0 may do so. In the middle of an epoch begins only what follows
+    :meth:`load_state_dict`.
 
     Each rank iterates over every ``world_size``-th of the rows drawn, so that the ranks' batches
     together are what one process would see. All ranks have equally many rows: where the rows do
@@ -72,7 +73,7 @@ class RowSampler(Sampler[int], ABC):
         self.world_size = check_whole_number("world_size", world_size, 1)
         self.rank = check_whole_number("rank", rank, 0, self.world_size - 1)
         self.epochs = None if epochs is None else check_whole_number("epochs", epochs, 1)
-        self._epoch, self._position = 1, 0
+        self._stand(1, 0)
 
     def _keep(self, labels: npt.NDArray[np.int64]) -> None:
         """Keep what :meth:`draw` needs of the labels; a subclass adds to it."""
@@ -98,21 +99,36 @@ class RowSampler(Sampler[int], ABC):
         places = torch.arange(self.rank, len(self) * self.world_size, self.world_size)
         return drawn[places % len(drawn)]
 
+    def _stand(self, epoch: int, position: int) -> None:
+        """Let the next iteration begin here."""
+        self._epoch, self._position = epoch, position
+        self._begun = False
+
     def __iter__(self) -> Iterator[int]:
-        epoch, position = self._epoch, self._position
-        for block in self.rows()[position:].split(_BLOCK):
+        if self._begun:  # and left at some row, perhaps the last one
+            self._stand(self._epoch + 1, 0)
+        rest = self._rest(self.rows(), self._epoch, self._position)
+        self._begun = True
+        return rest
+
+    def _rest(self, rows: Tensor, epoch: int, position: int) -> Iterator[int]:
+        """The rows of an epoch from a position on."""
+        for block in rows[position:].split(_BLOCK):
             for row in block.tolist():
                 position += 1
                 self._epoch, self._position = epoch, position
                 yield row
-        self._epoch, self._position = epoch + 1, 0
+        self._stand(epoch + 1, 0)
 
     def __len__(self) -> int:
         """Rows per epoch of one rank."""
         return (self.num_samples + self.world_size - 1) // self.world_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the beginning of an epoch; within the current one stay where it stands.
+        """Let the next iteration be of this epoch, from its first row.
+
+        Only where a state of this very epoch was loaded does it go on from there, so that a resumed
+        loop may call this before each epoch as ever.
 
         Args:
             epoch: 1 for the first; 0 is an epoch of its own for loops that count from there.
@@ -121,8 +137,8 @@ class RowSampler(Sampler[int], ABC):
             InputError, InputTypeError: no whole number ≥ 0.
         """
         epoch = check_whole_number("epoch", epoch, 0)
-        if epoch != self._epoch:
-            self._epoch, self._position = epoch, 0
+        if self._begun or epoch != self._epoch:
+            self._stand(epoch, 0)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the sampler stands, and what that is measured in: plain values."""
@@ -135,6 +151,8 @@ class RowSampler(Sampler[int], ABC):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Stand where another sampler of the same settings stood; any rank's state will do.
+
+        The next iteration gives what was left of that epoch, nothing where all was handed out.
 
         Raises:
             InputError: numbers that are missing, out of range, or of other settings.
@@ -157,5 +175,4 @@ class RowSampler(Sampler[int], ABC):
                     f"{name}={own}; make it with the same settings."
                 )
         epoch = check_whole_number("epoch", state["epoch"], 0)
-        self._position = check_whole_number("position", state["position"], 0, len(self))
-        self._epoch = epoch
+        self._stand(epoch, check_whole_number("position", state["position"], 0, len(self)))

@@ -2,7 +2,7 @@
 
     python benchmarks/coverage.py [--show] [--out benchmarks/results/coverage.json]
 
-Recalls are drawn from seven distributions, images from binomials; the intervals of `evaluate` are
+Recalls are drawn from nine distributions, images from binomials; the intervals of `evaluate` are
 computed and compared with the true numbers. For the tests, two classifiers whose errors overlap are
 drawn that differ in every class and not in the number tested. What concerns one class is not
 simulated: it is a sum over binomial probabilities. Three minutes on one thread.
@@ -44,11 +44,14 @@ def recalls(name: str, classes: int, generator: np.random.Generator) -> np.ndarr
         "beta(1.5, 1.5)": lambda: generator.beta(1.5, 1.5, classes),
         "beta(40, 1)": lambda: generator.beta(40, 1, classes),
         "10 % at 0.3, else 0.8": lambda: np.where(here < classes // 10, 0.3, 0.8),
+        "one at 0.02, else 0.7": lambda: np.where(here < 1, 0.02, 0.7),
+        "10 % at 0.02, else 0.7": lambda: np.where(here < classes // 10, 0.02, 0.7),
     }[name]()
 
 
 RECALLS = ("all 0.8", "beta(8, 2)", "uniform 0.2 to 1", "5 % dead", "beta(1.5, 1.5)",
-           "beta(40, 1)", "10 % at 0.3, else 0.8")  # fmt: skip
+           "beta(40, 1)", "10 % at 0.3, else 0.8", "one at 0.02, else 0.7",
+           "10 % at 0.02, else 0.7")  # fmt: skip
 
 
 def supports(images: int | str, classes: int, generator: np.random.Generator) -> np.ndarray:

@@ -20,13 +20,13 @@ TABLES = ("table3", "beyond")
 
 
 def text(name: str) -> str:
-    """A table's rows that are the paper's, and ours to unfold beneath; where all are ours, all."""
+    """A table; of table 3 the rows that are the paper's, and ours to unfold beneath."""
     table = load_table(name)
     rows = table_rows(table, RESULTS)
+    if name != "table3":
+        return table_text(table, rows, "markdown")
     paper = [row for row in rows if not row["extra"]]
     ours = [row for row in rows if row["extra"]]
-    if not (paper and ours):
-        return table_text(table, rows, "markdown")
     beneath = replace(table, title=f"{table.title}: rows of ours")
     return "\n\n".join(
         (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from everyclass import errors
@@ -20,17 +22,29 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(
+of_every_kind = pytest.mark.parametrize(
     "error",
     [*(kind("It is empty.") for kind in KINDS), MissingLibraryError("timm", "timm")],
     ids=lambda error: type(error).__name__,
 )
+
+
+@of_every_kind
 def test_a_named_error_is_the_same_one(error: EveryclassError) -> None:
     said = str(error)
     with pytest.raises(type(error)) as caught, naming("b"), naming("a.npz"):
         raise error
     assert type(caught.value) is type(error)
     assert str(caught.value) == f"b: a.npz: {said}"
+
+
+@of_every_kind
+def test_errors_come_back_from_other_processes(error: EveryclassError) -> None:
+    with pytest.raises(type(error)), naming("a.npz"):
+        raise error
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
+    assert again.__dict__ == error.__dict__
 
 
 def test_a_named_error_keeps_what_it_holds() -> None:

@@ -59,6 +59,12 @@ class MissingLibraryError(EveryclassError, ImportError):
         super().__init__(
             f"This needs {library}, which is not installed: pip install 'everyclass[{extra}]'."
         )
+        self.library, self.extra = library, extra
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What pickle makes it from again; from args alone, its message, it cannot be made."""
+        said = {"args": self.args, "msg": self.msg}
+        return type(self), (self.library, self.extra), {**self.__dict__, **said}
 
 
 class DataNotFoundError(MissingFileError):

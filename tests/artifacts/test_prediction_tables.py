@@ -183,6 +183,49 @@ def test_predicted_names_need_not_be_labels(tmp_path: Path) -> None:
     assert Predictions.load(table(tmp_path / "p.parquet", columns)).num_classes == 3
 
 
+TENS = pa.array([10, 2, 10, 9], pa.int32())
+
+
+@pytest.mark.parametrize(
+    ("ending", "cells"),
+    [
+        ("csv", TENS),
+        ("parquet", TENS),
+        ("parquet", TENS.cast(pa.uint8())),
+        ("parquet", TENS.dictionary_encode()),
+    ],
+    ids=["csv", "parquet", "unsigned", "dictionary"],
+)
+def test_numbers_that_are_names_are_found_by_name(ending: str, cells: Any, tmp_path: Path) -> None:
+    """Whatever the order of columns and names, and whether each class has an image."""
+    of_class = {name: np.full(4, float(name)) for name in ("1", "10", "2", "9")}
+    wanted = [1, 2, 1, 3]
+
+    path = table(tmp_path / f"scores.{ending}", {"labels": cells, **of_class})
+    for said in (Predictions.load(path, scores="logits"), *PredictionStream(path, scores="logits")):
+        assert said.class_names == ("1", "10", "2", "9")
+        assert said.labels.tolist() == wanted
+
+    path = table(tmp_path / f"predicted.{ending}", {"labels": cells, "predicted": cells})
+    said = Predictions.load(path, class_names=["1", "10", "2", "9"])
+    assert (said.labels.tolist(), said.top.tolist()) == (wanted, wanted)
+    with pytest.raises(
+        FileFormatError, match=r"row 1 of 'labels' is '2', which is no class; .* 9, 10"
+    ):
+        Predictions.load(path, class_names=["9", "10"])
+    # Names that are no numbers leave integers what they are.
+    names = [f"n{i}" for i in range(11)]
+    assert Predictions.load(path, class_names=names).labels.tolist() == TENS.to_pylist()
+
+
+def test_numbers_and_words_go_together_where_numbers_are_names(tmp_path: Path) -> None:
+    columns = {"labels": [7, 8, 7], "predicted": ["8", "8", "none"]}
+    for name in ("p.csv", "p.parquet"):
+        path = table(tmp_path / name, columns)
+        said = Predictions.load(path, class_names=["none", "7", "8"])
+        assert (said.labels.tolist(), said.top.tolist()) == ([1, 2, 1], [2, 2, 0])
+
+
 # --- what other programs call a csv ---------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from everyclass.artifacts import (
     Predictions,
     save_safetensors,
 )
+from everyclass.errors import InputError
 from everyclass.metrics import evaluate
 
 # NumPy's fixed-width strings lose trailing NUL characters, and UTF-8 has no lone surrogates.
@@ -102,10 +104,23 @@ def test_features_in_an_npz(tmp_path: Path, features: Features) -> None:
     assert_same(Features.load(path), features)
 
 
-@given(heads(), st.sampled_from(["head.npz", "head.safetensors"]))
+@given(heads(), st.sampled_from(["head.npz", "head.safetensors", "H.SAFETENSORS", "H.NPZ"]))
 def test_heads_in_both_formats(tmp_path: Path, head: Head, name: str) -> None:
     head.save(tmp_path / name)
     assert_same(Head.load(tmp_path / name), head)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.safetensors", "x.pt", "x.npz.gz", "x"])
+def test_what_would_not_be_read_back_is_not_written(tmp_path: Path, name: str) -> None:
+    head = Head(np.eye(2), np.zeros(2))
+    of_npz: list[Any] = [Features(np.eye(2), [0, 1]), Predictions([0, 1], predicted=[0, 1])]
+    for artifact in of_npz if name.endswith("safetensors") else [*of_npz, head]:
+        with pytest.raises(InputError, match=rf"{re.escape(name)} has to end in .*\.npz, which"):
+            artifact.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    for artifact in (*of_npz, head):
+        artifact.save(tmp_path / "X.NPZ")
+        type(artifact).load(tmp_path / "X.NPZ")
 
 
 @st.composite

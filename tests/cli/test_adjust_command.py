@@ -183,6 +183,23 @@ def test_nothing_that_is_read_or_was_written_is_replaced(everyclass: Command, fo
     assert ask(everyclass, folder, "--method", "bias", "--overwrite").code == 0
 
 
+@pytest.mark.parametrize("option", ["--out", "--adjustment"])
+def test_both_files_are_written_or_none(everyclass: Command, folder: Path, option: str) -> None:
+    (folder / "file").write_text("not a folder")
+    before = listing(folder)
+    ask(everyclass, folder, option, folder / "file" / "x.npz").refused(
+        "file is a file, not a folder"
+    )
+    assert listing(folder) == before
+    (folder / "x.npz").mkdir()
+    ask(everyclass, folder, "--overwrite", option, folder / "x.npz").refused("x.npz is a folder; n")
+    assert listing(folder) == before | {"x.npz"}
+    # A folder that is not there is made.
+    new = folder / "new" / "er" / "x.npz"
+    assert ask(everyclass, folder, "--method", "bias", option, new).code == 0
+    assert new.is_file()
+
+
 def test_the_file_has_to_be_an_npz(everyclass: Command, folder: Path) -> None:
     done = everyclass(
         "adjust", folder / "val.npz", folder / "test.npz", "--out", folder / "out.csv", "-q"

@@ -84,6 +84,25 @@ def test_bad_input_is_refused(everyclass: Command, files: Path, said: Path) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--counts", "none.csv"),
+        ("--class-names", "none.txt"),
+        ("--scores", "bananas"),
+        ("--labels", "none.npy"),
+        ("--labels-column", "truth"),
+        ("--predicted-column", "said"),
+    ],
+)
+def test_what_goes_with_predictions_is_not_dropped_without(
+    everyclass: Command, files: Path, option: str, value: str
+) -> None:
+    features = ("--test-features", files / "test.npz", "--train", files / "train.npz")
+    done = everyclass("diagnose", *features, option, value)
+    done.refused(f"{option} goes with predictions", "name a file of predictions, or leave")
+
+
 def test_it_needs_no_torch_for_predictions() -> None:
     import subprocess
     import sys

@@ -188,6 +188,26 @@ def test_what_cannot_be_judged_is_an_error_in_junit_and_on_github(
     assert done.out == ""
 
 
+@pytest.mark.parametrize("gate", ["acuracy < 0.1", "drop(gone.npz) > 0.1"])
+def test_a_gate_that_cannot_be_read_leaves_no_earlier_verdict(
+    gate: str, folder: Path, everyclass: Command
+) -> None:
+    arguments = ("evaluate", "p.npz", "--junit", "x.xml", "--fail-if", GOOD)
+    assert everyclass(*arguments).code == 0
+    everyclass(*arguments, "--fail-if", gate).refused()
+    suite = ElementTree.parse("x.xml").getroot()[0]
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
+
+
+def test_a_refusal_replaces_nothing_that_is_read(folder: Path, everyclass: Command) -> None:
+    before = Path("words.csv").read_bytes()
+    for fail_if in ("drop(words.csv) > 0.1", "acuracy < 0.1"), ("drop(words.csv) > 0.1",):
+        gates = [option for text in fail_if for option in ("--fail-if", text)]
+        done = everyclass("evaluate", "p.npz", *gates, "--junit", "words.csv")
+        done.refused("words.csv is read and would be replaced")
+    assert Path("words.csv").read_bytes() == before
+
+
 def test_a_baseline_is_read_as_the_file_itself(folder: Path, everyclass: Command) -> None:
     better = np.eye(3)[LABELS]
     pa.csv.write_csv(pa.table({"y": LABELS, **dict(zip(NAMES, better.T, strict=True))}), "b.csv")

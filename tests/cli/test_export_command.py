@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from everyclass import Features, Retraining, rescue
+from everyclass import Features, Head, Retraining, rescue
 from everyclass.cli import main
 from everyclass.errors import FileFormatError, InputError, MissingFileError
 from everyclass.stages import load_classifier
@@ -56,8 +56,6 @@ def test_a_program(rescued: Any, tmp_path: Path, capsys: pytest.CaptureFixture[s
     code, _, error = run(capsys, "export", folder, out)
     assert code == 2
     assert "--overwrite" in error
-    code, said, _ = run(capsys, "export", folder, tmp_path / "W.SAFETENSORS")  # as Windows may
-    assert (code, (tmp_path / "W.SAFETENSORS").exists()) == (0, True)
 
 
 def test_weights(rescued: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +67,32 @@ def test_weights(rescued: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str
     )
     assert (code, "from 4 features to logits of 3 classes" in said) == (0, True)
     assert np.array_equal(load_file(tmp_path / "w.safetensors")["weight"], result.retrained.weight)
+    spelt = tmp_path / "W.SAFETENSORS"  # as Windows may
+    assert run(capsys, "export", folder, spelt, "--which", "old")[0] == 0
+    assert np.array_equal(load_file(spelt)["weight"], result.old.weight)
+
+
+def test_the_weights_of_a_cosine_head_stay_a_cosine_head(
+    rescued: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features, labels = rescued[2], np.repeat([0, 1, 2], [80, 20, 8])
+    head = Head(np.eye(3, 4), np.zeros(3), "cosine", 16.0)
+    folder, out = tmp_path / "rescued", tmp_path / "head.safetensors"
+    rescue(Features(features, labels, head), retraining=Retraining(penalty=0.01)).save(folder)
+    code, said, _ = run(capsys, "export", folder, out, "--which", "old")
+    assert (code, "the cosine head" in said, "read back it differs by 0" in said) == (0, True, True)
+    again = Head.load(out)
+    assert (again.kind, again.scale) == ("cosine", 16.0)
+    np.testing.assert_array_equal(again.logits(features), head.logits(features))
+
+
+def test_weights_of_an_ensemble_are_refused(
+    rescued: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "both.safetensors"
+    code, _, error = run(capsys, "export", rescued[0], out, "--which", "ensemble")
+    assert (code, out.exists()) == (2, False)
+    assert "an ensemble is two with their temperatures; write it as .onnx or .pt2" in error
 
 
 def test_bad_input(rescued: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

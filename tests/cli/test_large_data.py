@@ -171,6 +171,15 @@ def test_a_file_called_as_the_list_of_bad_pictures_ends_an_extraction_before_it_
     assert (tmp_path / "x.bad-images.csv").read_text() == "mine"
 
 
+def test_a_place_that_cannot_be_written_ends_an_extraction_before_it_begins(
+    tree: Path, tmp_path: Path, everyclass: Callable[..., Any]
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    extract = ("extract", "--data", data_of(tree), "--backbone", "no-such-net", "--workers", 0)
+    refused = everyclass(*extract, "--out", tmp_path / "file" / "x.npz")
+    refused.refused("file is a file, not a folder; name another output folder")
+
+
 def test_a_chunk_of_bad_pictures_only_is_left_out_like_any_other(
     tmp_path: Path, everyclass: Callable[..., Any]
 ) -> None:

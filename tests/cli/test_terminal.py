@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -111,7 +114,7 @@ def test_a_rescue_keeps_its_own_colours(folder: Path, terminal: Callable[..., st
     assert RED not in said
     assert_harmless(said.replace("\x1b[1m", "").replace("\x1b[0m", ""))
     assert "Report: out\\x1b[31m/report.html" in said
-    assert_harmless(terminal("export", RESULT, f"head{RED}.safetensors"))
+    assert_harmless(terminal("export", RESULT, f"head{RED}.safetensors", "--which", "old"))
 
 
 def test_a_line_in_a_name_is_no_line(folder: Path, terminal: Callable[..., str]) -> None:
@@ -119,6 +122,35 @@ def test_a_line_in_a_name_is_no_line(folder: Path, terminal: Callable[..., str])
     assert "a\\nb" in said
     assert f"rare{RED}" not in said
     assert "rare\\x1b[31m" in said
+
+
+def test_commands_to_go_on_with_can_be_pasted(folder: Path, terminal: Callable[..., str]) -> None:
+    said = terminal("methods", "copy", "ce", "my recipe.py")
+    assert "everyclass pretrain 'my recipe.py' --data" in said
+    out, source = Path("my rescue"), f"train{RED}.npz"
+    said = terminal(
+        "rescue", source, "--head", "head.npz", "--val", "val.npz", "--test", f"test{RED}.npz",
+        "--out", out, "--penalty", "0.01", "-q",
+    )  # fmt: skip
+    (line,) = (line for line in said.splitlines() if line.startswith("Class by class:"))
+    *_, first, second = shlex.split(line)
+    assert first == str(out / "old.npz")
+    assert Path(second).is_file()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_stdout_that_is_full_is_said(options: tuple[str, ...], folder: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "everyclass", "evaluate", OLD, *options],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: stdout cannot be written (No space left on device); free some space, or send it "
+        "elsewhere.\n"
+    )
 
 
 # --- a terminal that knows fewer signs ------------------------------------------------------------

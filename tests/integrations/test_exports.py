@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from everyclass import Head
 from everyclass.errors import InputError, MissingLibraryError, RunFailedError
-from everyclass.integrations.export import export_onnx, export_program, save_weights
+from everyclass.integrations.export import export_onnx, export_program, save_head, save_weights
 from everyclass.nn import CosineHead, EnsembleHead
 
 pytestmark = [pytest.mark.integrations, pytest.mark.filterwarnings("ignore")]
@@ -94,6 +94,15 @@ def test_weights_are_loaded_again(tmp_path: Path) -> None:
     again = network(EnsembleHead.empty(8, 4)).eval()
     load_model(again, tmp_path / "model.safetensors")
     assert torch.equal(again(INPUTS), model(INPUTS))
+
+
+def test_heads_are_loaded_again(tmp_path: Path) -> None:
+    head = a_head(0, "cosine")
+    assert save_head(head, tmp_path / "head.safetensors") == 0
+    assert Head.load(tmp_path / "head.safetensors").kind == "cosine"
+    with pytest.raises(InputError, match=r"has to end in \.safetensors"):
+        save_head(head, tmp_path / "head.npz")
+    assert [file.name for file in tmp_path.iterdir()] == ["head.safetensors"]
 
 
 def test_what_cannot_be_exported(tmp_path: Path) -> None:

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.sparse import coo_array
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import recall_score
+from sklearn.metrics import pairwise_distances, recall_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
@@ -53,6 +56,11 @@ def digits(rarest: int = 12) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     return X[rows], np.array([f"digit {c}" for c in y[rows]])
 
 
+def out_of_fold(rescued: RescueClassifier) -> float:
+    """The accuracy of the other classifier's copies on samples that they were not fitted to."""
+    return float(rescued.result_.candidates[0]["accuracy"])
+
+
 def test_it_lifts_the_worst_class() -> None:
     X, y = digits()
     rest_X, rest_y = load_digits(return_X_y=True)
@@ -88,6 +96,40 @@ def test_the_other_classifier_is_given_tables_and_texts_as_they_are() -> None:
     words = CountVectorizer(ngram_range=(3, 3))
     on_texts = RescueClassifier(make_pipeline(words, LogisticRegression(max_iter=1000)))
     assert on_texts.fit(texts, y).predict_proba(texts[:3]).shape == (3, 10)
+
+
+@pytest.mark.parametrize("called", [np.array([1, 2, 3]), np.array(["cat", "dog", "lynx"])])
+def test_the_other_classifier_is_given_the_classes_as_they_are(called: Any) -> None:
+    labels = np.repeat([0, 1, 2], [150, 60, 30])
+    X = np.random.default_rng(0).normal(size=(240, 4)) + 1.2 * np.eye(3, 4)[labels]
+    y = called[labels]
+    # Of 0..2 the weight would be another class's; and names would be none of theirs.
+    weighted = LogisticRegression(class_weight=dict(zip(called.tolist(), (1, 50, 1), strict=True)))
+    alone = weighted.fit(X, y).predict(X)
+    rescued = RescueClassifier(weighted, use="old", penalty=0.01).fit(X, y)
+    assert (rescued.predict(X) == alone).all()
+    assert rescued.estimator_.classes_.tolist() == called.tolist()
+    # And so were the copies, whose answers out of fold are judged.
+    assert out_of_fold(rescued) == pytest.approx((alone == y).mean(), abs=0.05)
+
+
+def test_the_other_classifier_may_take_sparse_matrices_and_distances() -> None:
+    X, y = digits()
+    logistic = RescueClassifier(LogisticRegression(max_iter=1000), use="retrained", penalty=0.01)
+    dense, sparse = (clone(logistic).fit(given, y).predict(given) for given in (X, coo_array(X)))
+    assert (sparse == dense).mean() > 0.99
+    nearest = KNeighborsClassifier(metric="precomputed")
+    rescued = RescueClassifier(nearest, penalty=0.01).fit(pairwise_distances(X), y)
+    assert out_of_fold(rescued) > 0.8
+
+
+def test_a_class_that_a_fold_lacks() -> None:
+    X, y = digits()
+    rows = np.append(np.flatnonzero(y != "digit 4"), np.flatnonzero(y == "digit 4")[:1])
+    rescued = RescueClassifier(LogisticRegression(max_iter=1000), penalty=0.01)
+    rescued.fit(X[rows], y[rows])
+    assert out_of_fold(rescued) > 0.8  # in the fold without it no answer went to a neighbour
+    assert rescued.predict_proba(X).shape == (len(X), 10)
 
 
 def test_another_classifier_without_probabilities() -> None:

@@ -65,6 +65,12 @@ def expected(preds: torch.Tensor, target: torch.Tensor) -> dict[str, Any]:
     }
 
 
+def test_fewer_classes_with_samples_than_are_asked_for() -> None:
+    metric = WorstRecall(5, k=4)
+    metric.update(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]))
+    assert float(metric.compute()) == 0.75  # of the two that have any
+
+
 @pytest.mark.parametrize("kind", [torch.int32, torch.uint8])
 def test_labels_of_any_whole_numbers(kind: torch.dtype) -> None:
     preds, target = samples(absent=None)

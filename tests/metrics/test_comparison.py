@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from everyclass import Comparison, Predictions, compare, compare_all, evaluate
 from everyclass.errors import FileFormatError, InputError, InputTypeError
-from everyclass.metrics import adjust_p_values, mid_p_mcnemar
+from everyclass.metrics import adjust_p_values, harmonic_mean, mid_p_mcnemar
 from everyclass.metrics.paired_lowest import worst_difference
 from everyclass.metrics.paired_means import linear_difference, mean_differences
 from everyclass.metrics.pairing import Outcomes
@@ -245,6 +245,24 @@ def test_equal_lowest_recalls_of_unlike_classifiers() -> None:
         fooled += found.b - found.a > 0.05
     assert wrong <= 3
     assert fooled > 45  # what a look at the two numbers would say
+
+
+@pytest.mark.parametrize("better", ["b", "a"])
+def test_the_gain_of_a_nearly_dead_class_is_covered(better: str) -> None:
+    """How low the worse of the two may be is what the limit farther from zero says."""
+    generator = np.random.default_rng(0)
+    dead, helped = np.r_[0.03, np.full(19, 0.8)], np.r_[0.3, np.full(19, 0.8)]
+    both = 0.5 * np.minimum(dead, helped) + 0.5 * dead * helped
+    shares = np.stack([1 - dead - helped + both, helped - both, dead - both, both], axis=1)
+    true = harmonic_mean(helped) - harmonic_mean(dead)
+    if better == "a":
+        shares, true = shares[:, [0, 2, 1, 3]], -true
+    missed = 0
+    for trial in range(120):
+        outcomes = Outcomes(generator.multinomial(50, shares), None)
+        found = mean_differences(outcomes, replicates=200, seed=trial)["harmonic_mean"]
+        missed += not found.low <= true <= found.high
+    assert missed < 0.09 * 120  # 5 % are allowed
 
 
 def test_a_real_rise_is_seen() -> None:

@@ -76,6 +76,23 @@ def test_a_dead_class_may_be_dead_or_unlucky() -> None:
     assert mean_recall_intervals(np.r_[1, k[1:]], n)["harmonic_mean"][0] > 2 * dead
 
 
+@pytest.mark.parametrize(
+    ("classes", "images", "worst", "rest"), [(20, 50, 0.03, 0.8), (10, 100, 0.03, 0.9)]
+)
+def test_one_nearly_dead_class_among_good_ones_is_covered(
+    classes: int, images: int, worst: float, rest: float
+) -> None:
+    """1 / p of that one decides, and what is right on average has too high a lower quantile."""
+    generator = np.random.default_rng(0)
+    p, n = np.r_[worst, np.full(classes - 1, rest)], np.full(classes, images)
+    above = 0
+    for trial in range(150):
+        k = generator.binomial(n, p)
+        low, _ = mean_recall_intervals(k, n, replicates=200, seed=trial)["harmonic_mean"]
+        above += low > harmonic_mean(p)
+    assert above < 0.07 * 150  # 2.5 % are allowed
+
+
 def test_the_seed_decides_and_nothing_else() -> None:
     n = np.full(3000, 9)  # several chunks
     k = np.random.default_rng(0).binomial(n, 0.7)

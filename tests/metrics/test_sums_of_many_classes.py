@@ -60,9 +60,10 @@ def test_sums_of_many_recalls_are_as_if_each_were_drawn(images: int) -> None:
     n = np.full(3000, images)
     k = np.maximum(generator.binomial(n, generator.beta(6, 3, 3000)), 1)
     options: dict[str, Any] = {"floor": FLOOR, "replicates": 2000}
-    fast = mean_intervals._sums(k, n, 3000, seed=[0], **options)
-    slow = mean_intervals._drawn_sums(k, n, 3000, seed=[1], **options)
-    assert not np.array_equal(fast, mean_intervals._drawn_sums(k, n, 3000, seed=[0], **options))
+    fast, _ = mean_intervals._sums(k, n, 3000, seed=[0], **options)
+    slow, _ = mean_intervals._drawn_sums(k, n, 3000, seed=[1], **options)
+    drawn, _ = mean_intervals._drawn_sums(k, n, 3000, seed=[0], **options)
+    assert not np.array_equal(fast, drawn)
     alike(fast, slow)
 
 
@@ -74,9 +75,10 @@ def test_sums_of_many_pairs_are_as_if_each_were_drawn(transform: Any, successes:
     prior = np.array([0, 0, 0, successes]) + 1 / len(table)
     options: dict[str, Any] = {"floor": FLOOR, "replicates": 4000}
     fast = paired_means._sums(table, transform, successes=successes, seed=[0], **options)
-    slow = paired_means._drawn_sums(table, prior, transform, seed=[1], **options)
-    (a, low_a), (b, low_b) = fast
-    (drawn_a, drawn_low_a), (drawn_b, drawn_low_b) = slow
+    decides = np.arange(len(table))[:, None] == [5, 9]
+    slow = paired_means._drawn_sums(table, prior, transform, decides, seed=[1], **options)
+    (a, low_a, _), (b, low_b, _) = fast
+    (drawn_a, drawn_low_a, _), (drawn_b, drawn_low_b, _) = slow
     alike(
         np.stack([a, b, b - a, low_b - a, b - low_a]),
         np.stack(
@@ -96,10 +98,21 @@ def alike(fast: np.ndarray, slow: np.ndarray) -> None:
 
 
 def test_a_few_classes_that_outweigh_all_others_are_drawn() -> None:
-    k, n = np.append(np.full(2500, 1000), 2), np.full(2501, 1000)
+    k, n = np.append(np.full(2500, 1000), [2, 2]), np.full(2502, 1000)
     options: dict[str, Any] = {"floor": FLOOR, "replicates": 100, "seed": [0]}
-    found = mean_intervals._sums(k, n, 2501, **options)
-    assert np.array_equal(found, mean_intervals._drawn_sums(k, n, 2501, **options))
+    found, worst = mean_intervals._sums(k, n, 2502, **options)
+    drawn, of_worst = mean_intervals._drawn_sums(k, n, 2502, **options)
+    assert np.array_equal(found, drawn)
+    assert np.array_equal(worst, of_worst)
+
+
+def test_the_class_that_decides_is_drawn_itself() -> None:
+    k, n = np.append(np.full(3000, 30), [12]), np.full(3001, 40)
+    options: dict[str, Any] = {"floor": FLOOR, "replicates": 4000, "seed": [0]}
+    for found in (mean_intervals._sums, mean_intervals._drawn_sums):
+        _, worst = found(k, n, 3001, **options)
+        expected = 1 / stats.beta(14, 28 + 1 / 3001).rvs(4000, random_state=1)
+        assert stats.ks_2samp(worst, expected).pvalue > 0.001
 
 
 COUNTS = st.lists(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -153,3 +154,19 @@ def test_a_single_image_and_none_at_all_are_torchs() -> None:
     none.sum().backward()
     assert layer.weight.grad is not None
     assert not layer.weight.grad.any()
+
+
+@pytest.mark.parametrize("make", [lambda: Convolution(16, 16), lambda: BatchNormReLU(16)])
+def test_torch_func_goes_through_layers_with_kernels(make: Callable[[], nn.Module]) -> None:
+    layer = make()
+    parameters = {name: p.detach() for name, p in layer.named_parameters()}
+    buffers = {name: values.clone() for name, values in layer.named_buffers()}
+    x = torch.randn(3, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, (parameters, buffers), (x,)).square().sum()
+
+    found = torch.func.grad(loss)(parameters, buffers, x)
+    usual = torch.autograd.grad(layer(x).square().sum(), list(layer.parameters()))
+    for (name, gradient), expected in zip(found.items(), usual, strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-2, msg=name)

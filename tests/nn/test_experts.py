@@ -29,6 +29,20 @@ def test_logits_are_the_mean_of_cosines() -> None:
     torch.testing.assert_close(model.head.expert_logits(features), 30 * torch.stack(cosines))
 
 
+@pytest.mark.parametrize("head", ["2-experts", "2-experts-routed"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_network_in_another_precision_answers_in_it(head: str, dtype: torch.dtype) -> None:
+    model = build_classifier("mlp-2-experts", 5, seed=0, head=head).eval()
+    images = torch.randn(4, 3, 8, 8)
+    logits = model(images)
+    found = model.to(dtype)(images.to(dtype))
+    assert found.dtype == dtype
+    tolerance = 1e-5 if dtype == torch.float64 else 0.5  # cosines times 30
+    torch.testing.assert_close(found.float(), logits, rtol=0, atol=tolerance)
+    if dtype == torch.float64:
+        assert model.backbone(images.double()).dtype == dtype
+
+
 def test_the_mean_of_cosine_heads_is_a_linear_head() -> None:
     model = build_classifier("mlp-4-experts", 5, seed=0, head="4-experts").eval()
     features = model.backbone(torch.randn(6, 3, 8, 8))

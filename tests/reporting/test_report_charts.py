@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,29 @@ def test_charts_that_the_page_fills_are_valid(report: Report) -> None:
         {"classifier": "m", "images": 9, "confidence": 0.5, "right": 0.4, "low": 0.2, "high": 0.7}
     ]
     assert reliability_chart(rows).to_dict(validate=True)["layer"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "experiments/2026-11-cifar100-lt-ir100-resnet32/{}/test.npz",
+        "experiments/2026-11-cifar100-lt-ir100-resnet32-{}",
+        "{}-of-an-experiment-with-cifar100-lt-ir100-resnet32",
+        "w" * 60 + "{}" + "w" * 60,
+    ],
+)
+def test_classifiers_of_slopes_are_told_apart(report: Report, place: str) -> None:
+    old, new = place.format("a"), place.format("b")
+    chart = slope_chart(report.risers(2), old=old, new=new).to_dict()
+    titles = [line["title"] for line in chart["layer"][1]["encoding"]["tooltip"]]
+    assert len(set(titles)) == 5
+    heads = [row["head"] for rows in chart["datasets"].values() for row in rows if "head" in row]
+    assert len(heads) == len(set(heads)) == 2
+    assert max(map(len, heads)) <= 20  # of which the chart cuts none
+    named = ("first", "second") if place.startswith("w") else ("a", "b")
+    for name, head, title in zip(named, heads, titles[1:], strict=False):
+        assert name in re.split(r"\W", head), head
+        assert name in re.split(r"\W", title), title
 
 
 def test_labels_of_slopes_do_not_overlap_and_stay_in_order() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import everyclass as ec
 from everyclass.artifacts import CAUSES, ClassCounts, ClassDiagnosis, Diagnosis, Predictions
 from everyclass.errors import InputError, InputTypeError
 from everyclass.metrics import EvaluationState, compare, diagnose_predictions, samples_needed
-from everyclass.reporting import Judged, Report, report_of
+from everyclass.reporting import Judged, Report, render_report, report_of
 from everyclass.reporting.calibration import reliability_rows
 from everyclass.reporting.cards import worst_cards
 from everyclass.reporting.confused import pair_rows
@@ -269,6 +270,24 @@ def test_a_card_and_the_table_ask_for_the_same_images() -> None:
     more = samples_needed(recall=1 / 3, half_width=0.1) - 3
     assert more == 80
     assert worst_cards(report)[0].more_images == needed.to_know[0].more == needed.total == more
+
+
+def test_a_true_class_of_probability_0_makes_the_likelihood_infinite() -> None:
+    """As forests give it."""
+    sure, open_ = np.array([[1.0, 0.0], [1.0, 0.0]]), np.full((2, 2), 0.5)
+
+    def likelihoods(old: np.ndarray, new: np.ndarray) -> str:
+        probs = {"old": old, "new": new}
+        judged = {name: Judged.of(Predictions([0, 1], probs=p)) for name, p in probs.items()}
+        page = render_report(report_of(judged, title="Forests", settings={}))
+        (row,) = re.findall(r"<th[^>]*>Negative log-likelihood.*?</tr>", page, re.DOTALL)
+        return " ".join(re.sub("<[^>]+>", " ", row).split())
+
+    begin = "Negative log-likelihood lower is better"
+    infinite = "∞ a true class was given probability 0"
+    assert likelihoods(sure, sure) == f"{begin} {infinite} {infinite}"
+    assert likelihoods(sure, open_) == f"{begin} {infinite} 0.693"
+    assert likelihoods(open_, sure) == f"{begin} 0.693 {infinite}"
 
 
 def test_reliability_holds_every_image_once() -> None:

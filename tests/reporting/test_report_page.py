@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -319,6 +320,40 @@ def test_the_vega_that_is_inlined_fits_altair() -> None:
 
     wanted = re.sub(r"^v(\d+\.\d+).*", r"\1", alt.SCHEMA_VERSION)
     assert wanted in vl_convert.get_vegalite_versions()
+
+
+WITHOUT_HOME = """
+import pwd
+
+def nobody(number):
+    raise KeyError(number)
+
+pwd.getpwuid = nobody
+import everyclass as ec
+from everyclass.artifacts import cache_folder
+
+print(cache_folder().parent if cache_folder() == cache_folder() else "another")
+try:
+    ec.report(ec.Predictions([0, 0, 1], predicted=[0, 1, 1]), "report.html")
+except ec.errors.RunFailedError as error:
+    print(error)
+"""
+
+
+def test_a_user_without_a_home_is_told_what_a_report_needs(tmp_path: Path) -> None:
+    """As in a container with a user's number that has no entry."""
+    pytest.importorskip("pwd")
+    unknown = ("HOME", "XDG_CACHE_HOME")
+    known = {name: value for name, value in os.environ.items() if name not in unknown}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_HOME], cwd=tmp_path, capture_output=True, text=True,
+        env={**known, "TMPDIR": str(tmp_path)}, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    cache, said = done.stdout.splitlines()
+    assert Path(cache).parent == tmp_path
+    assert Path(cache).stat().st_mode & 0o077 == 0  # nobody else can put a kernel there
+    assert "set HOME to a folder, such as HOME=/tmp" in said
 
 
 def test_the_vega_script_is_bundled_once_and_kept(

@@ -37,6 +37,22 @@ def test_any_array_becomes_a_small_picture(shape: tuple[int, ...], size: tuple[i
     assert picture.getpixel((0, 0)) == (200, 200, 200)
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_a_picture_of_more_than_8_bits_keeps_its_greys(kind: type, tmp_path: Path) -> None:
+    values = np.linspace(1000, 3000, 64 * 64).reshape(64, 64).astype(kind)
+    picture = Image.fromarray(values)
+    assert picture.mode[0] in "IF"
+    assert thumbnail(picture) == thumbnail(values)
+    if kind is np.uint16:  # as microscopes and radiographs are stored
+        picture.save(tmp_path / "a.png")
+        pictures = pictures_of(tmp_path, ["a.png"])
+        assert pictures is not None
+        (opened,) = pictures([0])
+        grey = np.asarray(decoded(thumbnail(opened)).convert("L"))
+        assert (grey.min(), grey.max()) == (0, 255)
+        assert 120 < grey.mean() < 135
+
+
 def test_a_thumbnail_is_bounded_and_has_no_metadata() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (500, 500, 3), dtype=np.uint8)
     address = thumbnail(Image.fromarray(noise))

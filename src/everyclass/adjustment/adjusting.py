@@ -101,8 +101,8 @@ def adjust(
         else was tried, and which classes were left alone.
 
     Raises:
-        InputError: no logits, one class only, an unknown method or objective, or something that a
-            method needs and was not given.
+        InputError: no logits, one class only, an unknown method or objective, something that a
+            method needs and was not given, or something that goes with other methods.
         InputTypeError: not predictions.
 
     Example:
@@ -124,6 +124,7 @@ def adjust(
     goal.for_classes(samples.num_classes, samples.there)
     names = predictions.class_names
     if method == "prior":
+        _check_no_goal(objective, class_weights, worst_percent, folds)
         balanced = replace(fit_balanced(samples), class_names=names)
         return _for_prior(balanced, prior, unlabelled)
     if prior is not None or unlabelled is not None:
@@ -165,6 +166,21 @@ def adjust(
         "seed": seed,
     }
     return replace(chosen, notes=notes, class_names=names)
+
+
+def _check_no_goal(objective: Any, class_weights: Any, worst_percent: float, folds: int) -> None:
+    """Refuse what would be dropped by the method that serves no objective."""
+    for name, option, given in (
+        ("objective", "objective", objective is not None),
+        ("class_weights", "weight", class_weights is not None),
+        ("worst_percent", "worst-percent", worst_percent != 10.0),  # the defaults
+        ("folds", "folds", folds != 5),
+    ):
+        if given:
+            raise InputError(
+                f"{name} (--{option}) goes with the methods that serve an objective; 'prior' gives "
+                "calibrated probabilities and serves none. Leave it out, or name another method."
+            )
 
 
 def _for_prior(balanced: Adjustment, prior: Any, unlabelled: Any) -> Adjustment:

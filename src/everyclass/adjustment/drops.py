@@ -52,7 +52,7 @@ def fit(samples: HeldOut, goal: ClassObjective, *, radius: float = 0.2) -> Adjus
 
 
 def spread(samples: HeldOut, log_weights: Vector) -> Vector:
-    """(C,) biases of log weights relative to the uniform ones; 0 where a class is left alone."""
+    """(C,) biases of log weights, less their mean; 0 where a class is left alone."""
     bias = np.zeros(samples.num_classes)
     bias[samples.enough] = samples.temperature * (log_weights - log_weights.mean())
     return bias

@@ -1,7 +1,9 @@
 """Linear ascent on the worst classes (after Choi & Seo 2025).
 
 Round by round the target prior moves a step towards the uniform distribution on the worst k % of
-the classes, π_t ← π_t + α (e_K − π_t), and the logits become z − τ log π_train + t log(C π_t).
+the classes, π_t ← π_t + α (e_K − π_t), and the logits become z − τ log π_train + t log π_t, the
+last less its mean, so that a class with too few samples to judge, whose bias is 0, stays in the
+middle.
 The authors move the prior of a loss while a network learns; after training the same ascent is on
 the biases, and stops after as many rounds as cross-validation says.
 """

@@ -184,7 +184,7 @@ def named_weights(said: Sequence[str], names: Sequence[str] | None, num_classes:
     """Class weights from words such as "lynx=5"; classes that are not named weigh 1.
 
     Args:
-        said: NAME=WEIGHT, the name of a class or its index.
+        said: NAME=WEIGHT, the name of a class, or its index where there are no names.
         names: C class names, or None.
         num_classes: C.
 

@@ -36,6 +36,7 @@ from everyclass.artifacts._files import (
 from everyclass.artifacts._folders import replaced_together
 from everyclass.artifacts._locks import holding_lock_file
 from everyclass.artifacts._prediction_arrays import lacks_labels
+from everyclass.artifacts._prediction_sources import RepeatedIds
 from everyclass.artifacts._settings import check_choice, check_number, check_whole_number
 from everyclass.artifacts._text import (
     cells,
@@ -102,6 +103,7 @@ __all__ = [
     "PredictionStream",
     "Predictions",
     "Reachable",
+    "RepeatedIds",
     "Run",
     "Scores",
     "StoredFeatures",

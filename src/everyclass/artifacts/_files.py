@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import math
@@ -48,8 +49,25 @@ __all__ = [
 
 
 def cache_folder() -> Path:
-    """Where data sets and what can be made again are kept: ``$XDG_CACHE_HOME/everyclass``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "everyclass"
+    """Where data sets and what can be made again are kept: ``$XDG_CACHE_HOME/everyclass``.
+
+    Without that variable it is in ``~/.cache``; for a user without a home, as containers have, in
+    a temporary folder of this process.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or _home_cache()) / "everyclass"
+
+
+def _home_cache() -> Path:
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:  # neither HOME nor an entry among the users
+        return _temporary_cache()
+
+
+@functools.cache
+def _temporary_cache() -> Path:
+    # With a name that nobody can guess: what others put there would be loaded, as kernels are.
+    return Path(tempfile.mkdtemp(prefix="everyclass-cache-"))
 
 
 @contextlib.contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from everyclass.artifacts._checks import as_ids
 from everyclass.artifacts._files import existing_file
 from everyclass.artifacts._prediction_arrays import ArraySource
 from everyclass.artifacts._prediction_tables import TableSource
@@ -91,22 +93,34 @@ def open_source(
 
 
 class RepeatedIds:
-    """Refuses a file that holds an image twice; looks at its first four million ids."""
+    """Refuses an image that stands twice, in one file or in two; looks at the first four million.
+
+    Attributes:
+        files: those that had ids, in order.
+    """
 
     _MOST = 1 << 22
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = path
+    def __init__(self) -> None:
+        self.files: list[str | Path] = []
+        self._begins: list[int] = []  # how many ids stood before each file's
         self._chunks: list[Any] = []
         self._count = 0
 
-    def see(self, ids: Any) -> None:
-        """Take the next ids; None where there are none."""
+    def see(self, path: str | Path, ids: Any) -> None:
+        """Take the next ids of a file; None where there are none.
+
+        Raises:
+            InputError: not one per image, or bytes that are no text.
+        """
         import pyarrow as pa
 
         if ids is None or self._count >= self._MOST:
             return
-        self._chunks.append(pa.array(ids))
+        if not self.files or self.files[-1] is not path:
+            self.files.append(path)
+            self._begins.append(self._count)
+        self._chunks.append(pa.array(as_ids(ids, len(ids))))
         self._count += len(ids)
 
     def check(self) -> None:
@@ -119,6 +133,8 @@ class RepeatedIds:
 
         if not self._chunks:
             return
+        if len({chunk.type for chunk in self._chunks}) > 1:  # a CSV's numbers are text
+            self._chunks = [chunk.cast(pa.string()) for chunk in self._chunks]
         codes = pa.chunked_array(self._chunks).combine_chunks().dictionary_encode()
         if len(codes.dictionary) == len(codes):
             return
@@ -126,8 +142,21 @@ class RepeatedIds:
         numbers = codes.indices.to_numpy()
         again = int((numbers != np.arange(len(numbers))).argmax())
         before = int((numbers == numbers[again]).argmax())
+        said = quoted(codes[again].as_py())
+        (first, row), (second, other) = self._place(before), self._place(again)
+        if first is second:
+            raise InputError(
+                f"{first}: the id {said} stands in rows {row} and {other}; give each image once, "
+                "or leave the ids out (of a table the column 'ids', or 'id')."
+            )
         raise InputError(
-            f"{self._path}: the id {quoted(codes[again].as_py())} stands in rows {before} and "
-            f"{again}; give each image once, or leave the ids out (of a table the column 'ids', "
-            "or 'id')."
+            f"The image with the id {said} stands in {first} (row {row}) and in {second} (row "
+            f"{other}), and files that are judged together are parts of one set; to compare two "
+            f"classifiers on the same images: everyclass compare {first} {second}; where ids only "
+            "count the rows of each file, leave them out."
         )
+
+    def _place(self, index: int) -> tuple[str | Path, int]:
+        """The file and row of an id."""
+        file = bisect.bisect_right(self._begins, index) - 1
+        return self.files[file], index - self._begins[file]

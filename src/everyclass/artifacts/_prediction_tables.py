@@ -39,6 +39,9 @@ class TableSource:
         scores: what columns named as the classes hold; chooses where there are several kinds.
         labels_column, predicted_column: other names for these columns.
         class_names: C names. Without them, names in ``labels`` are collected in a first pass.
+
+    Integers are positions among the classes; but names where any class, by ``class_names`` or by
+    its column, is called by a number.
     """
 
     class_counts = None
@@ -102,14 +105,15 @@ class TableSource:
         return self._table.done
 
     def _parsed_as(self, class_names: Sequence[str] | None) -> dict[str, Any]:
-        """Types to parse a CSV's columns as; a parquet file says its own."""
+        """Types to take columns as: a CSV is parsed so, of a parquet file classes are cast."""
         import pyarrow as pa
         from pyarrow import types as of
 
-        if self.path.suffix.lower() != ".csv":
-            return self._table.types
         # A class called "7" is a name, once somebody has said that it is one.
         numerals = class_names is not None and any(is_number(str(n)) for n in class_names)
+        if self.path.suffix.lower() != ".csv":
+            named = [c for c in self._classes if numerals and _is_whole(self._table.types[c])]
+            return {**self._table.types, **dict.fromkeys(named, pa.string())}
         parsed = dict.fromkeys(self._ids, pa.string())
         for name in self._classes:
             looks = self._table.types[name]
@@ -140,7 +144,7 @@ class TableSource:
             return
         labels: set[Any] = set()
         for batch in self._table.batches([self._labels], self._types, _MOST_ROWS):
-            labels.update(batch.column(self._labels).unique().to_pylist())
+            labels.update(self._class_cells(batch, self._labels).unique().to_pylist())
         self._table.done = 0
         beside = [c for c in doubtful if c not in labels]
         if beside:
@@ -236,18 +240,25 @@ class TableSource:
             return len(batch.column(column)[0])
         return 0
 
+    def _class_cells(self, batch: Any, column: str) -> Any:
+        """A column of classes, as text where they are named."""
+        import pyarrow as pa
+
+        cells = batch.column(column)
+        if isinstance(cells, pa.DictionaryArray):
+            cells = cells.dictionary_decode()
+        if is_text(self._types[column]) and not is_text(cells.type):
+            cells = cells.cast(pa.string())
+        return cells
+
     def _class_numbers(self, batch: Any, column: str, first: int) -> npt.NDArray[Any]:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        cells = batch.column(column)
+        cells = self._class_cells(batch, column)
         if not is_text(cells.type):
-            if isinstance(cells, pa.DictionaryArray):
-                cells = cells.dictionary_decode()
             return np.asarray(cells.to_numpy(zero_copy_only=False))
         assert self.class_names is not None
-        if isinstance(cells, pa.DictionaryArray):
-            cells = cells.dictionary_decode()
         numbers = pc.index_in(cells, pa.array(self.class_names, cells.type))
         if numbers.null_count:
             row = numbers.is_null().index(True).as_py()
@@ -277,6 +288,12 @@ class TableSource:
 
 def _all_whole(ids: npt.NDArray[np.str_]) -> bool:
     return all(re.fullmatch("0|-?[1-9][0-9]{0,17}", text) for text in ids.tolist())
+
+
+def _is_whole(kind: Any) -> bool:
+    from pyarrow import types as of
+
+    return bool(of.is_integer(kind.value_type if of.is_dictionary(kind) else kind))
 
 
 def _check_filled(path: Path, column: str, cells: Any, first: int) -> None:

@@ -204,7 +204,14 @@ class Features:
         return self.with_classes(self.labels, train.head, train.class_names)
 
     def save(self, path: str | Path) -> None:
-        """Write an ``.npz``: features, labels, and ids, class_names, head_* where known."""
+        """Write an ``.npz``: features, labels, and ids, class_names, head_* where known.
+
+        Raises:
+            InputError: the name ends otherwise.
+            OutputError: no permission, or no space.
+        """
+        if Path(path).suffix.lower() != ".npz":
+            raise InputError(f"{path} has to end in .npz, which features are written as.")
         arrays: dict[str, npt.NDArray[Any]] = {"features": self.features, "labels": self.labels}
         if self.ids is not None:
             arrays["ids"] = self.ids

@@ -98,13 +98,22 @@ class Head:
         return replace(self, weight=self.weight / np.float32(temperature), bias=bias)
 
     def save(self, path: str | Path) -> None:
-        """Write ``.safetensors`` or ``.npz``, by the name's ending."""
-        path = Path(path)
+        """Write ``.safetensors`` or ``.npz``, by the name's ending.
+
+        Raises:
+            InputError: the name ends otherwise.
+            OutputError: no permission, or no space.
+        """
+        ending = Path(path).suffix.lower()
         arrays = {"weight": self.weight, "bias": self.bias}
-        if path.suffix == ".safetensors":
+        if ending == ".safetensors":
             save_safetensors(path, arrays, {"kind": self.kind, "scale": repr(self.scale)})
-        else:
+        elif ending == ".npz":
             write_npz(path, {**arrays, **self._extra()})
+        else:
+            raise InputError(
+                f"{path} has to end in .safetensors or .npz, which heads are written as."
+            )
 
     def _extra(self) -> dict[str, npt.NDArray[Any]]:
         if self.kind == "linear":
@@ -122,7 +131,7 @@ class Head:
         """
         path = Path(path)
         extra: Mapping[str, Any]
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             arrays, extra = load_safetensors(path, "head file")
         else:
             arrays = read_npz(path, "head file")

@@ -23,6 +23,8 @@ class PredictionStream:
         values: how many scores to read at once, about.
         scores, labels, labels_column, predicted_column, class_names: as in
             :meth:`Predictions.load`.
+        ids: takes the ids, for the caller to compare with those of other files; without it they
+            are compared here, within this file.
 
     Attributes:
         path: the file.
@@ -44,8 +46,9 @@ class PredictionStream:
         predicted_column: str = "predicted",
         class_names: Sequence[str] | None = None,
         values: int = 1 << 20,
+        ids: RepeatedIds | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path, self._ids = Path(path), ids
         self._values = values
         self._source = open_source(
             path,
@@ -70,10 +73,10 @@ class PredictionStream:
             FileFormatError: it is damaged.
         """
         first = 0
-        repeated = RepeatedIds(self.path)
+        repeated = RepeatedIds() if self._ids is None else self._ids
         for piece in self._source.pieces(self._values):
-            repeated.see(piece.pop("ids", None))
             with naming(self.path):
+                repeated.see(self.path, piece.pop("ids", None))
                 part = Predictions(
                     **piece,
                     class_names=self._source.class_names,
@@ -82,4 +85,5 @@ class PredictionStream:
                 )
             yield part
             first += len(part)
-        repeated.check()
+        if self._ids is None:
+            repeated.check()

@@ -198,7 +198,14 @@ class Predictions:
         return replace(self, class_counts=counts)
 
     def save(self, path: str | Path) -> None:
-        """Write an ``.npz`` with the arrays that there are."""
+        """Write an ``.npz`` with the arrays that there are.
+
+        Raises:
+            InputError: the name ends otherwise.
+            OutputError: no permission, or no space.
+        """
+        if Path(path).suffix.lower() != ".npz":
+            raise InputError(f"{path} has to end in .npz, which predictions are written as.")
         arrays: dict[str, npt.NDArray[Any]] = {"labels": self.labels}
         for name in ("logits", "probs", "predicted", "ids"):
             if getattr(self, name) is not None:
@@ -258,8 +265,8 @@ class Predictions:
         counts = source.class_counts if class_counts is None else class_counts
         with naming(path):
             said = cls(**values, class_names=source.class_names, class_counts=counts)
-        repeated = RepeatedIds(path)
-        repeated.see(said.ids)
+        repeated = RepeatedIds()
+        repeated.see(path, said.ids)
         repeated.check()
         return said
 

@@ -31,9 +31,8 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = 130
         message = "Interrupted; what was finished is kept."
-    except BrokenPipeError:
-        # The reader went away, as `| head` does. Python would complain again while shutting down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader went away, as `| head` does
+        _drop_stdout()
         sys.exit(1)
     except Exception as error:
         from everyclass.errors import EveryclassError
@@ -44,12 +43,30 @@ def main(arguments: list[str] | None = None) -> None:
             code, message = error.exit_code, f"Error: {error}"
         elif isinstance(error, MemoryError):
             code, message = 1, "Error: out of memory; use fewer views or a smaller batch."
+        elif isinstance(error, OSError) and _while_printing(error):
+            _drop_stdout()
+            code = 1
+            message = (
+                f"Error: stdout cannot be written ({error.strerror}); free some space, or send it "
+                "elsewhere."
+            )
         else:
             code = 1
             kind = type(error).__name__
             message = f"Error: {kind}: {error} (a defect of everyclass; --debug shows where)"
     print(_printable(message), file=sys.stderr)
     sys.exit(code)
+
+
+def _while_printing(error: OSError) -> bool:
+    """Whether it comes from what prints, as on a full disk; files have errors of our own."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals["__name__"]).partition(".")[0] in ("click", "typer", "rich")
+
+
+def _drop_stdout() -> None:
+    """Send nowhere what stdout holds: Python would complain again while shutting down."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:

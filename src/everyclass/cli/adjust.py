@@ -93,7 +93,13 @@ def adjust(
     Example: everyclass adjust val.npz test.npz --counts counts.csv --out adjusted.npz
     """
     from everyclass import adjustment as room
-    from everyclass.artifacts import ClassCounts, Head, Predictions, load_class_names
+    from everyclass.artifacts import (
+        ClassCounts,
+        Head,
+        Predictions,
+        load_class_names,
+        prepare_folder,
+    )
     from everyclass.errors import InputError
 
     if out.suffix.lower() != ".npz":
@@ -114,6 +120,10 @@ def adjust(
     said = Predictions.load(predictions, labels=with_labels.get(predictions), **options)
     names = known.class_names or said.class_names
     shares = prior if given is None else ClassCounts.load(given, names=names)
+    for file in (out, place):  # both or none are written
+        if file.is_dir():
+            raise InputError(f"{file} is a folder; name a file.")
+        prepare_folder(file.parent, overwrite=True)
     found = room.adjust(
         known,
         class_counts=None if counts is None else ClassCounts.load(counts, names=names),

@@ -81,6 +81,17 @@ def diagnose(
         predictions, train, test_features, head, val, counts, class_names, labels, files=[out]
     )
     check_own(out, "diagnosis", lambda file: holds_json(file, "mean_recall"))
+    if predictions is None:
+        _check_for_none(
+            {
+                "--counts": counts is not None,
+                "--class-names": class_names is not None,
+                "--scores": scores is not None,
+                "--labels": labels is not None,
+                "--labels-column": labels_column != "labels",
+                "--predicted-column": predicted_column != "predicted",
+            }
+        )
     said = None
     if predictions is not None:
         names = None if class_names is None else load_class_names(class_names)
@@ -120,3 +131,15 @@ def diagnose(
         print_json({"format": 1, **found.to_dict()})
     else:
         say(str(found))
+
+
+def _check_for_none(options: dict[str, bool]) -> None:
+    """Refuse options that say how predictions are read, where there are none."""
+    from everyclass.errors import InputError
+
+    for name, given in options.items():
+        if given:
+            raise InputError(
+                f"{name} goes with predictions, and only features are given; name a file of "
+                f"predictions, or leave {name} out."
+            )

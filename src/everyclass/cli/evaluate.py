@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +28,7 @@ from everyclass.cli.options import (
 
 if TYPE_CHECKING:
     from everyclass.metrics import GateResult
+    from everyclass.metrics.gate_language import Gate
 
 __all__ = ["evaluate"]
 
@@ -79,13 +80,15 @@ def evaluate(
     from everyclass.artifacts import load_class_names
     from everyclass.errors import InputError
 
-    gates = metrics.read_gates(fail_if or [])
     if state is not None:
         metrics.check_replaceable(state)
-    check_spared(*files, counts, class_names, labels, *baselines(gates), files=[junit, state])
-    if (junit or github) and not gates:
+    # A refusal is written too, so what is read is spared before a gate can be refused.
+    named = baselines(_readable(fail_if or []))
+    check_spared(*files, counts, class_names, labels, *named, files=[junit, state])
+    if (junit or github) and not fail_if:
         raise InputError("--junit and --github report gates; give at least one --fail-if.")
     with _refusals_reported(junit, github, json):
+        gates = metrics.read_gates(fail_if or [])
         options: dict[str, Any] = {
             "scores": scores,
             "labels_column": labels_column,
@@ -113,6 +116,18 @@ def evaluate(
         say(evaluation.table(most=None if every else 20))
     _report(results, junit, github, json)
     metrics.check_results(results)
+
+
+def _readable(fail_if: list[str]) -> list[Gate]:
+    """Those gates that are not refused."""
+    from everyclass import metrics
+    from everyclass.errors import EveryclassError
+
+    gates: list[Gate] = []
+    for text in fail_if:
+        with suppress(EveryclassError):
+            gates += metrics.read_gates([text])
+    return gates
 
 
 @contextmanager

@@ -16,7 +16,9 @@ def export(
     rescued: Annotated[Path, typer.Argument(help="The folder that everyclass rescue wrote.")],
     out: Annotated[
         Path,
-        typer.Argument(help="The file to write: .onnx, .pt2 (torch.export) or .safetensors."),
+        typer.Argument(
+            help="The file to write: .onnx, .pt2 (torch.export), or .safetensors of one head."
+        ),
     ],
     which: Annotated[
         str | None,
@@ -47,12 +49,16 @@ def export(
     ]
     check_spared(*read, files=[out], overwrite=overwrite)
     classifier = stages.load_classifier(rescued, which)  # type: ignore[arg-type]
-    module = stages.module_of_classifier(classifier)
     head = classifier.old if isinstance(classifier, stages.Ensemble) else classifier
-    difference = 0.0
     if ending == ".safetensors":
-        room.save_weights(module, out)
+        if isinstance(classifier, stages.Ensemble):
+            raise InputError(
+                f"{out} would hold one head, and an ensemble is two with their temperatures; write "
+                "it as .onnx or .pt2, or one of its heads with --which old or --which retrained."
+            )
+        difference = room.save_head(classifier, out)
     else:
+        module = stages.module_of_classifier(classifier)
         write = room.export_onnx if ending == ".onnx" else room.export_program
         example = torch.randn(8, head.num_features, generator=torch.Generator().manual_seed(0))
         difference = write(module, example, out)

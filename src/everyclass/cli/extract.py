@@ -72,6 +72,7 @@ def extract(
     --out train.npz
     """
     from everyclass import processes
+    from everyclass.artifacts import prepare_folder
     from everyclass.data import BadPictures, DataConfig, check_bad_list
     from everyclass.errors import InputError
     from everyclass.stages import extract_part
@@ -93,6 +94,8 @@ def extract(
         check_spared(*single, files=[out], overwrite=overwrite)
     check_bad_list(left_out)
     bad = BadPictures(bad_images)
+    if not in_chunks:  # chunks have their folder made before the first
+        prepare_folder(out.parent, overwrite=True)
     with processes.joined(device):
         if not in_chunks and processes.world_size() > 1:
             raise InputError("Several processes write into a folder; name one with --out train/.")

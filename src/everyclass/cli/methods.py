@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -129,4 +130,5 @@ def copy(
     from everyclass.methods import copy_method
 
     copy_method(method, out, overwrite=overwrite)
-    say(f"Change what you like, then: everyclass pretrain {out} --data cifar100-lt")
+    copied = shlex.quote(str(out))
+    say(f"Change what you like, then: everyclass pretrain {copied} --data cifar100-lt")

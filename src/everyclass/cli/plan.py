@@ -44,6 +44,10 @@ def plan(
     from everyclass.metrics import samples_needed
 
     if recall is None and half_width is None and lift is None:
+        if broken is not None:
+            raise InputError(
+                "--broken goes with --recall and --lift; the table has shares of its own."
+            )
         rows = _table(power, confidence, classes)
         if json:
             print_json(rows)

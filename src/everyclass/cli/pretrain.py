@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -113,4 +114,4 @@ def pretrain(
     say(f"{run.folder}: test set, last epoch")
     for name, value in run.result["test"].items():
         say(f"  {name.replace('_', ' '):<18} {value:6.1%}")
-    say(f"Next: everyclass rescue {run.folder}")
+    say(f"Next: everyclass rescue {shlex.quote(str(run.folder))}")

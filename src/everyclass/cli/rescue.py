@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -195,8 +196,8 @@ def rescue(
     else:
         print_rescue(result, folder)
         if result.evaluations and result.verdict.use != "old":
-            files = f"{folder / 'old.npz'} {folder / result.verdict.use}.npz"
-            say(f"Class by class: everyclass compare {files}")
+            files = [str(folder / f"{name}.npz") for name in ("old", result.verdict.use)]
+            say(f"Class by class: everyclass compare {shlex.join(files)}")
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Networks and heads for other runtimes: ONNX and torch.export, checked after writing."""
+"""Networks and heads for other runtimes: ONNX, torch.export, safetensors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from everyclass.artifacts import atomic_write
+from everyclass.artifacts import Head, atomic_write
 from everyclass.errors import InputError, MissingLibraryError, RunFailedError
 from everyclass.nn import logits_of, unwrapped
 
-__all__ = ["TOLERANCE", "export_onnx", "export_program", "save_weights"]
+__all__ = ["TOLERANCE", "export_onnx", "export_program", "save_head", "save_weights"]
 
 TOLERANCE = 1e-5
 """Largest difference of logits, relative to their size, between a network and what was written."""
@@ -115,10 +115,35 @@ def export_program(
     return worst
 
 
+def save_head(head: Head, path: str | Path) -> float:
+    """Write a head as ``.safetensors``, and check what :meth:`Head.load` reads back.
+
+    Weight and bias are arrays; kind and scale, which a cosine head needs, are its metadata.
+
+    Args:
+        head: linear or cosine.
+        path: the ``.safetensors`` file to write.
+
+    Returns:
+        The largest difference of a logit that was found.
+
+    Raises:
+        InputError: the name ends otherwise.
+        RunFailedError: the file says something else.
+    """
+    if Path(path).suffix.lower() != ".safetensors":
+        raise InputError(f"{path} has to end in .safetensors.")
+    example = np.random.default_rng(0).normal(size=(8, head.num_features))
+    with _checked_file(path) as new:
+        head.save(new)
+        return _difference(Head.load(new).logits(example), head.logits(example), TOLERANCE, path)
+
+
 def save_weights(model: nn.Module, path: str | Path) -> None:
     """Write a network's ``state_dict`` as ``.safetensors``; weights that are shared once only.
 
-    ``safetensors.torch.load_model(model, path)`` reads it.
+    ``safetensors.torch.load_model(model, path)`` reads it into a network of the same make. A head
+    by itself is written by :func:`save_head`.
     """
     from safetensors.torch import save_model
 
@@ -130,7 +155,9 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
 def _checked_file(path: str | Path) -> Iterator[Path]:
     """A place to write and check a file, which takes its name only if nothing went wrong."""
     with tempfile.TemporaryDirectory() as folder:
-        new = Path(folder) / Path(path).name
+        name = Path(path)
+        # Who reads it back goes by the ending, which is spelt W.SAFETENSORS on some systems.
+        new = Path(folder) / (name.stem + name.suffix.lower())
         yield new
         with atomic_write(path) as stream:
             stream.write(new.read_bytes())

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import make_scorer
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.utils import check_consistent_length, check_random_state, get_tags
+from sklearn.model_selection import StratifiedKFold
+from sklearn.utils import check_consistent_length, check_random_state, get_tags, indexable
+from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -46,8 +47,9 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     The exact objective is minimised, so a fit is deterministic and depends on no learning rate.
 
     Args:
-        estimator: any classifier with ``predict_proba``, or None. It is given X as it came, so it
-            may be a pipeline that takes tables or texts.
+        estimator: any classifier with ``predict_proba``, or None. It is given X and the classes as
+            they came, so it may be a pipeline that takes tables or texts, and its ``class_weight``
+            goes by the classes' own names.
         use: "verdict", "old", "retrained" or "ensemble".
         penalty: on the squared weights of the new head; None chooses it by cross-fitting.
         random_state: of the folds: a whole number, a ``RandomState``, or None for NumPy's own.
@@ -119,8 +121,8 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.estimator is None:
             inputs = X
         else:
-            inputs = self._out_of_fold(X, labels, seed)
-            self.estimator_ = clone(self.estimator).fit(X, labels)
+            inputs = self._out_of_fold(X, y, labels, seed)
+            self.estimator_ = clone(self.estimator).fit(X, y)
             identity = np.eye(len(self.classes_), dtype=np.float32)
             head = Head(identity, np.zeros_like(identity[0]))
         names = tuple(map(str, self.classes_))
@@ -180,20 +182,33 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _out_of_fold(
         self,
         X: Any,  # noqa: N803
+        y: npt.NDArray[Any],
         labels: npt.NDArray[np.intp],
         seed: int,
     ) -> npt.NDArray[np.float64]:
-        """Log-probabilities of each sample from a copy that was fitted to others."""
+        """Log-probabilities of each sample from a copy that was fitted to others.
+
+        cross_val_predict would fit the copies to 0..C−1, which ``class_weight`` does not know.
+        """
         folds = max(2, min(FOLDS, int(np.bincount(labels).max())))
         splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-        with warnings.catch_warnings():
-            # A class smaller than the folds, or missing from one: both are what rescues are for.
+        with warnings.catch_warnings():  # of a class smaller than the folds: rescues are for these
             warnings.filterwarnings("ignore", message="The least populated class")
-            warnings.filterwarnings("ignore", message="Number of classes in training fold")
-            said = cross_val_predict(
-                clone(self.estimator), X, labels, cv=splitter, method="predict_proba"
-            )
-        return _log(said)
+            parts = list(splitter.split(labels, labels))
+        X, y = indexable(X, y)
+        found = np.empty((len(labels), len(self.classes_)))
+        for train, test in parts:
+            copy = clone(self.estimator)
+            copy.fit(*_safe_split(copy, X, y, train))
+            found[test] = self._of_each_class(copy, _safe_split(copy, X, y, test, train)[0])
+        return found
+
+    def _of_each_class(self, fitted: Any, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+        """Log-probabilities by a fitted estimator; the smallest of classes that it has not seen."""
+        probabilities = fitted.predict_proba(X)
+        found = np.zeros((len(probabilities), len(self.classes_)))
+        found[:, np.searchsorted(self.classes_, fitted.classes_)] = probabilities
+        return np.log(np.clip(found, SMALLEST_PROBABILITY, 1))
 
     def _logits(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
         check_is_fitted(self)
@@ -201,7 +216,7 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             inputs = validate_data(self, X, dtype=np.float64, reset=False)
         else:
             X = self._as_it_is(X, reset=False)
-            inputs = _log(self.estimator_.predict_proba(X))
+            inputs = self._of_each_class(self.estimator_, X)
         found = self.result_
         if self.used_ == "old":
             return _product(found.old, inputs)
@@ -215,10 +230,6 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 def _product(head: Head, inputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Logits in float64, so that a sample's do not depend on the others in its batch."""
     return inputs @ head.weight.astype(np.float64).T + head.bias
-
-
-def _log(probabilities: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    return np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1))
 
 
 def _recalls(y_true: Any, y_pred: Any) -> npt.NDArray[np.float64]:

@@ -206,4 +206,4 @@ class WorstRecall(PerClassRecall):
     def _worst_mean(self, recall: Any) -> float:
         if self.k is None:
             return worst_mean(recall, self.percent)
-        return float(np.sort(recall)[: self.k].mean())
+        return float(np.sort(recall[~np.isnan(recall)])[: self.k].mean())

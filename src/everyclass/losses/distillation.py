@@ -63,6 +63,7 @@ def distillation_loss(
     dtype = loss_dtype(logits)
     followed = (teacher_logits.detach().to(dtype) * (power / temperature)).softmax(dim=1)
     own = (logits.to(dtype) / temperature).log_softmax(dim=1)
+    own = own.where(followed > 0, 0)  # a masked class has log 0, of which 0 times is NaN
     return temperature**2 * F.kl_div(own, followed, reduction="batchmean")
 
 

@@ -144,5 +144,7 @@ def check_focal(gamma: float, form: str) -> None:
 
 def _of_sigmoids(z: Tensor, rows: Tensor, gamma: float) -> Tensor:
     signs = torch.full_like(z, -1.0).scatter(1, rows[:, None], 1.0)
-    log_q, log_other = F.logsigmoid(signs * z), F.logsigmoid(-signs * z)
-    return -((gamma * log_other).exp() * log_q).sum(dim=1)
+    losses = -F.logsigmoid(signs * z)
+    if gamma:  # else the factor is 1, and not the power 0 of log 0
+        losses = losses * (gamma * F.logsigmoid(-signs * z)).exp()
+    return losses.sum(dim=1)

@@ -119,7 +119,8 @@ def regulariser(
 ) -> Tensor:
     """R of what :func:`lade_inputs` returns; with a group, of all its processes' batches."""
     prior = log_prior.exp()
-    # Where π_c = 0 a finite number stands for log π_c: weight 0 then makes nothing of it, not NaN.
+    # Where π_c = 0 finite numbers stand for log π_c and z: weight 0 then makes 0 of them, not NaN.
+    z = z.where(prior > 0, 0)
     log_classes = (prior > 0).sum().to(prior.dtype).log()
     log_ratio = -(log_prior + log_classes).where(prior > 0, 0)
     of_label = z.gather(1, labels[:, None]).squeeze(1)

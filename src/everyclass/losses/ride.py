@@ -180,4 +180,5 @@ def _divergence(logits: Tensor, temperatures: Tensor | None) -> Tensor:
         logits = logits / temperatures
         factor = temperatures.mean() ** 2
     together = logits.detach().mean(dim=0).softmax(dim=1).expand_as(logits)
-    return factor * F.kl_div(logits.log_softmax(dim=2), together, reduction="sum") / logits.shape[1]
+    own = logits.log_softmax(dim=2).where(together > 0, 0)  # 0 times the log of 0 is NaN
+    return factor * F.kl_div(own, together, reduction="sum") / logits.shape[1]

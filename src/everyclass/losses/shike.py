@@ -55,6 +55,7 @@ def shike_loss(
     logits = expert_logits.to(loss_dtype(expert_logits))
     individual = torch.stack([F.cross_entropy(z, labels) for z in logits]).sum()
     images, classes = logits.shape[1:]
+    logits = logits.clamp(min=_NOWHERE)
     together = hardest * _from_hardest(logits, labels) + mutual * _from_each_other(logits)
     return individual + together / (images * classes)
 

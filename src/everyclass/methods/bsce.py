@@ -4,7 +4,7 @@ Ren et al. 2020. The network learns what the class frequencies do not explain, s
 are used at test time. The published 42.24 % on CIFAR100-LT fits the recipe of LDAM-DRW and not that
 of the Balanced Softmax authors (batch 512, 13,000 steps, AutoAugment and Cutout), which gives over
 50 %; so here it is plain cross entropy's recipe with another loss, on ImageNet-LT and Places-LT
-too (the authors' network there was a ResNet-10).
+too (the authors' networks there: a ResNet-10, and a ResNet-152 of Decoupling).
 """
 
 from dataclasses import replace

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from everyclass.artifacts import (
     ClassCounts,
     Evaluation,
     PredictionStream,
+    RepeatedIds,
     Scores,
     some,
 )
@@ -35,8 +42,10 @@ def state_of_files(
 ) -> EvaluationState:
     """Judge the predictions of one file, or of several that are parts of one set.
 
-    Files are read in pieces, so they may be far larger than memory. Ids are compared within each
-    file, up to four million.
+    Files are read in pieces, so they may be far larger than memory. Ids are compared within
+    and between files, up to four million. Two files without ids that have the same true classes in
+    the same order are taken together with a warning: they look like two classifiers' answers on the
+    same images.
 
     Args:
         paths: ``.npz``, ``.npy``, ``.safetensors``, ``.csv``, ``.parquet``, in the forms that
@@ -54,20 +63,23 @@ def state_of_files(
     Raises:
         MissingFileError: nothing is there.
         FileFormatError: not such a file, or without what is needed.
-        InputError: what the files hold does not fit together.
+        InputError: what the files hold does not fit together, or an image or a file is there
+            twice.
 
     Example:
         >>> import tempfile
         >>> from everyclass import Predictions
         >>> folder = Path(tempfile.mkdtemp())
-        >>> for part, said in enumerate([[0, 0], [1, 0]]):
-        ...     Predictions([0, 1], predicted=said).save(folder / f"{part}.npz")
+        >>> for part, said in enumerate([[0, 0], [1, 1]]):
+        ...     Predictions([part, 1], predicted=said).save(folder / f"{part}.npz")
         >>> state_of_files(folder / "0.npz", folder / "1.npz").evaluation().accuracy
-        0.25
+        0.75
     """
     if labels is not None and len(paths) != 1:
         raise InputError(f"labels (--labels) goes with one file of predictions; got {len(paths)}.")
+    _check_each_once(paths)
     state = EvaluationState(class_names=class_names)
+    same, ids = _SameLabels(), RepeatedIds()
     for path in paths:
         if holds_state(path):
             if labels is not None:
@@ -86,8 +98,18 @@ def state_of_files(
             labels_column=labels_column,
             predicted_column=predicted_column,
             class_names=class_names,
+            ids=ids,
         )
-        _judge(state, stream, show)
+        _judge(state, stream, same, show)
+        other = same.before(stream.path)
+        if other is not None and not {other, stream.path} <= {*ids.files}:
+            warnings.warn(
+                f"{other} and {path} hold the same true classes in the same order, and are judged "
+                "as parts of one set, which hold different images; to compare two classifiers on "
+                f"the same images: everyclass compare {other} {path}",
+                stacklevel=2,
+            )
+    ids.check()
     with naming(some(paths, most=3, width=400)):
         state.check()
     if isinstance(class_counts, str | Path):
@@ -97,13 +119,56 @@ def state_of_files(
     return state
 
 
-def _judge(state: EvaluationState, stream: PredictionStream, show: Progress) -> None:
+def _check_each_once(paths: Sequence[str | Path]) -> None:
+    seen: dict[str, str | Path] = {}
+    for path in paths:
+        place = os.path.realpath(path)
+        if place in seen:
+            same = str(seen[place]) == str(path)
+            twice = f"{path} is given twice" if same else f"{seen[place]} and {path} are one file"
+            raise InputError(f"{twice}, and its images would count twice; name each file once.")
+        seen[place] = path
+
+
+class _SameLabels:
+    """Finds files with the same true classes in the same order.
+
+    Parts of one class each are no such files: they may well be of one length.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[bytes, Path] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._digest = hashlib.sha256()
+        self._classes: set[int] = set()
+
+    def see(self, labels: npt.NDArray[np.int64]) -> None:
+        """Take the next labels of the file at hand."""
+        self._digest.update(labels.tobytes())
+        self._classes |= {int(labels.min()), int(labels.max())}
+
+    def before(self, path: Path) -> Path | None:
+        """End the file at hand, at ``path``, and return the one before with the same labels."""
+        digest, several = self._digest.digest(), len(self._classes) > 1
+        self._begin()
+        if not several:
+            return None
+        first = self._files.setdefault(digest, path)
+        return None if first is path else first
+
+
+def _judge(
+    state: EvaluationState, stream: PredictionStream, same: _SameLabels, show: Progress
+) -> None:
     shown = show if stream.path.stat().st_size >= _LARGE else silent
     with shown(f"judging {stream.path.name}", stream.total, stream.unit) as task:
         done = 0
         for part in stream:
             with naming(stream.path):
                 state.update(part)
+            same.see(part.labels)
             task.advance(stream.done - done)
             done = stream.done
 

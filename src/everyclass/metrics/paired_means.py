@@ -17,6 +17,7 @@ from everyclass.metrics.many_classes import (
     beta_cumulants,
     precision_of_draws,
 )
+from everyclass.metrics.mean_intervals import careful_reciprocals, deciding_class
 from everyclass.metrics.pairing import Outcomes
 from everyclass.metrics.recall import divide, geometric_mean, harmonic_mean
 
@@ -131,7 +132,8 @@ def mean_differences(
     1 / p right on average (:func:`~everyclass.metrics.mean_recall_intervals`): one or two that both
     get right in every class, and one of each other kind shared by all classes. A class that counts
     as the floor for one of the two, never right or hardly ever, does so only where that widens the
-    interval.
+    interval. The limit of the harmonic means' difference that is farther from zero takes the worst
+    class of the lower one as low as it may be, as the interval of a single mean does.
 
     Args:
         outcomes: of both.
@@ -159,11 +161,17 @@ def mean_differences(
             replicates=replicates,
             seed=[seed, successes],
         )
-        (drawn_a, low_a), (drawn_b, low_b) = inverse(sums / len(table))
+        drawn_a, drawn_b = inverse(sums[:, 0] / len(table))
+        low_a, low_b = inverse(sums[:, 1] / len(table))
         least, most = low_b - drawn_a, drawn_b - low_a
         a, b = (mean(r, zero_floor=zero_floor) for r in recalls)
-        low = min(b - a, float(np.quantile(least, tail)))
-        high = max(b - a, float(np.quantile(most, 1 - tail)))
+        lowest, highest = least, most
+        if transform == "reciprocal":
+            careful = _with_care(table, sums, zero_floor, [seed, 3]) / len(table)
+            lowest = inverse(careful[1]) - drawn_a if b < a else least
+            highest = drawn_b - inverse(careful[0]) if b > a else most
+        low = min(b - a, float(np.quantile(lowest, tail)))
+        high = max(b - a, float(np.quantile(highest, 1 - tail)))
         beyond = min(np.sum(least <= 0), np.sum(most >= 0))
         p_value = min(1.0, float(2 * (beyond + 1) / (replicates + 1)))
         if p_value > 2 * tail:
@@ -181,18 +189,54 @@ def _sums(
     replicates: int,
     seed: list[int],
 ) -> npt.NDArray[np.float64]:
-    """(2, 2, replicates): of A and B, as drawn and with what counts as the floor at it; sums."""
+    """(2, 3, replicates): of A and of B, sums as drawn, sums with what counts as the floor at it,
+    and what the class that decides has in them."""
     rare = 1 / len(table)
     prior = np.array([rare, rare, rare, successes + rare])
     options: dict[str, Any] = {"floor": floor, "replicates": replicates, "seed": seed}
     right = _right(table)
     # Of a higher power more are needed for a third moment.
-    plenty = (right.min(axis=1) >= successes) & ~_floored(right, table, floor).any(axis=1)
+    floored = _floored(right, table, floor)
+    decides = _decides(right, table, floored)
+    plenty = (right.min(axis=1) >= successes) & ~(floored | decides).any(axis=1)
     if plenty.sum() >= MANY:
         found = _nearly_normal_sums(table[plenty], prior, transform, **options)
         if found is not None:  # none of them counts as the floor
-            return found[:, None] + _drawn_sums(table[~plenty], prior, transform, **options)
-    return _drawn_sums(table, prior, transform, **options)
+            rest = _drawn_sums(table[~plenty], prior, transform, decides[~plenty], **options)
+            rest[:, :2] += found[:, None]
+            return rest
+    return _drawn_sums(table, prior, transform, decides, **options)
+
+
+def _decides(
+    right: npt.NDArray[np.int64], table: npt.NDArray[np.int64], floored: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """(C, 2) which class decides the harmonic mean of A, and of B; of the floored ones none."""
+    decides = np.zeros(right.shape, dtype=bool)
+    for of in range(2):
+        counted = np.flatnonzero(~floored[:, of])
+        if len(counted):
+            n = table[counted].sum(axis=1)
+            decides[counted[deciding_class(right[counted, of], n)], of] = True
+    return decides
+
+
+def _with_care(
+    table: npt.NDArray[np.int64],
+    sums: npt.NDArray[np.float64],
+    floor: float,
+    seed: list[int],
+) -> npt.NDArray[np.float64]:
+    """(2, replicates): of A and B, Σ 1 / p with the class that decides as low as it may be."""
+    right = _right(table)
+    counted = ~_floored(right, table, floor)
+    careful = sums[:, 1].copy()
+    for of in range(2):
+        if counted[:, of].any():
+            k, n = right[counted[:, of], of], table[counted[:, of]].sum(axis=1)
+            worst = sums[of, 2]
+            careful[of] += careful_reciprocals(k, n, worst, floor, [*seed, of]) - worst
+    return careful
 
 
 def _right(table: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -241,6 +285,7 @@ def _drawn_sums(
     table: npt.NDArray[np.int64],
     prior: npt.NDArray[np.float64],
     transform: Transform,
+    decides: npt.NDArray[np.bool_],
     *,
     floor: float,
     replicates: int,
@@ -248,7 +293,7 @@ def _drawn_sums(
 ) -> npt.NDArray[np.float64]:
     """What :func:`_sums` gives, from draws of each class."""
     if not len(table):
-        return np.zeros((2, 2, replicates))
+        return np.zeros((2, 3, replicates))
     function = _FUNCTIONS[transform]
     dtype = precision_of_draws(len(table))
 
@@ -256,10 +301,12 @@ def _drawn_sums(
         part = table[here]
         drawn = draw_paired_recalls(part, prior, replicates, generator, dtype)
         sums = []
-        for p, at_floor in zip(drawn, _floored(_right(part), part, floor).T, strict=True):
+        floored = _floored(_right(part), part, floor)
+        for p, at_floor, decisive in zip(drawn, floored.T, decides[here].T, strict=True):
             values = function(np.maximum(p, dtype(floor)))
-            floored = np.where(at_floor, function(dtype(floor)), values)
-            sums.append([each.sum(axis=1, dtype=np.float64) for each in (values, floored)])
+            low = np.where(at_floor, function(dtype(floor)), values)
+            parts = (values, low, values[:, decisive])
+            sums.append([each.sum(axis=1, dtype=np.float64) for each in parts])
         return np.array(sums)
 
     return sum_over_chunks(of_chunk, len(table), _CHUNK, seed)

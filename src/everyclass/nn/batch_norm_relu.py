@@ -2,8 +2,8 @@
 
 On a CPU these are bound by memory, not by arithmetic: three layers read and write every activation
 five times in training, one layer twice. Where a C compiler is found, training runs them as one
-compiled kernel, and so does evaluation in bfloat16; everywhere else the layer is exactly torch's
-three.
+compiled kernel, which can be differentiated once, and so does evaluation in bfloat16; everywhere
+else, and under torch.func, the layer is exactly torch's three.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class BatchNormReLU(nn.BatchNorm2d):
         # The kernel trusts shapes and types; what torch broadcasts, converts or refuses is torch's.
         return (
             not torch.compiler.is_compiling()
+            and not torch._C._are_functorch_transforms_active()
             and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
             and type(x) is Tensor  # others may say so too and have nothing there
             and x.device.type == "cpu"

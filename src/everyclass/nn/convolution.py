@@ -29,7 +29,8 @@ class Convolution(nn.Conv2d):
 
     Parameters and their names are those of ``torch.nn.Conv2d``. Where a C compiler is found,
     training in float32 on a CPU runs a compiled kernel at stride 1 where both sides of the image
-    divide by 4; everywhere else, and in evaluation, the layer is exactly torch's.
+    divide by 4; everywhere else, under torch.func and in evaluation, the layer is exactly torch's.
+    The kernel can be differentiated once.
 
     Args:
         in_channels: of the input.
@@ -63,6 +64,7 @@ def _has_kernel(x: Tensor, weight: Tensor) -> bool:
         and x.shape[1] == weight.shape[1]  # the kernel trusts it; torch refuses anything else
         and all(channels in CHANNELS for channels in weight.shape[:2])
         and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         and all(side and side % _TILE == 0 for side in x.shape[2:])
         and compiled_kernel(_SOURCE) is not None

@@ -41,7 +41,12 @@ class ExpertBackbone(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shared = self.trunk(x)
-        return torch.cat([F.normalize(b(shared).float()) for b in self.branches], dim=1)
+        return torch.cat([of_length_one(b(shared)) for b in self.branches], dim=1)
+
+
+def of_length_one(features: Tensor) -> Tensor:
+    """Features at length one, in float32 at least."""
+    return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)))
 
 
 class ExpertHead(nn.Module):
@@ -113,11 +118,11 @@ class RoutedExpertHead(ExpertHead):
             features: (n, E · d).
             running: what :meth:`running_logits` says of them.
         """
-        parts = features.unflatten(1, (len(self.weight), -1)).unbind(1)
+        parts = features.to(self.weight.dtype).unflatten(1, (len(self.weight), -1)).unbind(1)
         largest = running.topk(self.router.in_features - HIDDEN, dim=2).values
         with torch.autocast(features.device.type, enabled=False):
             steps = [
-                self.router(torch.cat([F.relu(layer(part.float())), logits], dim=1))[:, 0]
+                self.router(torch.cat([F.relu(layer(part)), logits], dim=1))[:, 0]
                 for layer, part, logits in zip(self.hidden, parts[:-1], largest[:-1], strict=True)
             ]
         return torch.stack(steps)

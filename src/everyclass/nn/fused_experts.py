@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everyclass.errors import InputError
+from everyclass.nn.experts import of_length_one
 
 __all__ = ["FusedExpertBackbone"]
 
@@ -63,4 +63,4 @@ class FusedExpertBackbone(nn.Module):
         outputs = {1: first, 2: self.second(first)}
         experts = zip(self.branches, self.shallow, self.depths, strict=True)
         fused = [branch(outputs[2]) * shallow(outputs[d]) for branch, shallow, d in experts]
-        return torch.cat([F.normalize(self.pool(each).float()) for each in fused], dim=1)
+        return torch.cat([of_length_one(self.pool(each)) for each in fused], dim=1)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 
 __all__ = [
     "exact_percent",
+    "loss",
     "number",
     "of_classes",
     "p_value",
@@ -15,6 +17,7 @@ __all__ = [
     "points",
     "points_range",
     "sentence",
+    "told_apart",
 ]
 
 
@@ -48,6 +51,11 @@ def points_range(limits: Sequence[float] | None) -> str:
     return "" if limits is None else f"{points(limits[0])} to {points(limits[1])}"
 
 
+def loss(value: float) -> str:
+    """Three digits; ``∞`` where a true class was given probability 0."""
+    return "∞" if math.isinf(value) else f"{value:.3f}"
+
+
 def p_value(value: float | None) -> str:
     """Three digits; a dash for None."""
     return "–" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
@@ -68,3 +76,19 @@ def sentence(text: str) -> str:
     text = text.strip()
     end = "" if text.endswith((".", "!", "?")) else "."
     return f"{text[:1].upper()}{text[1:]}{end}" if text else ""
+
+
+def told_apart(first: str, second: str, most: int) -> tuple[str, str]:
+    """Two names cut to ``most`` characters so that they stay two; what they share goes first.
+
+    Example:
+        >>> told_apart("runs/2026-11/a/test.npz", "runs/2026-11/b/test.npz", 20)
+        ('…/a/test.npz', '…/b/test.npz')
+    """
+    if max(len(first), len(second)) <= most:
+        return first, second
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))
+    start = max((i for i, (sign, _) in enumerate(pairs) if not sign.isalnum()), default=0)
+    rest = [f"…{name[start:]}" if start else name for name in (first, second)]
+    one, other = (name if len(name) <= most else f"{name[: most - 1]}…" for name in rest)
+    return (one, other) if one != other else ("first", "second")

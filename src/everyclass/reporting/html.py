@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from everyclass.artifacts import atomic_write, cache_folder
-from everyclass.errors import EveryclassError
+from everyclass.errors import EveryclassError, RunFailedError, first_line
 from everyclass.reporting import formats
 from everyclass.reporting.calibration import reliability_chart, reliability_rows
 from everyclass.reporting.cards import worst_cards
@@ -43,6 +43,9 @@ def render_report(report: Report) -> str:
     Scripts, styles, pictures and data are inside, a Content-Security-Policy forbids everything
     else, and names of classes and files are text wherever they stand. Without JavaScript only the
     charts are missing, and of more than 200 classes all but the worst 50.
+
+    Raises:
+        RunFailedError: Altair, which draws the charts, finds no home folder.
     """
     from markupsafe import Markup
 
@@ -78,6 +81,7 @@ def write_report(path: str | Path, report: Report) -> Path:
 
     Raises:
         OutputError: no permission, no space, or no such folder.
+        RunFailedError: Altair, which draws the charts, finds no home folder.
     """
     path = Path(path)
     # A lone surrogate, as JSON may hold one in a class name, has no UTF-8 form.
@@ -107,17 +111,14 @@ def _drawn(report: Report, rows: list[ClassRow], reliability: Sequence[Any]) -> 
         if len(rows) > MOST_BARS:
             charts["lines"] = lines_chart(report)
     if report.shown and report.baseline:
-        old, new = _short(report.baseline), _short(report.shown)
         for name, changed in (("risers", report.risers), ("payers", report.payers)):
             if changed(1):
-                charts[name] = slope_chart(changed(MOST_CHANGES), old=old, new=new)
+                charts[name] = slope_chart(
+                    changed(MOST_CHANGES), old=report.baseline, new=report.shown
+                )
     if reliability:
         charts["reliability"] = reliability_chart(reliability)
     return charts
-
-
-def _short(name: str, most: int = 40) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _specification(chart: Any) -> dict[str, Any]:
@@ -182,8 +183,15 @@ def _template() -> jinja2.Template:
 @functools.cache
 def _vega() -> str:
     """The JavaScript of Vega in the version that Altair writes specifications for."""
-    import altair as alt
     import vl_convert
+
+    try:
+        import altair as alt
+    except RuntimeError as error:  # of Path.home(), which it asks for on being imported
+        raise RunFailedError(
+            f"Altair, which draws the charts, cannot be imported: {first_line(error)}; set HOME to "
+            "a folder, such as HOME=/tmp."
+        ) from error
 
     wanted = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     version = wanted if wanted in vl_convert.get_vegalite_versions() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
@@ -20,7 +21,7 @@ _SCORES = ("calibration_error", "negative_log_likelihood")
 
 
 class Cell(TypedDict):
-    """One number of one classifier; ``difference`` is to the first, ``None`` where unknown.
+    """One number of one classifier; ``difference`` is to the first, ``None`` where there is none.
 
     ``floored``: a class counts as the floor in it; ``classes`` which have the lowest recall.
     """
@@ -101,10 +102,17 @@ def _row(
         cells[name] = {
             "value": value,
             "interval": limits[name],
-            "difference": None if first or value is None or base is None else value - base,
+            "difference": None if first else _difference(value, base),
             "difference_interval": paired.get("interval"),
             "p_value": paired.get("p_value"),
             "floored": means and evaluation.zeros_replaced > 0,
             "classes": [report.names[c] for c in lowest],
         }
     return {"key": key, "cells": cells}
+
+
+def _difference(value: float | None, base: float | None) -> float | None:
+    """None where a number is not known, or infinite as a likelihood with a probability of 0."""
+    if value is None or base is None or not (math.isfinite(value) and math.isfinite(base)):
+        return None
+    return value - base

@@ -13,7 +13,7 @@ from everyclass.reporting.charts import (
     inline,
     styled,
 )
-from everyclass.reporting.formats import percent_range
+from everyclass.reporting.formats import percent_range, told_apart
 from everyclass.reporting.rows import ClassRow
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["slope_chart", "spread"]
 
 _GAP = 0.062  # between two labels, as a share of the height
+_HEAD = 20  # characters of a name over the chart, where 120 pixels are
+_TITLE = 40  # and in a tooltip
 UNGROUPED = GROUP_COLOURS["many"]
 
 
@@ -53,16 +55,19 @@ def slope_chart(
     y = alt.Y("recall:Q", title=None, scale=room, axis=None)
     groups = alt.Scale(domain=["", *GROUP_COLOURS], range=[UNGROUPED, *GROUP_COLOURS.values()])
     colour = alt.Color("group:N", scale=groups, legend=None)
+    # Of two lines of a tooltip with the same title one would be lost.
+    before, after = told_apart(old, new, _TITLE)
     tooltip = [
         alt.Tooltip("class:N", title="class"),
-        alt.Tooltip("before:N", title=f"recall, {old}"),
-        alt.Tooltip("after:N", title=f"recall, {new}"),
+        alt.Tooltip("before:N", title=f"recall, {before}"),
+        alt.Tooltip("after:N", title=f"recall, {after}"),
         alt.Tooltip("points:Q", title="change in points", format="+.1f"),
         alt.Tooltip("support:Q", title="test images", format=","),
     ]
     base = alt.Chart(data).encode(x=x, y=y, tooltip=tooltip)
     sides = alt.Chart(inline([{"side": 0}, {"side": 1}])).encode(x=x)
-    heads = alt.Chart(inline([{"side": 0, "head": old}, {"side": 1, "head": new}]))
+    over = told_apart(old, new, _HEAD)
+    heads = alt.Chart(inline([{"side": side, "head": name} for side, name in enumerate(over)]))
     above = alt.YValue(-10)  # type: ignore[no-untyped-call]
     is_old, is_new = "datum.side === 0", "datum.side === 1"
     beside = base.encode(
@@ -96,7 +101,7 @@ def slope_chart(
             ],
             width=width,
             height=height,
-            description=f"Recall of single classes, from {old} to {new}.",
+            description=f"Recall of single classes, from {before} to {after}.",
         )
     )
 

@@ -181,7 +181,9 @@ def thumbnail(image: Any) -> str:
     if image is None:
         return ""
     try:
-        picture = image if isinstance(image, Image.Image) else _of_array(np.asarray(image))
+        # Of 16 bits, or of numbers, convert would cut all above 255 off.
+        plain = isinstance(image, Image.Image) and not image.mode.startswith(("I", "F"))
+        picture = image if plain else _of_array(np.asarray(image))
         picture = picture.convert("RGB")
         if max(picture.size) < _SMALL:
             scale = SIZE // max(picture.size)

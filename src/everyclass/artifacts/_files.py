@@ -61,13 +61,13 @@ def _home_cache() -> Path:
     try:
         return Path.home() / ".cache"
     except RuntimeError:  # neither HOME nor an entry among the users
-        return _temporary_cache()
+        return Path(_temporary_cache().name)
 
 
 @functools.cache
-def _temporary_cache() -> Path:
+def _temporary_cache() -> tempfile.TemporaryDirectory[str]:
     # With a name that nobody can guess: what others put there would be loaded, as kernels are.
-    return Path(tempfile.mkdtemp(prefix="everyclass-cache-"))
+    return tempfile.TemporaryDirectory(prefix="everyclass-cache-", ignore_cleanup_errors=True)
 
 
 @contextlib.contextmanager

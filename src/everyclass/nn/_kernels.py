@@ -49,7 +49,7 @@ def compiled_kernel(source: Path) -> ctypes.CDLL | None:
     name = f"{source.stem}-{digest}"
     try:
         return ctypes.CDLL(str(_kept(name) or _compile(compiler, source, name)))
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # Runtime: no home
+    except (OSError, subprocess.SubprocessError) as error:
         warnings.warn(
             f"The kernel {source.name} is not used, and training on the CPU is slower for it: "
             f"{shlex.join(compiler)} was found and does not make it ({_reason(error)}). "

@@ -5,7 +5,7 @@
 Recalls are drawn from nine distributions, images from binomials; the intervals of `evaluate` are
 computed and compared with the true numbers. For the tests, two classifiers whose errors overlap are
 drawn that differ in every class and not in the number tested. What concerns one class is not
-simulated: it is a sum over binomial probabilities. Three minutes on one thread.
+simulated: it is a sum over binomial probabilities. Some minutes on one thread.
 """
 
 from __future__ import annotations

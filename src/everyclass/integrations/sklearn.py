@@ -49,7 +49,7 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         estimator: any classifier with ``predict_proba``, or None. It is given X and the classes as
             they came, so it may be a pipeline that takes tables or texts, and its ``class_weight``
-            goes by the classes' own names.
+            goes by the classes' own names; one that takes only 0..C − 1 needs them so here too.
         use: "verdict", "old", "retrained" or "ensemble".
         penalty: on the squared weights of the new head; None chooses it by cross-fitting.
         random_state: of the folds: a whole number, a ``RandomState``, or None for NumPy's own.

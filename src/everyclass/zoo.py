@@ -1,4 +1,4 @@
-"""Trained networks kept as files of about a megabyte, each with what it gives on its test set.
+"""Trained networks kept as files of one to three megabytes, with what each gives on its test set.
 
 Weights are stored in float16. The recalls in a file are those of the network with these very
 weights, in float32 on a CPU, so that :func:`check` can ask for exactly the same.

@@ -141,7 +141,7 @@ def test_the_zero_floor_is_named(everyclass: Command, tmp_path: Path) -> None:
     said = read_json(everyclass("evaluate", path, "--zero-floor", "0.01", "--json").out)
     assert said["geometric_mean"] == pytest.approx(0.1)
     assert said["lowest_recall"] == 0.0
-    assert "1 recalls below 0.001 counted as 0.001" in everyclass("evaluate", path).out
+    assert "1 recall below 0.001 counted as 0.001" in everyclass("evaluate", path).out
 
 
 # --- bad input ------------------------------------------------------------------------------------

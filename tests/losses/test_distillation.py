@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import pickle
 
 import pytest
 import torch
@@ -23,10 +21,10 @@ COUNTS = [70, 1, 500]
 LABELS = torch.tensor([0, 2, 2, 1])
 
 
-def two(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+def two() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     logits, teacher = 3 * torch.randn(2, 4, 3, generator=generator, dtype=torch.float64)
-    return logits.to(dtype).requires_grad_(), teacher.to(dtype)
+    return logits.requires_grad_(), teacher
 
 
 def softmax(row: list[float]) -> list[float]:
@@ -69,32 +67,12 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn() -> None:
     assert distillation_loss(logits, logits, temperature=2.0).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_neither_order_nor_names_nor_constants_count() -> None:
+def test_constants_of_either_change_nothing() -> None:
     logits, teacher = two()
     expected = distillation_loss(logits, teacher, temperature=2.0)
-    rows, classes = torch.tensor([2, 0, 3, 1]), torch.tensor([2, 0, 1])
-    for pair in ((logits[rows], teacher[rows]), (logits[:, classes], teacher[:, classes])):
-        torch.testing.assert_close(distillation_loss(*pair, temperature=2.0), expected)
     constants = 50 * torch.randn(4, 1, dtype=torch.float64)
     for pair in ((logits + constants, teacher), (logits, teacher + constants)):
         torch.testing.assert_close(distillation_loss(*pair, temperature=2.0), expected)
-
-
-def test_large_logits_stay_finite() -> None:
-    logits, teacher = (1e4 * each.detach().float() for each in two())
-    logits.requires_grad_()
-    distillation_loss(logits, teacher).backward()
-    assert logits.grad is not None
-    assert logits.grad.isfinite().all()
-
-
-def test_the_module_travels_and_compiles_in_one_graph() -> None:
-    loss_fn = pickle.loads(pickle.dumps(copy.deepcopy(DistillationLoss(temperature=2.0))))
-    assert repr(loss_fn) == "DistillationLoss(temperature=2.0, power=1.0)"
-    logits, teacher = two()
-    torch.compiler.reset()
-    compiled = torch.compile(loss_fn, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(logits, teacher), loss_fn(logits, teacher))
 
 
 def test_the_teacher_has_no_gradient() -> None:
@@ -104,15 +82,6 @@ def test_the_teacher_has_no_gradient() -> None:
     assert teacher.grad is None
     assert logits.grad is not None
     assert logits.grad.abs().sum() > 0
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_low_precision_gives_float32(dtype: torch.dtype) -> None:
-    logits, teacher = two(dtype)
-    value = distillation_loss(logits, teacher)
-    assert value.dtype == torch.float32
-    exact = distillation_loss(logits.double(), teacher.double())
-    assert value.item() == pytest.approx(exact.item(), rel=1e-3)
 
 
 def test_bad_input_is_refused() -> None:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy.special import ive
 from scipy.stats import vonmises_fisher
+from torch import Tensor
 
 from everyclass.errors import InputError
 from everyclass.losses import log_bessel, von_mises_fisher_logits
@@ -46,11 +47,59 @@ def test_logits_are_the_expected_contrast() -> None:
         np.testing.assert_allclose(got[:, c].numpy(), expected, atol=0.03)
 
 
-def test_gradcheck() -> None:
-    generator = torch.Generator().manual_seed(1)
+def a_problem(seed: int = 1) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
     v = F.normalize(torch.randn(3, 20, generator=generator, dtype=torch.float64))
     means = 0.7 * F.normalize(torch.randn(4, 20, generator=generator, dtype=torch.float64))
-    assert torch.autograd.gradcheck(lambda x: von_mises_fisher_logits(x, means), v.requires_grad_())
+    return v.requires_grad_(), means
+
+
+def test_gradcheck() -> None:
+    v, means = a_problem()
+    assert torch.autograd.gradcheck(lambda x: von_mises_fisher_logits(x, means), v)
+
+
+def test_images_and_classes_keep_their_places_and_no_axis_is_special() -> None:
+    v, means = a_problem()
+    expected = von_mises_fisher_logits(v, means)
+    images, classes = torch.tensor([2, 0, 1]), torch.tensor([2, 0, 3, 1])
+    got = von_mises_fisher_logits(v[images], means[classes])
+    torch.testing.assert_close(got, expected[images][:, classes])
+    generator = torch.Generator().manual_seed(2)
+    turn = torch.linalg.qr(torch.randn(20, 20, generator=generator, dtype=torch.float64)).Q
+    torch.testing.assert_close(von_mises_fisher_logits(v @ turn, means @ turn), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_whatever_it_is_given_it_computes_in_float64(dtype: torch.dtype) -> None:
+    v, means = (x.detach().to(dtype) for x in a_problem())
+    logits = von_mises_fisher_logits(v.requires_grad_(), means)
+    assert logits.dtype == torch.float64
+    assert torch.equal(logits, von_mises_fisher_logits(v.double(), means.double()))
+    (gradient,) = torch.autograd.grad(logits.logsumexp(dim=1).sum(), v)
+    assert gradient.dtype == dtype
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("temperature", [1e-4, 1e4, 0.51 / 14])
+def test_logits_of_any_size_are_finite(temperature: float, sign: float) -> None:
+    """Up to 10,000, and where v / T lies opposite to κμ and is as long: 20 · 0.7 / (1 − 0.7²)."""
+    v, _ = a_problem()
+    logits = von_mises_fisher_logits(v, sign * 0.7 * v.detach(), temperature=temperature)
+    (gradient,) = torch.autograd.grad(logits.logsumexp(dim=1).sum(), v)
+    assert logits.isfinite().all()
+    assert gradient.isfinite().all()
+
+
+def test_in_one_graph() -> None:
+    v, means = a_problem()
+    torch.compiler.reset()
+    compiled = torch.compile(von_mises_fisher_logits, fullgraph=True, backend="aot_eager")
+    one, other = compiled(v, means), von_mises_fisher_logits(v, means)
+    torch.testing.assert_close(one, other)
+    gradients = [torch.autograd.grad(logits.square().sum(), v)[0] for logits in (one, other)]
+    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("length", [0.0, 1e-6, 0.999999, 1.0, 1.00001])

@@ -99,7 +99,7 @@ def test_the_floor_by_hand() -> None:
     assert said.harmonic_mean == pytest.approx(3 / (1 / 0.5 + 1 / 1.0 + 1 / 1e-3))
     assert said.accuracy == 0.5
     table = str(said)
-    assert "(1 recalls below 0.001 counted as 0.001)" in table
+    assert "(1 recall below 0.001 counted as 0.001)" in table
     assert "counted as" not in str(evaluate(labels=[0, 1], predicted=[0, 1]))
 
 

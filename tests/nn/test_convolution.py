@@ -170,3 +170,22 @@ def test_torch_func_goes_through_layers_with_kernels(make: Callable[[], nn.Modul
     usual = torch.autograd.grad(layer(x).square().sum(), list(layer.parameters()))
     for (name, gradient), expected in zip(found.items(), usual, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-2, msg=name)
+
+
+@pytest.mark.parametrize("default", ["bfloat16", "float64", "meta"])
+def test_kernels_do_not_ask_for_what_is_torchs_default(default: str) -> None:
+    """They write float32 into memory of the CPU, whatever a user makes new tensors of."""
+    layer, x = nn.Sequential(Convolution(16, 16), BatchNormReLU(16)), drawn(2, 16, 8, 8, seed=0)
+    upstream = drawn(2, 16, 8, 8, seed=1)
+    expected = torch.autograd.grad(layer(x), list(layer.parameters()), upstream)
+    was = torch.get_default_dtype()
+    try:
+        if default == "meta":
+            torch.set_default_device("meta")
+        else:
+            torch.set_default_dtype(getattr(torch, default))
+        found = torch.autograd.grad(layer(x), list(layer.parameters()), upstream)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(was)
+    assert all(map(torch.equal, found, expected))

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from everyclass import Ensemble, Head
-from everyclass.errors import InputError
 from everyclass.nn import (
     Classifier,
     CosineHead,
@@ -46,7 +45,8 @@ def slow_logits(head: Head, features: np.ndarray) -> np.ndarray:
             if head.kind == "cosine":
                 out[i, c] = head.scale * (f @ w) / (np.linalg.norm(f) * np.linalg.norm(w))
             else:
-                out[i, c] = f @ w + float(head.bias[c])
+                out[i, c] = f @ w
+            out[i, c] += float(head.bias[c])
     return out
 
 
@@ -142,10 +142,17 @@ def test_other_layers_are_no_heads(module: nn.Module) -> None:
     assert head_of_module(module) is None
 
 
-def test_a_cosine_head_with_a_bias_is_refused() -> None:
-    head = Head(np.eye(3), np.ones(3), "cosine", 10.0)
-    with pytest.raises(InputError, match="cosine head with a bias"):
-        module_of_head(head)
+def test_a_cosine_head_has_a_bias_where_offsets_left_one() -> None:
+    plain, shifted = a_head(3, "cosine"), a_head(3, "cosine")
+    assert "bias" not in module_of_head(plain).state_dict()
+    shifted = Head(shifted.weight, np.arange(5.0), "cosine", shifted.scale)
+    module = module_of_head(shifted)
+    features = some_features()
+    said = module(torch.from_numpy(features)).detach().numpy()
+    np.testing.assert_allclose(said, slow_logits(shifted, features), rtol=1e-5, atol=1e-4)
+    back = head_of_module(module)
+    assert back is not None
+    assert np.array_equal(back.bias, shifted.bias)
 
 
 def test_a_scaled_layer_is_a_linear_head_with_longer_rows() -> None:

@@ -170,6 +170,21 @@ def test_a_cosine_layer(which: str) -> None:
     np.testing.assert_allclose(outputs(new), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_cosine_layer_with_an_offset_per_class() -> None:
+    torch.manual_seed(1)
+    model = Network(CosineHead(9, 4, scale=8.0)).eval()
+    train = extract(model, loader_of(CLASSES.draw([80, 30, 12, 6], seed=1)))
+    val = extract(model, loader_of(CLASSES.draw([20] * 4, seed=2)))
+    result = rescue(train, val=val, strategy="bias")
+    new = result.to_module(model, "retrained")
+    expected = result.retrained.logits(features_of(model))
+    assert result.retrained.bias.any()
+    np.testing.assert_allclose(outputs(new), expected, rtol=1e-4, atol=1e-4)
+    again = extract(new, loader_of(CLASSES.draw([20] * 4, seed=2)))  # which finds the layer
+    assert again.head is not None
+    np.testing.assert_allclose(again.head.bias, result.retrained.bias, rtol=1e-6)
+
+
 def test_a_network_that_is_nothing_but_its_last_layer() -> None:
     layer = nn.Linear(6, 4)
     result, _ = rescue_of(layer)

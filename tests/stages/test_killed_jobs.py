@@ -248,6 +248,16 @@ def test_a_folder_knows_the_names_of_the_classes_and_takes_them_as_labels(tmp_pa
     assert features.labels.tolist() == [i % 3 for i in range(23)]
 
 
+def test_a_folder_of_other_images_is_not_gone_on_with(tmp_path):
+    network = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3))
+    extract_into(tmp_path / "x", network, Numbers())
+    moved = [(Numbers()[i][0] + 1, i % 3) for i in range(23)]
+    turned = [(Numbers()[i][0], (i + 1) % 3) for i in range(23)]
+    for others in moved, turned:
+        with pytest.raises(InputError, match="holds features of other images"):
+            extract_into(tmp_path / "x", network, others)  # type: ignore[arg-type]
+
+
 def test_a_folder_is_gone_on_with_by_the_same_layer_only(tmp_path):
     network = nn.Sequential(nn.Linear(6, 3), nn.Linear(3, 3))
     made = extract_into(tmp_path / "x", network, Numbers())

@@ -610,6 +610,12 @@ def test_a_bad_test_set_is_refused_before_the_long_work(
     assert not (tmp_path / "out").exists()
 
 
+def test_validation_images_of_other_classes_are_refused_as_well() -> None:
+    val = named((*NAMES, "one more"), [20] * 3, 4)
+    with pytest.raises(InputError, match="names of 4 classes and training has 3"):
+        rescue(three_classes(), val=val, retraining=QUICK)
+
+
 def test_test_sets_with_the_same_names_or_none_are_judged(
     of_three: RescueResult, tmp_path: Path
 ) -> None:

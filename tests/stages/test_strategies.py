@@ -15,8 +15,8 @@ from scipy import stats
 
 from everyclass import Features, Head, RescueResult, Retraining, evaluate, rescue
 from everyclass.adjustment import METHODS, deal, smoothed_recall
-from everyclass.errors import InputError
-from everyclass.stages import STRATEGIES, MinibatchSettings
+from everyclass.errors import FileFormatError, InputError
+from everyclass.stages import STRATEGIES, MinibatchSettings, load_classifier
 from everyclass.stages.choosing.candidates import RETRAINED, TITLES, Candidate
 from everyclass.stages.choosing.choice import choose
 from everyclass.stages.rescuing.costs import cost_of
@@ -253,6 +253,18 @@ def test_classes_are_numbered_as_the_caller_numbers_them() -> None:
     in_head = result.settings["fitted_temperatures"]["retrained"] / result.ensemble.t_new
     assert result.retrained.bias[0] == pytest.approx(result.old.bias[0] / in_head, rel=1e-6)
     assert result.retrained.num_classes == 8
+
+
+@pytest.mark.parametrize("temperature", [0, -1, "many"])
+def test_a_temperature_that_there_is_not_is_not_used(
+    chosen: RescueResult, test_set: Features, tmp_path: Path, temperature: object
+) -> None:
+    chosen.save(tmp_path, test_set)
+    said = json.loads((tmp_path / "evaluation.json").read_text())
+    said["temperatures"]["old"] = temperature
+    (tmp_path / "evaluation.json").write_text(json.dumps(said))
+    with pytest.raises(FileFormatError, match="no verdict and temperatures above 0"):
+        load_classifier(tmp_path, "ensemble")
 
 
 def test_evaluation_json_has_it_beside_what_was_there(

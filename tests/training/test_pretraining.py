@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -19,11 +20,17 @@ from torch.utils.data import DataLoader
 
 from everyclass import DataConfig, Predictions, Run, evaluate, get_method, load_dataset, pretrain
 from everyclass.data import BadPictures
-from everyclass.errors import FileFormatError, InputError, OutputExistsError
+from everyclass.errors import (
+    FileFormatError,
+    InputError,
+    MissingFileError,
+    OutputExistsError,
+    RunFailedError,
+)
 from everyclass.losses import LDAMLoss
-from everyclass.stages import load_network
+from everyclass.stages import extract_part, load_network
 from everyclass.stages.pretraining.left_out import note_left_out, remember_left_out
-from everyclass.training import load_checkpoint
+from everyclass.training import load_checkpoint, save_checkpoint
 
 Train = Callable[..., Run]
 Content = Callable[[Path], dict[str, Any]]
@@ -86,6 +93,71 @@ def test_a_second_call_does_nothing(train_digits: Train, content: Content) -> No
     again = train_digits(2)
     assert content(first.folder) == before
     assert again.result == first.result
+
+
+def test_predictions_that_a_finished_run_has_lost_are_made_again(
+    train_digits: Train, content: Content
+) -> None:
+    run = train_digits(2)
+    said = run.predictions.read_bytes()
+    save_checkpoint(run.checkpoint, {"model": weights(run)})  # all that is ever read again
+    run.predictions.unlink()
+    kept = content(run.folder)
+    train_digits(2)
+    now = content(run.folder)
+    assert now.pop(run.predictions.name)[0] == said
+    assert now == kept
+
+
+def test_a_finished_run_may_be_looked_at_by_several(train_digits: Train) -> None:
+    run = train_digits(2)
+    with run.held():
+        assert train_digits(2).result == run.result
+
+
+def test_features_from_a_run_are_what_the_run_makes_of_them(
+    train_digits: Train, tmp_path: Path
+) -> None:
+    """In its own precision, and normalised as what it was trained on."""
+    run = train_digits(2, precision="fp32")
+    data = DataConfig("digits-lt", imbalance_ratio=20)
+    digits = load_dataset(data)
+    network = load_network(run, 10)
+
+    def features_of(images: np.ndarray) -> np.ndarray:
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+        with torch.no_grad():
+            return network.backbone((pixels - 0.5) / 0.5).numpy()  # type: ignore[no-any-return]
+
+    found = extract_part(data, str(run.folder), part="test", device="cpu")
+    np.testing.assert_allclose(found.features, features_of(digits.test.images), atol=1e-5)
+    grey = np.stack([np.full((8, 8, 3), 20 * c, np.uint8) for c in range(10)])
+    for c, image in enumerate(grey):
+        (tmp_path / "pictures" / str(c)).mkdir(parents=True)
+        Image.fromarray(image).save(tmp_path / "pictures" / str(c) / "one.png")
+    pictures = DataConfig(f"folder:{tmp_path / 'pictures'},size=8")
+    same = extract_part(pictures, str(run.folder), device="cpu", workers=0)
+    np.testing.assert_allclose(same.features, features_of(grey), atol=1e-5)
+
+
+def test_a_finished_run_that_has_lost_its_network_says_so(train_digits: Train) -> None:
+    run = train_digits(2)
+    run.checkpoint.unlink()
+    run.predictions.unlink()
+    with pytest.raises(MissingFileError, match=r"finished, but its checkpoint is gone"):
+        train_digits(2)
+
+
+def test_a_checkpoint_in_parts_has_to_be_put_together(train_digits: Train) -> None:
+    run = train_digits(2)
+    whole = run.checkpoint.read_bytes()
+    for name, part in ("aa", whole[:1000]), ("ab", whole[1000:]):
+        run.checkpoint.with_name(f"checkpoint.safetensors.part-{name}").write_bytes(part)
+    run.checkpoint.unlink()
+    with pytest.raises(MissingFileError, match=r"cat checkpoint\.safetensors\.part-\*"):
+        train_digits(3)
+    run.checkpoint.write_bytes(whole)
+    assert Run.open(run.folder).result == run.result
 
 
 @pytest.mark.filterwarnings("ignore:.*bfloat16")
@@ -459,3 +531,16 @@ def test_a_list_of_bad_pictures_can_be_read_again_whatever_their_names(
     again = BadPictures("skip")
     remember_left_out(run, again)
     assert again.found == bad.found
+
+
+def test_an_epoch_that_could_not_read_two_pictures_says_so(tmp_path: Path) -> None:
+    for c in range(2):
+        (tmp_path / "pictures" / str(c)).mkdir(parents=True)
+        place = tmp_path / "pictures" / str(c) / "one.png"
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(place)
+    for part in "train", "test":
+        shutil.copytree(tmp_path / "pictures", tmp_path / "data" / part)
+    (tmp_path / "data/train/1/one.png").write_bytes(b"no picture")
+    pictures = DataConfig(f"folder:{tmp_path / 'data'},size=8", bad_images="skip")
+    with pytest.raises(RunFailedError, match=r"Epoch 1 has no batch with two pictures"):
+        train_on(pictures, tmp_path / "run")

@@ -53,8 +53,9 @@ def test_cosine_without_warmup() -> None:
 
 
 @pytest.mark.parametrize("decay", ["steps", "cosine"])
-def test_one_epoch_runs_at_the_full_rate(decay: str) -> None:
-    assert rates(Schedule(epochs=1, decay=decay)) == [0.1]  # type: ignore[arg-type]
+@pytest.mark.parametrize("milestones", [(0.8, 0.9), (1 / 3, 2 / 3), (0.1,)])
+def test_one_epoch_runs_at_the_full_rate(decay: str, milestones: tuple[float, ...]) -> None:
+    assert rates(Schedule(epochs=1, decay=decay, milestones=milestones)) == [0.1]  # type: ignore[arg-type]
 
 
 @given(

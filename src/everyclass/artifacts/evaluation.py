@@ -164,7 +164,8 @@ class Evaluation:
             most: how many classes to list; all if None.
         """
         least = f"{self.zero_floor:g}"
-        floor = f"({self.zeros_replaced} recalls below {least} counted as {least})"
+        recalls = "1 recall" if self.zeros_replaced == 1 else f"{self.zeros_replaced} recalls"
+        floor = f"({recalls} below {least} counted as {least})"
         if self.intervals:  # which are far too wide for a mean of classes that are known
             floor += "; dead or unlucky, the intervals of both means allow for either"
         level = (self.interval_settings or {}).get("confidence")

@@ -193,6 +193,25 @@ class FeatureFolder:
         """
         return [c for c in range(share, self.num_chunks, of) if not self._is_done(c)]
 
+    def begins_with(self, features: Any, labels: Any) -> bool:
+        """Whether what is there begins with these images; yes where nothing is there yet.
+
+        Args:
+            features: (rows, d) of the first images, which another processor may round otherwise.
+            labels: (rows,).
+        """
+        if not self._is_done(0):
+            return True
+        rows = slice(len(labels))
+        stored, classes = (
+            np.load(chunk_file(self.folder, 0, part), mmap_mode="r", allow_pickle=False)
+            for part in ("", "-labels")
+        )
+        there = stored.reshape(self.num_views, -1, self.num_features)[0, rows].astype(np.float64)
+        if not np.array_equal(classes[rows], labels):
+            return False
+        return bool(np.abs(there - features).max() <= 0.02 * np.abs(there).max())
+
     def write(
         self,
         chunk: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,27 +182,60 @@ class Features:
             what: what to call these in an error, such as the file's name.
 
         Raises:
-            InputError: another width, other class names, or a label that training does not know.
+            InputError: what :meth:`check_goes_with` says.
         """
-        if self.num_features != train.num_features:
+        self.check_goes_with(
+            what,
+            num_features=train.num_features,
+            num_classes=train.num_classes,
+            class_names=train.class_names,
+        )
+        return self.with_classes(self.labels, train.head, train.class_names)
+
+    def check_goes_with(
+        self,
+        what: str,
+        *,
+        num_features: int,
+        num_classes: int,
+        class_names: Sequence[str] | None,
+    ) -> None:
+        """Refuse features of another network, or whose classes are numbered otherwise.
+
+        Labels are numbers, so that nothing else shows that they mean other classes.
+
+        Args:
+            what: what to call these in an error, such as the file's name.
+            num_features: the width of the training features.
+            num_classes: C, of training.
+            class_names: C names, or None where they are not known.
+
+        Raises:
+            InputError: another width, another number of classes, other names, or a label from C on.
+        """
+        if self.num_features != num_features:
             raise InputError(
                 f"{what} has features of width {self.num_features} and the training features have "
-                f"{train.num_features}: they come from different networks."
+                f"{num_features}: they come from different networks."
             )
-        names = zip(self.class_names or (), train.class_names or (), strict=False)
+        names = zip(self.class_names or (), class_names or (), strict=False)
         for index, (name, known) in enumerate(names):
             if name != known:
                 raise InputError(
                     f"{what} calls class {index} {name!r} and the training features call it "
-                    f"{known!r}: the labels are numbered differently."
+                    f"{known!r}: the labels are numbered differently; number them as in training."
                 )
-        if self.labels.max() >= train.num_classes:
-            row = int(np.argmax(self.labels >= train.num_classes))
+        if self.class_names is not None and len(self.class_names) != num_classes:
+            raise InputError(
+                f"{what} has names of {len(self.class_names):,} classes and training has "
+                f"{num_classes:,} classes; give the names of training, in their order, or none."
+            )
+        if self.labels.max() >= num_classes:
+            row = int(np.argmax(self.labels >= num_classes))
             raise InputError(
                 f"{what}: labels[{row}] is {self.labels[row]}, and training knows only classes "
-                f"0..{train.num_classes - 1}."
+                f"0..{num_classes - 1}."
             )
-        return self.with_classes(self.labels, train.head, train.class_names)
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz``: features, labels, and ids, class_names, head_* where known.

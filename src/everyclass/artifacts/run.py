@@ -46,7 +46,7 @@ class Run:
         """Open an existing run.
 
         Raises:
-            MissingFileError: there is no run in that folder.
+            MissingFileError: there is no run in that folder, or its checkpoint lies in parts.
             FileFormatError: its ``config.json`` is damaged.
         """
         folder = Path(folder)
@@ -55,7 +55,14 @@ class Run:
                 f"{folder} is not a run: it has no config.json. "
                 "Make one with: everyclass pretrain ce --data cifar100-lt"
             )
-        return cls(folder, read_json(folder / "config.json", "run configuration"))
+        run = cls(folder, read_json(folder / "config.json", "run configuration"))
+        parts = f"{run.checkpoint.name}.part-*"
+        if not run.checkpoint.exists() and any(folder.glob(parts)):
+            raise MissingFileError(
+                f"The checkpoint of {folder} lies there in parts; put them together, in that "
+                f"folder: cat {parts} > {run.checkpoint.name}"
+            )
+        return run
 
     @classmethod
     def start(cls, folder: str | Path, config: Mapping[str, Any]) -> Run:
@@ -116,6 +123,11 @@ class Run:
     def checkpoint(self) -> Path:
         """Where the newest checkpoint is."""
         return self.folder / "checkpoint.safetensors"
+
+    @property
+    def predictions(self) -> Path:
+        """Where the logits of the test images are."""
+        return self.folder / "predictions.npz"
 
     @property
     def result(self) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ import torch
 from everyclass.artifacts import ClassCounts, Features, Predictions, Run, birth_certificate
 from everyclass.bench.results import DEFAULT_RESULTS, Result, is_made, result_path
 from everyclass.bench.tables import Row, Table, data_name
+from everyclass.cores import own_cores
 from everyclass.data import DataConfig
 from everyclass.errors import InputError
 from everyclass.methods import get_method
@@ -151,7 +152,7 @@ def _depth(recipe: Recipe | HeadRecipe) -> int:
 
 def _begin_worker(jobs: int) -> None:
     """Take a share of the cores, and end with the parent, so that nothing holds its runs then."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+    torch.set_num_threads(max(1, own_cores() // jobs))
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -263,7 +264,7 @@ def _result(row: Row, job: _Job, run: Run, rescued: _Rescued) -> Result:
     assert run.result is not None
     made: dict[str, Any] = {"run": run.result}
     if row.retraining is None:
-        said = Predictions.load(run.folder / "predictions.npz")
+        said = Predictions.load(run.predictions)
     else:
         outcome, test = rescued(row)
         said = outcome.predict(test, "ensemble" if row.ensemble else "retrained")

@@ -80,8 +80,8 @@ def _gave(results: Path) -> dict[str, dict[str, float]]:
 def _cost(recipe: Recipe | HeadRecipe) -> str:
     from everyclass.training import HeadRecipe
 
-    networks = recipe.rests_on
-    named = networks[0].name if len(networks) == 1 else f"{len(networks)} networks"
+    networks = _trained_first(recipe)
+    named = networks[0] if len(networks) == 1 else f"{len(networks)} networks"
     needs = f"{named} + " if networks else ""
     if isinstance(recipe, HeadRecipe):
         return f"{needs}seconds"
@@ -132,3 +132,15 @@ def copy(
     copy_method(method, out, overwrite=overwrite)
     copied = shlex.quote(str(out))
     say(f"Change what you like, then: everyclass pretrain {copied} --data cifar100-lt")
+
+
+def _trained_first(recipe: Recipe | HeadRecipe) -> list[str]:
+    """The methods whose networks a method needs, each once, without heads that take seconds."""
+    from everyclass.training import HeadRecipe
+
+    named: dict[str, None] = {}
+    for needed in recipe.rests_on:
+        named |= dict.fromkeys(_trained_first(needed))
+        if not isinstance(needed, HeadRecipe):
+            named[needed.name] = None
+    return list(named)

@@ -52,7 +52,7 @@ def add(
     folder: Folder = Path("zoo"),
     data_root: DataRoot = None,
 ) -> None:
-    """Keep a finished run's network, in about a megabyte.
+    """Keep a finished run's network, in half the bytes of its weights.
 
     Example: everyclass zoo add runs/cifar100-lt-ir100-paco-s0
     """

@@ -14,6 +14,7 @@ __all__ = ["load_digits_lt"]
 LARGEST = 120
 NUM_CLASSES = 10
 TEST_PER_CLASS = 50
+MEAN = STD = (0.5, 0.5, 0.5)
 
 
 def load_digits_lt(
@@ -57,8 +58,8 @@ def load_digits_lt(
         test=everything.take(np.concatenate(test)),
         val=everything.take(np.concatenate(rest)) if val == "rest" else None,
         class_names=tuple(str(c) for c in range(NUM_CLASSES)),
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
+        mean=MEAN,
+        std=STD,
         crop_padding=1,
         flip=False,
     )

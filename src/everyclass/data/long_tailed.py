@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from everyclass.data.cifar import CIFAR10, CIFAR100, load_cifar_lt
-from everyclass.data.digits import LARGEST, NUM_CLASSES, load_digits_lt
+from everyclass.data import cifar, digits
 from everyclass.data.image_set import Dataset
 
 __all__ = ["DATASETS", "MadeSet"]
@@ -21,17 +20,25 @@ class MadeSet:
         load: reads the files and draws the long-tailed part.
         largest: training images of the largest class.
         num_classes: C.
+        mean, std: per channel, that images are normalised by.
     """
 
     load: Callable[..., Dataset]
     largest: int
     num_classes: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def _cifar(facts: cifar.CIFARFacts) -> MadeSet:
+    load = partial(cifar.load_cifar_lt, facts)
+    return MadeSet(load, facts.largest, facts.num_classes, cifar.MEAN, cifar.STD)
 
 
 DATASETS = {
-    "cifar100-lt": MadeSet(
-        partial(load_cifar_lt, CIFAR100), CIFAR100.largest, CIFAR100.num_classes
+    "cifar100-lt": _cifar(cifar.CIFAR100),
+    "cifar10-lt": _cifar(cifar.CIFAR10),
+    "digits-lt": MadeSet(
+        digits.load_digits_lt, digits.LARGEST, digits.NUM_CLASSES, digits.MEAN, digits.STD
     ),
-    "cifar10-lt": MadeSet(partial(load_cifar_lt, CIFAR10), CIFAR10.largest, CIFAR10.num_classes),
-    "digits-lt": MadeSet(load_digits_lt, LARGEST, NUM_CLASSES),
 }

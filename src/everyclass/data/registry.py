@@ -14,12 +14,15 @@ from everyclass.data.pictures import check_policy
 from everyclass.data.places import search_roots
 from everyclass.data.profiles import Profile, long_tailed_counts
 from everyclass.data.published import PUBLISHED
+from everyclass.data.published.facts import IMAGENET_MEAN, IMAGENET_STD
 from everyclass.data.specs import parse_spec
 from everyclass.errors import InputError
 
 __all__ = ["DataConfig", "load_dataset"]
 
 USUAL_RATIO = 100.0
+
+Channels = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,12 @@ class DataConfig:
         published = PUBLISHED.get(self.kind)
         counts = None if published is None else published.counts_of("train")
         return None if counts is None else ClassCounts(counts)
+
+    @property
+    def normalisation(self) -> tuple[Channels, Channels]:
+        """Mean and deviation per channel that its images are normalised by."""
+        facts = DATASETS[self.name] if self.in_memory else PUBLISHED.get(self.kind)
+        return (IMAGENET_MEAN, IMAGENET_STD) if facts is None else (facts.mean, facts.std)
 
     @property
     def says_size(self) -> bool:

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from everyclass.cores import own_cores
+
 __all__ = ["as_many_workers", "default_workers"]
 
 MOST_WORKERS = 16
@@ -14,20 +16,15 @@ MOST_WORKERS = 16
 
 def default_workers() -> int:
     """One for each core that this process may use, at most 16; torchrun's processes share them."""
-    return max(1, min(MOST_WORKERS, _cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    return max(1, min(MOST_WORKERS, own_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 @contextmanager
 def as_many_workers(asked: int) -> Iterator[None]:
     """Loaders begin with as many workers as were asked for, and torch gives no advice on that."""
-    if asked <= _cores():  # filters would make Python repeat what it says once
+    if asked <= own_cores():  # filters would make Python repeat what it says once
         yield
         return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create")
         yield
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # which only Linux has
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
+
+from everyclass.cores import own_cores
 
 __all__ = ["sum_over_chunks"]
 
@@ -28,5 +29,5 @@ def sum_over_chunks(
     """
     chunks = [slice(start, start + chunk) for start in range(0, classes, chunk)]
     generators = np.random.default_rng(seed).spawn(len(chunks))
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(own_cores()) as threads:
         return np.asarray(np.sum(list(threads.map(of_chunk, chunks, generators)), axis=0))

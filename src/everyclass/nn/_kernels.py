@@ -21,7 +21,7 @@ from torch import Tensor
 from everyclass.artifacts import atomic_write, cache_folder
 from everyclass.errors import first_line
 
-__all__ = ["CHANNELS", "call_kernel", "compiled_kernel"]
+__all__ = ["CHANNELS", "call_kernel", "channels_last", "compiled_kernel", "kernels_apply", "made"]
 
 CHANNELS = (16, 24, 32, 48, 64)  # those of the networks here, for which loops are specialised
 
@@ -57,6 +57,29 @@ def compiled_kernel(source: Path) -> ctypes.CDLL | None:
             stacklevel=2,
         )
         return None
+
+
+def kernels_apply(x: Tensor) -> bool:
+    """Whether a kernel may see this tensor's memory: nothing traces, transforms or imitates it."""
+    return (
+        type(x) is Tensor  # others may say that they are on the CPU and have nothing there
+        and x.device.type == "cpu"
+        and x.dim() == 4
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    )
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The images with their channels last in memory, as the kernels read them."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def made(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Memory for a kernel to write, whatever type and device the user has made torch's default."""
+    images = torch.channels_last if len(shape) == 4 else torch.contiguous_format
+    return torch.empty(shape, dtype=dtype, device="cpu", memory_format=images)
 
 
 def call_kernel(source: Path, name: str, *arguments: Tensor | int | float | None) -> None:

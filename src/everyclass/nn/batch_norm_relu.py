@@ -17,7 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from everyclass.nn._kernels import CHANNELS, call_kernel, compiled_kernel
+from everyclass.nn._kernels import (
+    CHANNELS,
+    call_kernel,
+    channels_last,
+    compiled_kernel,
+    kernels_apply,
+    made,
+)
 
 __all__ = ["BatchNormReLU"]
 
@@ -46,13 +53,8 @@ class BatchNormReLU(nn.BatchNorm2d):
     def _has_kernel(self, x: Tensor, shortcut: Tensor | None) -> bool:
         # The kernel trusts shapes and types; what torch broadcasts, converts or refuses is torch's.
         return (
-            not torch.compiler.is_compiling()
-            and not torch._C._are_functorch_transforms_active()
-            and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-            and type(x) is Tensor  # others may say so too and have nothing there
-            and x.device.type == "cpu"
+            kernels_apply(x)
             and x.dtype in (torch.float32, torch.bfloat16)
-            and x.dim() == 4
             and x.shape[1] == self.num_features
             and x.shape[1] in CHANNELS
             and x.numel() > x.shape[1]
@@ -75,11 +77,11 @@ class BatchNormReLU(nn.BatchNorm2d):
     def _applied(self, x: Tensor, shortcut: Tensor | None) -> Tensor:
         assert self.running_mean is not None
         assert self.running_var is not None
-        x = _channels_last(x)
+        x = channels_last(x)
         y = torch.empty_like(x)
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        given = (x, None if shortcut is None else _channels_last(shortcut), scale, shift)
+        given = (x, None if shortcut is None else channels_last(shortcut), scale, shift)
         call_kernel(_SOURCE, "batch_norm_relu_apply", *given, y, *_shape(x))
         return y
 
@@ -98,10 +100,6 @@ def _are_alike(x: Tensor, shortcut: Tensor) -> bool:
     return (x.device, x.dtype, x.shape) == (shortcut.device, shortcut.dtype, shortcut.shape)
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
-
-
 def _shape(x: Tensor) -> tuple[int, int, int, int]:
     channels = x.shape[1]
     return x.numel() // channels, channels, x.element_size(), torch.get_num_threads()
@@ -112,14 +110,14 @@ class _BatchNormReLU(torch.autograd.Function):
     def forward(  # noqa: PLR0917 - apply() takes no keywords
         ctx: Any, x: Tensor, shortcut: Tensor | None, weight: Tensor, bias: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        x = _channels_last(x)
+        x = channels_last(x)
         if shortcut is not None:
-            shortcut = _channels_last(shortcut)
+            shortcut = channels_last(shortcut)
         y = torch.empty_like(x)
-        mean, variance, inverse_std = torch.empty(3, x.shape[1])
+        mean, variance, inverse_std = made(3, x.shape[1])
         given = (x, shortcut, weight, bias, eps)
-        made = (y, mean, variance, inverse_std)
-        call_kernel(_SOURCE, "batch_norm_relu_forward", *given, *made, *_shape(x))
+        results = (y, mean, variance, inverse_std)
+        call_kernel(_SOURCE, "batch_norm_relu_forward", *given, *results, *_shape(x))
         ctx.save_for_backward(x, y, weight, mean, inverse_std)
         ctx.has_shortcut = shortcut is not None
         ctx.mark_non_differentiable(mean, variance)
@@ -129,13 +127,13 @@ class _BatchNormReLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         x, y, weight, mean, inverse_std = ctx.saved_tensors
-        dy = _channels_last(dy)
+        dy = channels_last(dy)
         dx = torch.empty_like(x)
         dshortcut = torch.empty_like(x) if ctx.has_shortcut else None
-        dweight, dbias = torch.empty(2, x.shape[1])
+        dweight, dbias = made(2, x.shape[1])
         given = (dy, y, x, weight, mean, inverse_std)
-        made = (dx, dshortcut, dweight, dbias)
-        call_kernel(_SOURCE, "batch_norm_relu_backward", *given, *made, *_shape(x))
+        results = (dx, dshortcut, dweight, dbias)
+        call_kernel(_SOURCE, "batch_norm_relu_backward", *given, *results, *_shape(x))
         return dx, dshortcut, dweight, dbias, None
 
 

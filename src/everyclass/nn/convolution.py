@@ -16,7 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from everyclass.nn._kernels import CHANNELS, call_kernel, compiled_kernel
+from everyclass.nn._kernels import (
+    CHANNELS,
+    call_kernel,
+    channels_last,
+    compiled_kernel,
+    kernels_apply,
+    made,
+)
 
 __all__ = ["Convolution"]
 
@@ -56,30 +63,22 @@ class Convolution(nn.Conv2d):
 
 def _has_kernel(x: Tensor, weight: Tensor) -> bool:
     return (
-        type(x) is Tensor  # others may say that they are on the CPU and have nothing there
-        and x.device.type == weight.device.type == "cpu"
+        kernels_apply(x)
+        and weight.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and x.dim() == 4
         and x.shape[1] == weight.shape[1]  # the kernel trusts it; torch refuses anything else
         and all(channels in CHANNELS for channels in weight.shape[:2])
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         and all(side and side % _TILE == 0 for side in x.shape[2:])
         and compiled_kernel(_SOURCE) is not None
     )
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _convolve(x: Tensor, kernel: Tensor) -> Tensor:
     """(n, in, h, w) and (3, 3, in, out) → (n, out, h, w)."""
     n, channels, height, width = x.shape
     out = kernel.shape[3]
-    y = torch.empty((n, out, height, width), memory_format=torch.channels_last)
+    y = made(n, out, height, width)
     shape = (n, height, width, channels, out, torch.get_num_threads())
     call_kernel(_SOURCE, "convolution_forward", x, kernel.contiguous(), y, *shape)
     return y
@@ -88,7 +87,7 @@ def _convolve(x: Tensor, kernel: Tensor) -> Tensor:
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        x = _channels_last(x)
+        x = channels_last(x)
         ctx.save_for_backward(x, weight)
         return _convolve(x, weight.permute(2, 3, 1, 0))
 
@@ -96,17 +95,17 @@ class _Convolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        dy = _channels_last(dy)
+        dy = channels_last(dy)
         dx = dweight = None
         if ctx.needs_input_grad[0]:
             dx = _convolve(dy, weight.permute(2, 3, 0, 1).flip(0, 1))
         if ctx.needs_input_grad[1]:
             n, channels, height, width = x.shape
             out = dy.shape[1]
-            dkernel = torch.empty(3, 3, channels, out)
+            dkernel = made(9, channels, out)
             shape = (n, height, width, channels, out, torch.get_num_threads())
             call_kernel(_SOURCE, "convolution_backward_kernel", x, dy, dkernel, *shape)
-            dweight = dkernel.permute(3, 2, 0, 1)
+            dweight = dkernel.view(3, 3, channels, out).permute(3, 2, 0, 1)
         return dx, dweight
 
 

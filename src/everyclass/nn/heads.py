@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everyclass.artifacts import Head
-from everyclass.errors import InputError
 from everyclass.nn.experts import ExpertHead, RoutedExpertHead
 
 __all__ = [
@@ -24,20 +23,25 @@ __all__ = [
 
 
 class CosineHead(nn.Module):
-    """Logits = scale · cos(feature, class weight).
+    """Logits = scale · cos(feature, class weight), + b where it has a bias.
 
     Args:
         num_features: d.
         num_classes: C.
         scale: of the cosine; 30 in LDAM and RIDE.
+        bias: whether there is one, zero at first; none in LDAM and RIDE, and what offsets of
+            logits leave on such a layer.
 
     Shape:
         (n, d) → (n, C).
     """
 
-    def __init__(self, num_features: int, num_classes: int, scale: float = 30.0) -> None:
+    def __init__(
+        self, num_features: int, num_classes: int, scale: float = 30.0, *, bias: bool = False
+    ) -> None:
         super().__init__()
         self.scale = scale
+        self.bias = nn.Parameter(torch.zeros(num_classes)) if bias else None
         directions = torch.empty(num_classes, num_features).uniform_(-1, 1)
         # How fast a direction turns goes with 1 / length², so the length at first is a constant of
         # the method: one, as published.
@@ -46,9 +50,10 @@ class CosineHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         # Not in bfloat16, in which a cosine times 30 is known to an eighth only.
         with torch.autocast(features.device.type, enabled=False):
-            return self.scale * F.linear(
+            logits = self.scale * F.linear(
                 F.normalize(features.to(self.weight.dtype)), F.normalize(self.weight)
             )
+            return logits if self.bias is None else logits + self.bias
 
 
 class ScaledLinear(nn.Linear):
@@ -129,9 +134,8 @@ class NearestMeanHead(nn.Sequential):
 def head_of_module(module: nn.Module) -> Head | None:
     """The weights of a last layer that is linear or cosine in some form; None if it is neither."""
     if isinstance(module, CosineHead):
-        return Head(
-            _numpy(module.weight), torch.zeros(len(module.weight)).numpy(), "cosine", module.scale
-        )
+        bias = torch.zeros(len(module.weight)) if module.bias is None else module.bias
+        return Head(_numpy(module.weight), _numpy(bias), "cosine", module.scale)
     if isinstance(module, ExpertHead) and not isinstance(module, RoutedExpertHead):
         rows = module.scale / len(module.weight) * F.normalize(module.weight, dim=2)
         return Head(_numpy(rows.transpose(0, 1).flatten(1)), torch.zeros(rows.shape[1]).numpy())
@@ -150,19 +154,16 @@ def _numpy(tensor: Tensor) -> npt.NDArray[Any]:
 def module_of_head(head: Head) -> nn.Linear | CosineHead:
     """An ordinary linear layer, or a cosine layer, with the weights of a head.
 
-    Raises:
-        InputError: a cosine head with a bias, which no layer here has.
+    A cosine layer has a bias only where the head's is not zero.
     """
+    shape = head.num_features, head.num_classes
     layer: nn.Linear | CosineHead
     if head.kind == "cosine":
-        if head.bias.any():
-            raise InputError("A cosine head with a bias has no layer of its own; leave it out.")
-        layer = CosineHead(head.num_features, head.num_classes, head.scale)
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(head.weight))
-        return layer
-    layer = nn.Linear(head.num_features, head.num_classes)
+        layer = CosineHead(*shape, head.scale, bias=bool(head.bias.any()))
+    else:
+        layer = nn.Linear(*shape)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(head.weight))
-        layer.bias.copy_(torch.from_numpy(head.bias))
+        if layer.bias is not None:
+            layer.bias.copy_(torch.from_numpy(head.bias))
     return layer

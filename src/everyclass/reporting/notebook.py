@@ -74,11 +74,9 @@ def evaluation_html(evaluation: Evaluation) -> str:
     if evaluation.untestable:
         notes.append(f"{len(evaluation.untestable):,} classes have no test images; not scored.")
     if evaluation.zeros_replaced:
-        floor = f"{evaluation.zero_floor:g}"
-        notes.append(
-            f"{evaluation.zeros_replaced:,} recalls below {floor} count as {floor} in harmonic and "
-            "geometric mean."
-        )
+        floor, count = f"{evaluation.zero_floor:g}", evaluation.zeros_replaced
+        recalls = "1 recall below {0} counts" if count == 1 else "{1:,} recalls below {0} count"
+        notes.append(f"{recalls.format(floor, count)} as {floor} in harmonic and geometric mean.")
     title = (
         f"{evaluation.num_samples:,} images, {evaluation.num_scored:,} of "
         f"{evaluation.num_classes:,} classes scored"

@@ -190,9 +190,9 @@ def fit(
                 if _is_enough(rows):
                     sums += _step(learn, optimizer, batch, labels[rows.to(device)], own)
                     task.advance(len(whole), f"epoch {epoch}/{epochs}")
-            scheduler.step()
             total, right, seen = summed_in_place(sums).tolist()
-            mean_loss = _finite(total / seen, epoch)
+            mean_loss = _mean_loss(total, seen, epoch)
+            scheduler.step()
             seconds = time.perf_counter() - start
             on_epoch(
                 EpochLog(epoch, mean_loss, right / seen, learning_rate, seconds, settings.precision)
@@ -224,12 +224,18 @@ def _seed_of(seed: int, epoch: int) -> int:
     return generator_of(seed % (1 << 64), epoch, rank(), 1).initial_seed()
 
 
-def _finite(mean_loss: float, epoch: int) -> float:
+def _mean_loss(total: float, seen: float, epoch: int) -> float:
     """The loss of an epoch.
 
     Raises:
-        RunFailedError: it is no finite number.
+        RunFailedError: it is no finite number, or nothing was seen.
     """
+    if not seen:
+        raise RunFailedError(
+            f"Epoch {epoch} has no batch with two pictures that could be read; find the bad ones "
+            "with everyclass data check --decode, and take them out of the list."
+        )
+    mean_loss = total / seen
     if not math.isfinite(mean_loss):
         raise RunFailedError(
             f"The training loss became {mean_loss} in epoch {epoch}; lower the learning rate. The "

@@ -67,6 +67,8 @@ def build_scheduler(optimizer: torch.optim.Optimizer, schedule: Schedule) -> LRS
         after = CosineAnnealingLR(optimizer, T_max=schedule.epochs - warmup)
     else:
         steps = [round(m * schedule.epochs) - warmup for m in schedule.milestones]
+        if warmup == 0:  # else torch takes the step before the first epoch
+            steps = [step for step in steps if step > 0]
         after = _Steps(optimizer, steps, gamma=schedule.step_factor)
     if warmup == 0:
         return after

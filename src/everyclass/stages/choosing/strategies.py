@@ -75,6 +75,7 @@ class Found:
         penalties: their scores, where one was chosen for GML.
         by_fold: what the other folds chose, where several could be chosen.
         plain: cross entropy cross-fitted on the training features, without validation data.
+        num_views: of the training images that new heads were fitted to.
     """
 
     verdict: Verdict
@@ -88,6 +89,7 @@ class Found:
     penalties: dict[float, float]
     by_fold: tuple[str, ...] = ()
     plain: CrossFit | None = None
+    num_views: int = 1
 
 
 def with_a_head(train: Features, seed: int, show: Progress) -> tuple[Features, CrossFit | None]:
@@ -180,6 +182,7 @@ def as_in_the_paper(
         retraining=replace(settings, penalty=penalty),
         penalties=scores,
         plain=kinds.get("cross_entropy"),
+        num_views=train.num_views,
     )
 
 
@@ -275,6 +278,7 @@ def best_of(
         penalties={},
         by_fold=choice.by_fold,
         plain=kinds.get("cross_entropy"),
+        num_views=train.num_views,
     )
 
 

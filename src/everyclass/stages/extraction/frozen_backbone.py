@@ -17,8 +17,9 @@ from everyclass.nn import Classifier, TimmBackbone, build_classifier, check_take
 from everyclass.progress import Progress, silent
 from everyclass.stages.extraction.extracting import extract_views
 from everyclass.stages.extraction.into_folder import extract_views_into
+from everyclass.stages.extraction.of_run import data_of
 from everyclass.stages.extraction.run_network import image_batches, load_linear_network
-from everyclass.training import Precision, choose_device, choose_precision
+from everyclass.training import Precision, choose_device, choose_precision, inference_precision
 
 __all__ = ["extract_part"]
 
@@ -43,9 +44,10 @@ def extract_part(
 ) -> Features:
     """Run one part of a data set through a frozen network and keep what comes out.
 
-    Pictures are cut and normalised as the network's weights want it: for timm as its model says,
-    unless the specification says another size. A run's network brings its last layer along, the
-    old head of a rescue, if it is for as many classes. Others have none, and a rescue begins with a
+    Pictures are normalised as the network's weights want it: a run's as its own data, timm's as its
+    model says, which also says how they are cut, unless the specification says another size. A
+    run's network brings its last layer along, the old head of a rescue, if it is for as many
+    classes. Others have none, and a rescue begins with a
     plain softmax classifier on their features, a linear probe.
 
     Args:
@@ -57,7 +59,8 @@ def extract_part(
         batch_size: images per step; default what suits their size.
         workers: processes that decode pictures in files; default one per core.
         bad: the list of pictures that cannot be read; default one with the data set's policy.
-        precision: "auto" takes bfloat16 where the hardware computes in it.
+        precision: "auto" takes a run's own, and elsewhere bfloat16 where the hardware computes in
+            it.
         device: "auto", "cpu", "cuda", ….
         data_root: folder to look for the data in.
         seed: of the augmentation.
@@ -79,7 +82,13 @@ def extract_part(
     if images is None or not len(images):
         raise InputError(f"{data.slug} has no part {part!r}; part (--part) is train, val or test.")
     where = choose_device(device)
-    model, dataset = _network(backbone, weights, dataset, data)
+    run = Run.open(backbone) if Path(backbone).is_dir() else None
+    if run is None:
+        model, dataset = _of_timm(backbone, weights, dataset, data)
+    else:
+        model, dataset = _of_run(run, dataset)
+    if run is not None and precision == "auto":
+        precision = inference_precision(run.config["precision"], where)
     check_takes(model.backbone, *dataset.image_size, backbone)
     model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     bad = BadPictures(data.bad_images) if bad is None else bad
@@ -103,17 +112,20 @@ def extract_part(
     return extract_views(model, source, labels, title=title, **common)
 
 
-def _network(
+def _of_run(run: Run, dataset: Dataset) -> tuple[Classifier, Dataset]:
+    """A run's network, and the data set normalised as the one that it was trained on."""
+    mean, std = data_of(run).normalisation
+    known = dataset.num_classes if run.result is None else len(run.result["class_counts"])
+    model = load_linear_network(run, known)
+    if known != dataset.num_classes:
+        model = Classifier(model.backbone, nn.Identity())
+    return model, replace(dataset, mean=mean, std=std)
+
+
+def _of_timm(
     backbone: str, weights: str, dataset: Dataset, data: DataConfig
 ) -> tuple[Classifier, Dataset]:
-    """The network, and the data set prepared for it."""
-    if Path(backbone).is_dir():
-        run = Run.open(backbone)
-        known = dataset.num_classes if run.result is None else len(run.result["class_counts"])
-        model = load_linear_network(run, known)
-        if known != dataset.num_classes:
-            model = Classifier(model.backbone, nn.Identity())
-        return model, dataset
+    """A network of timm or of ours, and the data set prepared for it."""
     model = build_classifier(backbone, dataset.num_classes, seed=0, weights=weights)
     trunk = model.backbone
     if isinstance(trunk, TimmBackbone) and dataset.cut is not None:

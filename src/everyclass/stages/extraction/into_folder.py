@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from everyclass.artifacts import FeatureFolder, Features, Head, remove_features, rows_per_chunk
 from everyclass.data import BadPictures, BatchSource
 from everyclass.data.workers import as_many_workers
-from everyclass.errors import RunFailedError
+from everyclass.errors import InputError, RunFailedError
 from everyclass.nn import Classifier, head_of_module, unwrapped
 from everyclass.processes import (
     barrier,
@@ -201,6 +201,12 @@ def extract_into(
                 "batch_size": batch_size,
                 **(plan or {}),
             },
+        )
+
+    if not folder.begins_with(first.features, first.labels):
+        raise InputError(
+            f"{place} holds features of other images than those of this data set; name another "
+            "folder, or remove what is there."
         )
 
     def chunk(number: int, rows: range) -> _Chunk:

@@ -37,6 +37,9 @@ def load_network(run: Run, num_classes: int) -> Classifier:
     if not run.checkpoint.is_file():
         raise MissingFileError(
             f"{run.folder} has no checkpoint yet; train it with everyclass pretrain."
+            if run.result is None
+            else f"{run.folder} is finished, but its checkpoint is gone; remove its result.json "
+            "and train it anew with everyclass pretrain."
         )
     try:
         model = build_classifier(

@@ -41,7 +41,6 @@ def finish(
     seconds: float,
 ) -> None:
     """Write what came out; of bad pictures the number, as their list is there already."""
-    predictions.save(run.folder / "predictions.npz")
     run.finish(
         {
             "config": run.config,

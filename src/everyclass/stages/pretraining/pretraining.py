@@ -100,8 +100,8 @@ def pretrain(
         show: how progress is shown.
 
     Returns:
-        The finished run, with ``predictions.npz`` of the test set, ``result.json``, and
-        ``bad-images.csv`` if pictures had to be left out.
+        The finished run, with ``predictions.npz`` of the test set (made again if a finished run has
+        lost it), ``result.json``, and ``bad-images.csv`` if pictures had to be left out.
 
     Raises:
         InputError: the folder holds a run with another configuration; ``start`` is not finished, on
@@ -162,10 +162,12 @@ def pretrain(
         config["teachers"] = [run.config for run in taught_by]
     with first_goes_first():
         run = Run.start(folder, config)
+    if from_first(_is_done(run)):  # others may look at it at the same time
+        return run
     with run.held() if is_first() else nullcontext():
-        if from_first(run.result is None):
+        if from_first(not _is_done(run)):
             with named_in_errors(recipe):
-                _train(
+                _train_and_judge(
                     run,
                     recipe,
                     dataset,
@@ -179,7 +181,11 @@ def pretrain(
     return run
 
 
-def _train(
+def _is_done(run: Run) -> bool:
+    return run.result is not None and run.predictions.is_file()
+
+
+def _train_and_judge(
     run: Run,
     recipe: Recipe | HeadRecipe,
     dataset: Dataset,
@@ -192,7 +198,6 @@ def _train(
     show: Progress,
 ) -> None:
     """Train the network of a run that is not finished, judge it, and write what came out."""
-    seed, compile = (run.config[key] for key in ("seed", "compile"))
     if precision != inference_precision(precision, where):
         warnings.warn(
             f"{run.folder} is trained in bfloat16, which the hardware here only emulates, tens of "
@@ -202,8 +207,11 @@ def _train(
         )
     remember_left_out(run, bad)
     reading: dict[str, Any] = {"bad": bad, "workers": workers}
+    finished = from_first(run.result is not None)
     clock = time.perf_counter()
-    if isinstance(recipe, HeadRecipe):
+    if finished:
+        model = load_network(run, dataset.num_classes)
+    elif isinstance(recipe, HeadRecipe):
         if is_first():
             with alone():
                 made = with_computed_head(
@@ -213,6 +221,7 @@ def _train(
         barrier()
         model = load_network(run, dataset.num_classes)
     else:
+        seed, compile = (run.config[key] for key in ("seed", "compile"))
         learner = learner_of(recipe, dataset, begun, backbone=run.config["backbone"], seed=seed)
         model = learner.model
         fit(
@@ -246,7 +255,7 @@ def _train(
         )
         clock = time.perf_counter()  # the log knows how long the epochs took
     model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if world_size() > 1:  # the first one's statistics of batch norm, for all
+    if world_size() > 1 and not finished:  # the first one's statistics of batch norm, for all
         barrier()
         model.load_state_dict(load_network(run, dataset.num_classes).state_dict())
     judged = image_batches(dataset, dataset.test, where, **reading)
@@ -259,8 +268,10 @@ def _train(
             class_names=dataset.class_names,
             class_counts=dataset.class_counts,
         )
-        seconds = run.seconds + time.perf_counter() - clock
-        finish(run, dataset, predictions, bad, device=where, seconds=seconds)
+        predictions.save(run.predictions)
+        if not finished:
+            seconds = run.seconds + time.perf_counter() - clock
+            finish(run, dataset, predictions, bad, device=where, seconds=seconds)
     barrier()
 
 

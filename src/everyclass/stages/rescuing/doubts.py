@@ -59,7 +59,7 @@ def _share_of_training_rows(train: Features, val: Features, *, looked_at: int = 
     if isinstance(train, StoredFeatures) or isinstance(val, StoredFeatures):
         return 0.0
     rows, among = val.views[0], train.views[0]
-    some = np.unique(np.linspace(0, len(rows) - 1, looked_at).astype(int))
+    looked = np.unique(np.linspace(0, len(rows) - 1, looked_at).astype(int))
     first = among[:, 0]
-    found = [bool((among[first == row[0]] == row).all(axis=1).any()) for row in rows[some]]
+    found = [bool((among[first == row[0]] == row).all(axis=1).any()) for row in rows[looked]]
     return float(np.mean(found))

@@ -8,7 +8,6 @@ from everyclass.artifacts import Features, StoredFeatures, prepare_folder
 from everyclass.processes import first_goes_first, is_first
 from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.strategies import check_strategy
-from everyclass.stages.rescuing.judged_images import check_test_set
 from everyclass.stages.rescuing.new_folder import gone_if_empty
 from everyclass.stages.rescuing.rescuing import rescue
 from everyclass.stages.rescuing.result import RescueResult
@@ -51,7 +50,7 @@ def rescue_features(
     retraining = retraining or Retraining()
     check_strategy(strategy, retraining)
     if test is not None:  # before the long work, not after it
-        check_test_set(test, train)
+        test.checked_against(train, "The test set")
     with first_goes_first():
         is_new = not Path(out).exists()
         folder = prepare_folder(out, overwrite=overwrite or not is_first())

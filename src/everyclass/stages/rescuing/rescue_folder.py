@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import get_args
 
@@ -36,12 +37,12 @@ def load_classifier(folder: str | Path, which: ClassifierName | None = None) -> 
     try:
         use = which or said["verdict"]["use"]
         t_old, t_new = (float(said["temperatures"][name]) for name in ("old", "retrained"))
-        if use not in known:
+        if use not in known or not all(0 < t < math.inf for t in (t_old, t_new)):
             raise ValueError(use)
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(
-            f"{folder / 'evaluation.json'} has no verdict and temperatures; name the folder that "
-            "everyclass rescue wrote."
+            f"{folder / 'evaluation.json'} has no verdict and temperatures above 0; name the "
+            "folder that everyclass rescue wrote."
         ) from error
     old = Head.load(folder / "old-head.safetensors")
     if use == "old":

@@ -30,7 +30,6 @@ from everyclass.stages.diagnosing.reaching import (
 from everyclass.stages.extraction.given_or_extracted import given_or_extracted
 from everyclass.stages.rescuing.costs import Cost, cost_of
 from everyclass.stages.rescuing.doubts import with_doubts
-from everyclass.stages.rescuing.judged_images import check_test_set
 from everyclass.stages.rescuing.kept_rows import judged_as_delivered
 from everyclass.stages.rescuing.result import RescueResult
 from everyclass.stages.rescuing.validation_images import check_can_decide
@@ -132,7 +131,7 @@ def rescue(
     train = whole = found_train
     val = whole_val = extracted(val, train, "The validation set")
     if isinstance(test, Features):
-        check_test_set(test, train)
+        test.checked_against(train, "The test set")
     judged = extracted(test, train, "The test set")
     check_head(strategy, train.head)
     present = np.flatnonzero(train.class_counts.counts > 0)
@@ -189,7 +188,7 @@ def rescue(
             "fitted_temperatures": {"old": found.t_old, "retrained": t_new},
             "decided_on": verdict.decided_on,
             "images": len(train),
-            "views": train.num_views,
+            "views": found.num_views,
             "missing_classes": missing_classes,
             "seed": seed,
         },

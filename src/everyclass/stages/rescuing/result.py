@@ -34,7 +34,6 @@ from everyclass.stages.choosing.ensembling import Ensemble
 from everyclass.stages.diagnosing.neighbours import nearest_classes
 from everyclass.stages.rescuing.costs import Cost
 from everyclass.stages.rescuing.folding import fold_head
-from everyclass.stages.rescuing.judged_images import check_can_be_judged
 from everyclass.stages.rescuing.single_layer import SingleLayer, approximate_by_one_layer
 
 __all__ = ["RescueResult"]
@@ -157,8 +156,7 @@ class RescueResult:
         return self.evaluations["old"], self.evaluations[self.verdict.use]
 
     def _check(self, images: Features, what: str) -> None:
-        check_can_be_judged(
-            images,
+        images.check_goes_with(
             what,
             num_features=self.old.num_features,
             num_classes=self.class_counts.num_classes,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from everyclass.artifacts import Run, prepare_folder, replaced_together
 from everyclass.data import BadPictures, load_dataset
-from everyclass.errors import InputError
+from everyclass.errors import FileFormatError, InputError
 from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.strategies import check_strategy
 from everyclass.stages.extraction.of_run import VIEWS, data_of, extract_run
@@ -28,11 +29,19 @@ def retraining_of(run: Run, strategy: str = "gml", **settings: Any) -> Retrainin
         run: whose recipe may have settings, such as MiSLAS's smoothing beside GML.
         strategy: of the rescue; any but "gml" says itself what is tried.
         settings: of :class:`Retraining`, instead of those.
+
+    Raises:
+        FileFormatError: the run's configuration has settings that there are not.
     """
     recipe = run.config.get("recipe")
     own: dict[str, Any] = {}
     if strategy == "gml" and isinstance(recipe, dict):
         own = dict(recipe.get("retraining", {}))
+        if unknown := own.keys() - {setting.name for setting in fields(Retraining)}:
+            raise FileFormatError(
+                f"{run.folder / 'config.json'} asks for {', '.join(sorted(unknown))} in "
+                "retraining, which this version does not have; a newer one may."
+            )
     return Retraining(**{**own, **settings})
 
 

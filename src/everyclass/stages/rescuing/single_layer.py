@@ -13,7 +13,6 @@ from everyclass.adjustment import balanced_weights
 from everyclass.artifacts import Features, Head
 from everyclass.metrics import harmonic_mean, log_probabilities, per_class_recall
 from everyclass.stages.choosing.ensembling import Ensemble
-from everyclass.stages.rescuing.judged_images import check_can_be_judged
 
 __all__ = ["SingleLayer", "approximate_by_one_layer"]
 
@@ -86,8 +85,7 @@ def approximate_by_one_layer(
     """
     if judged_on is not None:
         old = classifier.old if isinstance(classifier, Ensemble) else classifier
-        check_can_be_judged(
-            judged_on,
+        judged_on.check_goes_with(
             "The set to judge the layer on",
             num_features=train.num_features,
             num_classes=old.num_classes,

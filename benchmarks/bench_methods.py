@@ -2,6 +2,9 @@
 
     python benchmarks/bench_methods.py [METHOD ...] [--json]
 
+Of any method that trains a network on views that Pillow makes here too. Teachers look as they do in
+training, but know nothing.
+
 The usual way is a DataLoader with one worker per core that makes each view with Pillow, and eager
 float32 with the images in torch's usual layout. Both train ResNet-32 by the method's own recipe on
 1,024 images of 32 × 32, in processes of their own that take turns. Images/s over whole epochs,
@@ -37,10 +40,16 @@ def parts(method: str) -> tuple[Any, Any, Any]:
     recipe = get_method(method)
     assert isinstance(recipe, Recipe)
     labels = torch.arange(IMAGES) % CLASSES
-    model = build_classifier("resnet32", CLASSES, seed=0)
-    given = {} if recipe.mixing is None else {"mixing": recipe.mixing}
+
+    def network(of: Recipe) -> Any:
+        return build_classifier(of.backbone or "resnet32", CLASSES, seed=0, head=of.head)
+
+    given: dict[str, Any] = {} if recipe.mixing is None else {"mixing": recipe.mixing}
+    taught_by = [each for each in recipe.teachers if isinstance(each, Recipe)]
+    if taught_by:
+        given["teachers"] = [network(each).eval() for each in taught_by]
     loss = recipe.loss(ClassCounts.from_labels(labels))
-    return recipe, recipe.learner(model, loss, **given), labels
+    return recipe, recipe.learner(network(recipe), loss, **given), labels
 
 
 def usual(method: str) -> list[float]:

@@ -7,8 +7,8 @@ logits carry log π, so at test time the plain classifier is balanced already.
 Decisions where published code and sense differ: the queue starts empty (the code fills it with
 noise, along the wrong axis, and random labels); the last, smaller batch of an epoch is used (the
 code drops it, as its queue needs equal batches); the warm-up ends at the full rate (the code
-overshoots by a tenth in one epoch); the copy has no classifier, which never entered the loss; the
-last epoch is kept, not the best on the test set.
+overshoots by a tenth in one epoch), and the rate falls an epoch earlier than there; the copy has no
+classifier, which never entered the loss; the last epoch is kept, not the best on the test set.
 
 On ImageNet-LT a ResNeXt-50, 400 epochs, queue of 8,192 keys of 128, temperature 0.2 (the authors'
 script for this network says 0.07, their page 0.2). Its query's RandAugment is timm's in the code;

@@ -263,7 +263,7 @@ def test_a_part_of_the_images_keeps_what_belongs_to_them() -> None:
 def test_test_features_take_the_classes_of_the_training_features() -> None:
     head = Head(np.ones((3, 2)), np.zeros(3))
     train = Features(np.zeros((2, 2)), [0, 1], head, ("ant", "bee", "cat"))
-    test = Features(np.ones((1, 2)), [0], class_names=("ant", "bee"), ids=np.array([7]))
+    test = Features(np.ones((1, 2)), [0], class_names=("ant", "bee", "cat"), ids=np.array([7]))
     checked = test.checked_against(train, "test.npz")
     assert checked.head is head
     assert checked.class_names == ("ant", "bee", "cat")
@@ -278,6 +278,10 @@ def test_test_features_take_the_classes_of_the_training_features() -> None:
         (
             Features(np.ones((2, 2)), [0, 1], class_names=("bee", "ant")),
             r"test\.npz calls class 0 'bee' and the training features call it 'ant'",
+        ),
+        (
+            Features(np.ones((2, 2)), [0, 1], class_names=("ant", "bee")),
+            r"test\.npz has names of 2 classes and training has 3 classes",
         ),
     ):
         with refused(message):

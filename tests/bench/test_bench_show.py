@@ -231,7 +231,9 @@ def test_own_rows_without_results_are_counted_and_shown_when_asked(tmp_path: Pat
     assert "--all" not in whole
     some, every = filling_commands(table, rows), filling_commands(table, rows, empty=True)
     assert "everyclass bench run table3 --methods paco,paco-gml,paco-gml-ensemble" in some
-    assert "everyclass bench run table3 --methods ride-6" in set(every) - set(some)
+    assert "everyclass bench run table3 --methods ride-6,ride-6-gml,ride-6-gml-ensemble" in set(
+        every
+    ) - set(some)
 
 
 def test_what_is_shown_empty_has_a_command(tmp_path: Path) -> None:

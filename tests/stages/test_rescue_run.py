@@ -227,8 +227,11 @@ def test_a_refused_rescue_leaves_no_folder_behind(
 
 def test_a_run_without_a_checkpoint_is_refused(run: Run) -> None:
     run.checkpoint.unlink()
-    with pytest.raises(MissingFileError, match="no checkpoint yet"):
+    with pytest.raises(MissingFileError, match="finished, but its checkpoint is gone"):
         rescue_run(run)
+    (run.folder / "result.json").unlink()
+    with pytest.raises(MissingFileError, match="no checkpoint yet"):
+        load_network(run, 10)
 
 
 def test_a_checkpoint_of_another_network_is_refused(run: Run) -> None:

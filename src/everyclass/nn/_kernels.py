@@ -21,7 +21,14 @@ from torch import Tensor
 from everyclass.artifacts import atomic_write, cache_folder
 from everyclass.errors import first_line
 
-__all__ = ["CHANNELS", "call_kernel", "channels_last", "compiled_kernel", "kernels_apply", "made"]
+__all__ = [
+    "CHANNELS",
+    "call_kernel",
+    "channels_last",
+    "compiled_kernel",
+    "kernels_apply",
+    "new_float32",
+]
 
 CHANNELS = (16, 24, 32, 48, 64)  # those of the networks here, for which loops are specialised
 
@@ -76,10 +83,9 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def made(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def new_float32(*shape: int) -> Tensor:
     """Memory for a kernel to write, whatever type and device the user has made torch's default."""
-    images = torch.channels_last if len(shape) == 4 else torch.contiguous_format
-    return torch.empty(shape, dtype=dtype, device="cpu", memory_format=images)
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
 def call_kernel(source: Path, name: str, *arguments: Tensor | int | float | None) -> None:

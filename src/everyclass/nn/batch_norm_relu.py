@@ -23,7 +23,7 @@ from everyclass.nn._kernels import (
     channels_last,
     compiled_kernel,
     kernels_apply,
-    made,
+    new_float32,
 )
 
 __all__ = ["BatchNormReLU"]
@@ -114,10 +114,10 @@ class _BatchNormReLU(torch.autograd.Function):
         if shortcut is not None:
             shortcut = channels_last(shortcut)
         y = torch.empty_like(x)
-        mean, variance, inverse_std = made(3, x.shape[1])
+        mean, variance, inverse_std = new_float32(3, x.shape[1])
         given = (x, shortcut, weight, bias, eps)
-        results = (y, mean, variance, inverse_std)
-        call_kernel(_SOURCE, "batch_norm_relu_forward", *given, *results, *_shape(x))
+        made = (y, mean, variance, inverse_std)
+        call_kernel(_SOURCE, "batch_norm_relu_forward", *given, *made, *_shape(x))
         ctx.save_for_backward(x, y, weight, mean, inverse_std)
         ctx.has_shortcut = shortcut is not None
         ctx.mark_non_differentiable(mean, variance)
@@ -130,10 +130,10 @@ class _BatchNormReLU(torch.autograd.Function):
         dy = channels_last(dy)
         dx = torch.empty_like(x)
         dshortcut = torch.empty_like(x) if ctx.has_shortcut else None
-        dweight, dbias = made(2, x.shape[1])
+        dweight, dbias = new_float32(2, x.shape[1])
         given = (dy, y, x, weight, mean, inverse_std)
-        results = (dx, dshortcut, dweight, dbias)
-        call_kernel(_SOURCE, "batch_norm_relu_backward", *given, *results, *_shape(x))
+        made = (dx, dshortcut, dweight, dbias)
+        call_kernel(_SOURCE, "batch_norm_relu_backward", *given, *made, *_shape(x))
         return dx, dshortcut, dweight, dbias, None
 
 

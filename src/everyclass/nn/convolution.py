@@ -22,7 +22,7 @@ from everyclass.nn._kernels import (
     channels_last,
     compiled_kernel,
     kernels_apply,
-    made,
+    new_float32,
 )
 
 __all__ = ["Convolution"]
@@ -78,7 +78,7 @@ def _convolve(x: Tensor, kernel: Tensor) -> Tensor:
     """(n, in, h, w) and (3, 3, in, out) → (n, out, h, w)."""
     n, channels, height, width = x.shape
     out = kernel.shape[3]
-    y = made(n, out, height, width)
+    y = new_float32(n, height, width, out).permute(0, 3, 1, 2)
     shape = (n, height, width, channels, out, torch.get_num_threads())
     call_kernel(_SOURCE, "convolution_forward", x, kernel.contiguous(), y, *shape)
     return y
@@ -102,10 +102,10 @@ class _Convolution(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             n, channels, height, width = x.shape
             out = dy.shape[1]
-            dkernel = made(9, channels, out)
+            dkernel = new_float32(3, 3, channels, out)
             shape = (n, height, width, channels, out, torch.get_num_threads())
             call_kernel(_SOURCE, "convolution_backward_kernel", x, dy, dkernel, *shape)
-            dweight = dkernel.view(3, 3, channels, out).permute(3, 2, 0, 1)
+            dweight = dkernel.permute(3, 2, 0, 1)
         return dx, dweight
 
 

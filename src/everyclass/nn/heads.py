@@ -29,8 +29,8 @@ class CosineHead(nn.Module):
         num_features: d.
         num_classes: C.
         scale: of the cosine; 30 in LDAM and RIDE.
-        bias: whether there is one, zero at first; none in LDAM and RIDE, and what offsets of
-            logits leave on such a layer.
+        bias: whether there is one, zero at first. LDAM and RIDE have none; an offset per class,
+            as logit adjustment adds it, makes one.
 
     Shape:
         (n, d) → (n, C).

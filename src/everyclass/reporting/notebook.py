@@ -75,8 +75,11 @@ def evaluation_html(evaluation: Evaluation) -> str:
         notes.append(f"{len(evaluation.untestable):,} classes have no test images; not scored.")
     if evaluation.zeros_replaced:
         floor, count = f"{evaluation.zero_floor:g}", evaluation.zeros_replaced
-        recalls = "1 recall below {0} counts" if count == 1 else "{1:,} recalls below {0} count"
-        notes.append(f"{recalls.format(floor, count)} as {floor} in harmonic and geometric mean.")
+        recalls, counted = ("recall", "counts") if count == 1 else ("recalls", "count")
+        notes.append(
+            f"{count:,} {recalls} below {floor} {counted} as {floor} in harmonic and geometric "
+            "mean."
+        )
     title = (
         f"{evaluation.num_samples:,} images, {evaluation.num_scored:,} of "
         f"{evaluation.num_classes:,} classes scored"

@@ -73,9 +73,9 @@ class Found:
         labels: (m,) of the images that decided.
         retraining: of the best candidate, with the penalty that was chosen; None of an offset.
         penalties: their scores, where one was chosen for GML.
+        num_views: of the training images that new heads were fitted to.
         by_fold: what the other folds chose, where several could be chosen.
         plain: cross entropy cross-fitted on the training features, without validation data.
-        num_views: of the training images that new heads were fitted to.
     """
 
     verdict: Verdict
@@ -87,9 +87,9 @@ class Found:
     labels: npt.NDArray[np.int64]
     retraining: Retraining | None
     penalties: dict[float, float]
+    num_views: int
     by_fold: tuple[str, ...] = ()
     plain: CrossFit | None = None
-    num_views: int = 1
 
 
 def with_a_head(train: Features, seed: int, show: Progress) -> tuple[Features, CrossFit | None]:

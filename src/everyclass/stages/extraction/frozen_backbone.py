@@ -47,8 +47,8 @@ def extract_part(
     Pictures are normalised as the network's weights want it: a run's as its own data, timm's as its
     model says, which also says how they are cut, unless the specification says another size. A
     run's network brings its last layer along, the old head of a rescue, if it is for as many
-    classes. Others have none, and a rescue begins with a
-    plain softmax classifier on their features, a linear probe.
+    classes. Others have none, and a rescue begins with a plain softmax classifier on their
+    features, a linear probe.
 
     Args:
         data: the data set.
@@ -82,13 +82,13 @@ def extract_part(
     if images is None or not len(images):
         raise InputError(f"{data.slug} has no part {part!r}; part (--part) is train, val or test.")
     where = choose_device(device)
-    run = Run.open(backbone) if Path(backbone).is_dir() else None
-    if run is None:
-        model, dataset = _of_timm(backbone, weights, dataset, data)
-    else:
+    if Path(backbone).is_dir():
+        run = Run.open(backbone)
         model, dataset = _of_run(run, dataset)
-    if run is not None and precision == "auto":
-        precision = inference_precision(run.config["precision"], where)
+        if precision == "auto":
+            precision = inference_precision(run.config["precision"], where)
+    else:
+        model, dataset = _of_timm(backbone, weights, dataset, data)
     check_takes(model.backbone, *dataset.image_size, backbone)
     model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     bad = BadPictures(data.bad_images) if bad is None else bad

@@ -116,16 +116,30 @@ def test_the_strategy_gml_is_what_it_was(val: Features) -> None:
     named = rescue(long_tailed(), val=val, strategy="gml")
     assert plain.verdict == named.verdict
     assert plain.retrained.weight.tobytes() == named.retrained.weight.tobytes()
-    assert [each["name"] for each in plain.candidates] == ["none", "gml", "ensemble"]
+    beside = ["additive", "class_weighted"]
+    assert [each["name"] for each in plain.candidates] == ["none", "gml", "ensemble", *beside]
     assert plain.by_fold == ()
     numbers = {each["name"]: each["harmonic_mean"] for each in plain.candidates}
     said = f"{numbers['none']:.1%} → {max(numbers['gml'], numbers['ensemble']):.1%}"
     assert said in plain.verdict.reason
 
 
+@pytest.mark.parametrize("held_out", [True, False])
+def test_an_offset_and_class_weights_stand_beside_gml(val: Features, held_out: bool) -> None:
+    """They are what their own strategies say of them, and are never what is chosen."""
+    given = val if held_out else None
+    plain = rescue(long_tailed(), val=given)
+    shown = {each["name"]: each for each in plain.candidates}
+    for name in ("additive", "class_weighted"):
+        (_, alone) = rescue(long_tailed(), val=given, strategy=name).candidates
+        assert shown[name] == alone
+    assert plain.best in ("gml", "ensemble")
+
+
 def test_another_objective_is_named(val: Features) -> None:
     result = rescue(long_tailed(), val=val, retraining=replace(QUICK, objective="cross_entropy"))
-    assert [each["name"] for each in result.candidates] == ["none", "cross_entropy", "ensemble"]
+    names = [each["name"] for each in result.candidates]
+    assert names == ["none", "cross_entropy", "ensemble", "additive"]
 
 
 @pytest.mark.parametrize("given", [{"reweight": False}, {"solver": "running"}])

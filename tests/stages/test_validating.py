@@ -126,7 +126,8 @@ def test_auto_without_validation_is_gml_where_folds_mislead() -> None:
     classes = Gaussians(6, 12, spread=30)
     train = classes.draw(COUNTS, seed=1).with_head(classes.bayes_head())
     result = rescue(train, strategy="auto", retraining=Retraining(penalty=1e-2))
-    assert [each["name"] for each in result.candidates] == ["none", "gml", "ensemble"]
+    names = [each["name"] for each in result.candidates]
+    assert names == ["none", "gml", "ensemble", "additive"]
     assert result.verdict.use in ("old", "retrained")
     assert "the ensemble, which leans on the old head, cannot be judged so" in result.verdict.reason
     plain = rescue(train, retraining=Retraining(penalty=1e-2))

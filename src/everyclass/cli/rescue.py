@@ -224,6 +224,15 @@ def _compared(result: RescueResult) -> Table:
     return table
 
 
+def _ahead(result: RescueResult) -> str:
+    """A sentence about what does better than the best of GML, as far as these images say."""
+    scores = {each["name"]: each["score"] for each in result.candidates}
+    first = max(scores, key=lambda name: scores[name])
+    if scores[first] <= scores[result.best] or first == "none":
+        return ""
+    return f"There {first} does better than {result.best}. "
+
+
 def _check_for_features(source: Path, options: dict[str, Any]) -> None:
     """Refuse options that go with a run."""
     from everyclass.errors import InputError
@@ -266,10 +275,11 @@ def print_rescue(result: RescueResult, folder: Path) -> None:
     from rich.table import Table
 
     say(str(result.verdict))
-    if result.strategy != "gml":
-        Console().print(_compared(result))
-    elif result.verdict.use == "old" and result.verdict.decided_on == "validation data":
-        say("More ways can be compared on the same validation data: --strategy auto.")
+    Console().print(_compared(result))
+    if result.strategy == "gml" and result.verdict.decided_on == "validation data":
+        ahead = _ahead(result)
+        if ahead or result.verdict.use == "old":
+            say(f"{ahead}More ways are compared on the same images by --strategy auto.")
     if result.cost is not None:
         say(f"Of {result.title}: {result.cost.sentence(result.class_counts)}.")
     if result.evaluations:

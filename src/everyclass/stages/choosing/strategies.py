@@ -35,6 +35,7 @@ __all__ = [
     "Found",
     "as_in_the_paper",
     "best_of",
+    "beside",
     "check_head",
     "check_strategy",
     "with_a_head",
@@ -76,6 +77,7 @@ class Found:
         num_views: of the training images that new heads were fitted to.
         by_fold: what the other folds chose, where several could be chosen.
         plain: cross entropy cross-fitted on the training features, without validation data.
+        old: what was said for the old head, where the paper's strategy was followed.
     """
 
     verdict: Verdict
@@ -90,6 +92,7 @@ class Found:
     num_views: int
     by_fold: tuple[str, ...] = ()
     plain: CrossFit | None = None
+    old: OldAnswers | None = None
 
 
 def with_a_head(train: Features, seed: int, show: Progress) -> tuple[Features, CrossFit | None]:
@@ -183,7 +186,47 @@ def as_in_the_paper(
         penalties=scores,
         plain=kinds.get("cross_entropy"),
         num_views=train.num_views,
+        old=old,
     )
+
+
+def beside(
+    found: Found,
+    train: Features,
+    val: Features | None,
+    settings: Retraining,
+    *,
+    seed: int,
+    show: Progress,
+) -> list[Candidate]:
+    """What people try first, on the same images: a plain logit offset, and class weights.
+
+    They are shown beside what the paper's strategy compared, and are not chosen. Class weights need
+    several fits, and are left out where GML takes one only or takes mini-batches.
+
+    Args:
+        found: what the paper's strategy found.
+        train: training features with the old head.
+        val: features of images that no training saw, or None.
+        settings: how heads are retrained, apart from the objective.
+        seed: of folds.
+        show: how progress is shown.
+    """
+    if found.old is None:  # they were among those to choose from, or others were named
+        return []
+    quick = settings.penalty is None and settings.solver == "exact"
+    names = ("additive", "class_weighted") if quick else ("additive",)
+    trial = Trial(
+        train.first_views(MOST_VIEWS),
+        [name for name in names if name != settings.objective],
+        settings,
+        found.labels,
+        deal(found.labels, FOLDS, seed),
+        seed,
+        show,
+    )
+    made = on_training_folds(trial, found.old, {}) if val is None else on_validation(trial, val)
+    return made[1:]
 
 
 def best_of(

@@ -19,6 +19,7 @@ from everyclass.stages.choosing.strategies import (
     Found,
     as_in_the_paper,
     best_of,
+    beside,
     check_head,
     check_strategy,
     with_a_head,
@@ -62,11 +63,12 @@ def rescue(
 ) -> RescueResult:
     """Give the worst classes a better last layer, and decide whether to use it.
 
-    With "gml" the last layer is retrained with GML, calibrated and ensembled with the old one. With
-    "auto" that is compared with doing nothing, with offsets on the old head's logits (see
-    :func:`everyclass.adjust`), and with class-weighted and balanced-softmax retraining; what is
-    best on four fifths of the deciding images is judged on the fifth, in turn. Heads that are
-    compared are fitted to the first two views.
+    With "gml" the last layer is retrained with GML, calibrated and ensembled with the old one; a
+    plain logit offset and, unless GML's penalty is set or it takes mini-batches, class weights are
+    shown beside it and never chosen. With "auto" that is compared with doing nothing, with offsets
+    on the old head's logits (see :func:`everyclass.adjust`), and with class-weighted and
+    balanced-softmax retraining; what is best on four fifths of the deciding images is judged on the
+    fifth, in turn. Heads that are compared are fitted to the first two views.
 
     With validation features penalty, temperatures and verdict are chosen on those. Without,
     everything is decided by cross-fitting on the training features.
@@ -162,6 +164,7 @@ def rescue(
             plain=plain,
             is_held_out=is_held_out,
         )
+    compared = [*found.candidates, *beside(found, train, val, settings, seed=seed, show=show)]
     training = None if found.plain is None else training_certainty(found.plain)
     cost = _cost_of_best(found).renumbered(present)
     old = whole.head or train.head
@@ -195,7 +198,7 @@ def rescue(
         strategy=strategy,
         best=found.best.name,
         by_fold=found.by_fold,
-        candidates=[numbers_of(each, found.labels, classes) for each in found.candidates],
+        candidates=[numbers_of(each, found.labels, classes) for each in compared],
         cost=cost,
         held_out=held_out_answers(found, train, val).renumbered(present, whole.num_classes),
         training=training and training.renumbered(present),

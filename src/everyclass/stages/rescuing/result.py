@@ -55,7 +55,8 @@ class RescueResult:
         strategy: the one that was asked for.
         best: the candidate that ``retrained``, or the ensemble, comes from; chosen or not.
         by_fold: for each fifth of the deciding images, what the other four chose.
-        candidates: what was compared, "none" first, with numbers on the deciding images. Of a
+        candidates: what was compared, "none" first, with numbers on the deciding images; of the
+            strategy "gml" a plain offset and class weights come last, which are not chosen. Of a
             penalty they are of parts that did not choose it where there are validation features;
             one that was cross-fitted is the one that did best on these very images.
         cost: of the best candidate, on the deciding images.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 import tempfile
@@ -10,6 +9,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from forked import CONTEXT
 
 SIZE = 4
 
@@ -21,13 +22,12 @@ class ProcessPool:
     """
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
         self._folder = tempfile.TemporaryDirectory(prefix="process-pool-")
         meeting = Path(self._folder.name) / "meeting"
-        ends = [context.Pipe() for _ in range(SIZE)]
+        ends = [CONTEXT.Pipe() for _ in range(SIZE)]
         self._pipes = [ours for ours, _ in ends]
         self._processes = [
-            context.Process(target=_work, args=(rank, str(meeting), theirs), daemon=True)
+            CONTEXT.Process(target=_work, args=(rank, str(meeting), theirs), daemon=True)
             for rank, (_, theirs) in enumerate(ends)
         ]
         for process in self._processes:

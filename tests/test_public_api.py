@@ -33,6 +33,29 @@ def test_other_names_are_not_there() -> None:
         _ = everyclass.recsue
 
 
+def test_a_name_that_is_nearly_right() -> None:
+    with pytest.raises(AttributeError, match="did you mean 'rescue'"):
+        _ = everyclass.rescu
+
+
+ROOMS_AT_ONCE = """
+import everyclass as ec
+for name in sorted({*dir(ec)} - {*ec.__all__}):
+    getattr(ec, name)
+ec.integrations.sklearn.RescueClassifier, ec.data.ClassBalanced, ec.metrics.gate
+"""
+
+
+def test_every_room_is_there_without_an_import_of_its_own() -> None:
+    """In a process of its own: once a room is imported, it is an attribute in any case."""
+    done = subprocess.run(
+        [sys.executable, "-c", ROOMS_AT_ONCE], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(AttributeError, match="no attribute 'sklaern'"):
+        _ = everyclass.integrations.sklaern
+
+
 def test_no_room_bears_the_name_of_a_function() -> None:
     """Importing it would put the room in the function's place."""
     rooms = {module.name for module in pkgutil.iter_modules(everyclass.__path__)}

@@ -57,6 +57,24 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# What is also there as an attribute, such as everyclass.data.
+_ROOMS = (
+    "adjustment",
+    "artifacts",
+    "bench",
+    "data",
+    "errors",
+    "integrations",
+    "losses",
+    "methods",
+    "metrics",
+    "nn",
+    "progress",
+    "reporting",
+    "stages",
+    "training",
+    "zoo",
+)
 _HOME = {
     "Adjustment": "artifacts",
     "BalancedSoftmaxLoss": "losses",
@@ -145,12 +163,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("losses", "zoo"):
+    if name in _ROOMS:
         return importlib.import_module(f"everyclass.{name}")
     if name not in _HOME:
-        raise AttributeError(f"module 'everyclass' has no attribute {name!r}")
+        from everyclass.artifacts import did_you_mean
+
+        known = [] if name.startswith("_") else [*__all__, *_ROOMS]
+        hint = did_you_mean(name, known)
+        raise AttributeError(f"module 'everyclass' has no attribute {name!r}{hint}")
     return getattr(importlib.import_module(f"everyclass.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -55,16 +55,14 @@ class MissingFileError(EveryclassError, FileNotFoundError):
 class MissingLibraryError(EveryclassError, ImportError):
     """An optional library that something needs and that is not installed."""
 
-    def __init__(self, library: str, extra: str) -> None:
-        super().__init__(
-            f"This needs {library}, which is not installed: pip install 'everyclass[{extra}]'."
-        )
-        self.library, self.extra = library, extra
+    def __init__(self, library: str, packages: str) -> None:
+        super().__init__(f"This needs {library}, which is not installed: pip install {packages}")
+        self.library, self.packages = library, packages
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What pickle makes it from again; from args alone, its message, it cannot be made."""
         said = {"args": self.args, "msg": self.msg}
-        return type(self), (self.library, self.extra), {**self.__dict__, **said}
+        return type(self), (self.library, self.packages), {**self.__dict__, **said}
 
 
 class DataNotFoundError(MissingFileError):

@@ -29,6 +29,7 @@ from everyclass.errors import (
     FileFormatError,
     InputError,
     MissingFileError,
+    OutputExistsError,
     RunFailedError,
     first_line,
 )
@@ -59,6 +60,9 @@ class Trained:
     name: str
     model: Classifier
     facts: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Trained({self.name!r}, accuracy {self.facts['test']['accuracy']:.1%})"
 
 
 def names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
@@ -136,16 +140,22 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
 
 
 def add(
-    run: Run, *, folder: str | Path = DEFAULT_FOLDER, data_root: str | Path | None = None
+    run: Run,
+    *,
+    folder: str | Path = DEFAULT_FOLDER,
+    overwrite: bool = False,
+    data_root: str | Path | None = None,
 ) -> Trained:
     """Keep a finished run's network, as ``<folder>/<data>/<method>.safetensors``.
 
     Args:
         run: finished.
-        folder: of the zoo; a network of the same name is replaced.
+        folder: of the zoo.
+        overwrite: replace a network of the same name, such as one of another seed.
         data_root: folder to look for the data in.
 
     Raises:
+        OutputExistsError: there is a network of that name.
         InputError: the run is not finished, or a weight is too large for float16.
         RunFailedError: in float16 its accuracy is another than the run's by more than two points.
         DataNotFoundError: the data set's files are not found.
@@ -153,6 +163,13 @@ def add(
     if run.result is None:
         raise InputError(f"The training in {run.folder} is not finished.")
     config = data_of(run)
+    name = _name_of(run, config)
+    path = Path(folder) / f"{name}.safetensors"
+    if path.exists() and not overwrite:
+        raise OutputExistsError(
+            f"{path} holds a network of that name already; give another folder (--folder), or "
+            "replace it with overwrite=True (--overwrite)."
+        )
     dataset = load_dataset(config, root=data_root)
     model = load_network(run, dataset.num_classes)
     arrays = {key: _narrowed(key, value) for key, value in model.state_dict().items()}
@@ -173,13 +190,15 @@ def add(
             "run": run.result,
         }
     )
+    save_safetensors(path, arrays, {"everyclass_zoo": _VERSION, "facts": json.dumps(facts)})
+    return Trained(name, model.eval(), facts)
+
+
+def _name_of(run: Run, config: DataConfig) -> str:
     data = config.folder_name
     if config.imbalance_ratio == USUAL_RATIO:  # what is meant where no ratio is said
         data = data.replace(f"-ir{USUAL_RATIO:g}", "")
-    name = f"{data}/{run.config['method']}"
-    path = Path(folder) / f"{name}.safetensors"
-    save_safetensors(path, arrays, {"everyclass_zoo": _VERSION, "facts": json.dumps(facts)})
-    return Trained(name, model.eval(), facts)
+    return f"{data}/{run.config['method']}"
 
 
 def _check_as_judged(run: Run, evaluation: Evaluation) -> None:

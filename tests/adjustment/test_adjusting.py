@@ -191,7 +191,10 @@ ONE = {"logits": VAL[0][:5], "labels": np.zeros(5, dtype=int)}
         ({**GOOD, "class_counts": [5] * 7 + [0]}, "class 7 has no training sample, so its share"),
         ({**GOOD, "objective": "f1"}, "objective must be one of harmonic_mean"),
         ({**GOOD, "objective": "lowest"}, "did you mean 'lowest_recall'"),
-        ({**GOOD, "objective": "weighted_mean"}, "class_weights go with the objective weighted"),
+        (
+            {**GOOD, "objective": "weighted_mean"},
+            r"class_weights \(--weight\) go with the objective weighted",
+        ),
         ({**GOOD, "class_weights": [1.0, 2.0]}, "class_weights has 2 entries and there are 8"),
         (
             {

@@ -101,7 +101,10 @@ def test_class_weights_are_those_of_the_classes_that_are_there() -> None:
         ({"name": "worst_mean", "worst_percent": 0}, "worst_percent must lie in 0..100; got 0"),
         ({"name": "worst_mean", "worst_percent": 101}, "worst_percent must lie in 0..100"),
         ({"name": "worst_mean", "worst_percent": float("nan")}, "worst_percent must lie"),
-        ({"name": "weighted_mean"}, "class_weights go with the objective weighted_mean"),
+        (
+            {"name": "weighted_mean"},
+            r"class_weights \(--weight\) go with the objective weighted_mean",
+        ),
         ({"class_weights": [1.0]}, "got harmonic_mean and class_weights"),
         ({"name": "weighted_mean", "class_weights": [1.0, -1.0]}, "must not be negative"),
         ({"name": "weighted_mean", "class_weights": [0.0, 0.0]}, "nor all of them zero"),

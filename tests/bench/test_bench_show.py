@@ -300,7 +300,7 @@ def test_a_result_of_something_else_is_refused(
 ) -> None:
     store(tmp_path, "table8", "ce-gml", 0)
     store(tmp_path, "table8", "ce-gml", 1, certificate=certificate)
-    with pytest.raises(InputError, match=f"ce-gml-s1.npz {said}.*{AGAIN} --seeds 1$"):
+    with pytest.raises(InputError, match=f"ce-gml-s1.npz {said}.*{AGAIN} --seeds 1-1$"):
         table_rows(load_table("table8"), tmp_path)
 
 
@@ -565,7 +565,7 @@ def test_a_damaged_file_is_refused_by_name(how: str, tmp_path: Path) -> None:
         table_rows(table, tmp_path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert re.search(f"{AGAIN} --seeds 0$", str(caught.value))
+    assert re.search(f"{AGAIN} --seeds 0-0$", str(caught.value))
 
 
 @pytest.mark.parametrize("how", ["half of the test images", "counts in another order"])

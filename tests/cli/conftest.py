@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from started_by_hand import by_hand
 
 from everyclass.cli import main
+from forked import CONTEXT
+from started_by_hand import by_hand
 
 torch.set_num_threads(1)
 
@@ -93,14 +93,10 @@ def start() -> Iterator[Callable[..., Any]]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(
-            ["everyclass.stages", "everyclass.methods", "everyclass.cli.app", "sklearn.datasets"]
-        )
         started: list[Any] = []
 
         def run(*arguments: Any) -> Any:
-            process = context.Process(target=by_hand, args=([str(a) for a in arguments],))
+            process = CONTEXT.Process(target=by_hand, args=([str(a) for a in arguments],))
             process.start()
             started.append(process)
             return process

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 
 import everyclass.cli
@@ -200,9 +201,20 @@ def test_a_defect_says_that_it_is_one(everyclass: Command, monkeypatch: pytest.M
     )
 
 
-def test_no_memory_is_no_defect(everyclass: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("everyclass.metrics.state_of_files", fail_with(MemoryError()))
-    everyclass("evaluate", "p.npz").refused("out of memory", code=1)
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+    ids=["python", "gpu", "cpu"],
+)
+def test_no_memory_is_no_defect(
+    error: Exception, everyclass: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("everyclass.metrics.state_of_files", fail_with(error))
+    everyclass("evaluate", "p.npz").refused("out of memory", "--batch-size", code=1)
 
 
 def test_ctrl_c_while_modules_are_imported(
@@ -290,7 +302,7 @@ def test_tables_are_listed(everyclass: Command) -> None:
         (("show", "figure2", "--out", "f.gif"), (".svg, .png or .html",)),
         (("run", "table7"), ("no table 'table7'",)),
         (("run", "table8", "--methods", "paco"), ("table8 has no row 'paco'", "ce-gml")),
-        (("run", "table8", "--seeds", "a"), ("--seeds must be numbers", "'a'")),
+        (("run", "table8", "--seeds", "a"), ("--seeds is how many", "'a'")),
     ],
 )
 def test_bench_refuses_in_one_sentence(

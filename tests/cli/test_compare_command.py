@@ -191,7 +191,7 @@ def test_plan_without_a_question_is_a_table(everyclass: Command) -> None:
 def test_plan_refuses(everyclass: Command) -> None:
     everyclass("plan", "--half-width", "0.05").refused("plan needs --recall")
     everyclass("plan", "--broken", "0.02").refused("--broken goes with --recall and --lift")
-    everyclass("plan", "--recall", "0.8").refused("either half_width or lift")
+    everyclass("plan", "--recall", "0.8").refused("either half_width (--half-width) or lift")
     everyclass("plan", "--recall", "80", "--half-width", "0.05").refused("between 0 and 1; got 80")
     everyclass("plan", "--recall", "0.8", "--lift", "0.5").refused("within 0..1; got 0.5 from 0.8")
 

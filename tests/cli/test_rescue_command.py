@@ -147,6 +147,34 @@ def test_views_and_class_names(everyclass: Command, files: Path) -> None:
     assert "<lynx>" not in (files / "out" / "report.html").read_text()
 
 
+def test_class_names_from_a_file(everyclass: Command, files: Path) -> None:
+    (files / "names.txt").write_text("cat\ndog\nfox\nlynx\n")
+    done = everyclass(
+        "rescue", files / "train.npz", "--class-names", files / "names.txt", "--test",
+        files / "test.npz", "--val", files / "val.npz", "--out", files / "out", *QUICK,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    said = read_json((files / "out" / "evaluation.json").read_text())
+    assert said["retrained"]["class_names"] == ["cat", "dog", "fox", "lynx"]
+    (files / "names.txt").write_text("cat\ndog\n")
+    done = everyclass(
+        "rescue", files / "train.npz", "--class-names", files / "names.txt", "--out", files / "new"
+    )
+    done.refused("names.txt does not fit", "train.npz")
+    assert not (files / "new").exists()
+
+
+def test_what_the_old_classifier_never_predicts_is_named(everyclass: Command, files: Path) -> None:
+    head = Head.load(files / "head.npz")
+    mute = Head(head.weight, head.bias - 1000 * (np.arange(4) == 2))
+    mute.save(files / "mute.npz")
+    done = everyclass(
+        "rescue", files / "train.npz", "--head", files / "mute.npz", "--test", files / "test.npz",
+        "--out", files / "out", *QUICK,
+    )  # fmt: skip
+    assert "Never predicted by the old classifier: 2." in done.out
+
+
 def test_a_head_kept_beside_the_features(everyclass: Command, files: Path) -> None:
     head = dict(np.load(files / "head.npz"))
     np.savez(
@@ -393,7 +421,7 @@ def test_the_folder_has_to_be_named(everyclass: Command, files: Path) -> None:
 
 def test_a_run_takes_no_head(everyclass: Command, files: Path) -> None:
     done = everyclass("rescue", files, "--head", files / "head.npz", "--out", files / "out")
-    done.refused("--head and --test go with a features file")
+    done.refused("--head, --test, --class-names go with a features file")
     everyclass("rescue", files, "--out", files / "out").refused("is not a run", "config.json")
 
 
@@ -425,6 +453,7 @@ def test_a_folder_that_is_not_empty_is_refused(everyclass: Command, files: Path)
         (("--solver", "running", "--objective", "cross_entropy"), "class means of GML"),
         (("--device", "cuda"), "--device goes with a run"),
         (("--data-root", "x"), "--data-root goes with a run"),
+        (("--val", "rest"), "--val rest goes with a run"),
         (("--strategy", "best"), "must be one of gml"),
         (("--objective", "cross_entropy", "--no-reweight"), "a part of GML"),
     ],

@@ -354,8 +354,9 @@ def test_what_must_not_be_mirrored_is_not(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (8, 8), (17, 24)])
-@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize(
+    ("height", "width", "count"), [(32, 32, 1), (32, 32, 40), (8, 8, 40), (17, 24, 40)]
+)
 def test_a_seed_gives_the_same_views_and_no_other_state_matters(
     name: str, height: int, width: int, count: int
 ) -> None:

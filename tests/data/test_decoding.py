@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import struct
-import zlib
 from typing import Any
 
 import numpy as np
 import pytest
+from claimed_sizes import png_that_claims
 from PIL import Image
 
 from everyclass.data.pictures.decoding import BadPictureError, Cut, decode
@@ -187,16 +186,6 @@ def test_shares_of_random_crops_are_as_asked() -> None:
     assert 0.74 < shape.min() < shape.max() < 1.35
     assert boxes.min() >= 0
     assert (boxes[:, 2:].max(axis=0) <= (300, 200)).all()
-
-
-def png_that_claims(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 JPEG = encoded(corners(200, 200), "JPEG")

@@ -45,7 +45,13 @@ def test_the_path_is_short(page: str) -> None:
 
 
 @pytest.mark.integrations
-@pytest.mark.parametrize("page", sorted(NEEDED))
+@pytest.mark.parametrize(
+    "page",
+    [  # a grid search and calibration, many fits each
+        pytest.param(page, marks=pytest.mark.slow) if page == "scikit-learn" else page
+        for page in sorted(NEEDED)
+    ],
+)
 def test_the_page_runs(page: str, tmp_path: Path) -> None:
     missing = [name for name in NEEDED[page] if importlib.util.find_spec(name) is None]
     if missing:

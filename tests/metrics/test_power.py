@@ -81,7 +81,7 @@ def test_no_difference_takes_infinitely_many() -> None:
 
 def test_bad_input() -> None:
     for both in ({}, {"half_width": 0.1, "lift": 0.1}):
-        with pytest.raises(InputError, match="either half_width or lift"):
+        with pytest.raises(InputError, match=r"either half_width \(--half-width\) or lift"):
             samples_needed(recall=0.5, **both)
     for bad, words in (
         ({"recall": 1.2, "half_width": 0.1}, "recall must lie between 0 and 1; got 1.2"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -389,3 +390,22 @@ def test_views_follow_the_seed_and_not_the_batch_size() -> None:
     assert np.array_equal(one.features, same.features)
     assert np.array_equal(one.features[0], other.features[0])
     assert not np.array_equal(one.features[1], other.features[1])
+
+
+def test_progress_is_shown_where_the_loader_has_a_length() -> None:
+    seen: list[tuple[int, str, int]] = []
+
+    @contextmanager
+    def show(title: str, total: int, unit: str, done: int = 0) -> Iterator[Any]:
+        count = SimpleNamespace(done=done)
+
+        def advance(amount: int, note: str = "") -> None:
+            count.done += amount
+
+        yield SimpleNamespace(advance=advance)
+        seen.append((total, unit, count.done))
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
+    for given in (loader(4), TensorDataset(IMAGES, LABELS), iter(loader(4))):
+        extract(model, given, show=show)
+    assert seen == [(4, "batches", 4), (1, "batches", 1)]  # of the last one nobody knows it

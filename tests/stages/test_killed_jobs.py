@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -24,6 +23,7 @@ from everyclass.nn import Classifier
 from everyclass.processes import barrier, is_first, joined
 from everyclass.stages import MinibatchSettings, Retraining, extract_into, retrain
 from everyclass.stages.extraction.into_folder import extract_views_into
+from forked import CONTEXT
 from process_pool import free_port
 
 IMAGES, CLASSES = 600, 5
@@ -103,14 +103,11 @@ def _take_part(rank: int, size: int, port: int, folder: Path) -> None:
 class Job:
     """Processes that are there in milliseconds, as the libraries are loaded already."""
 
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "everyclass.stages", "test_killed_jobs"])
-
     def __init__(self, folder: Path, size: int) -> None:
         folder.mkdir(exist_ok=True)
         port = free_port()
         self._processes = [
-            self.context.Process(target=_take_part, args=(rank, size, port, folder))
+            CONTEXT.Process(target=_take_part, args=(rank, size, port, folder))
             for rank in range(size)
         ]
         for process in self._processes:

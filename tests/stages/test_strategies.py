@@ -20,6 +20,7 @@ from everyclass.stages import STRATEGIES, MinibatchSettings, load_classifier
 from everyclass.stages.choosing.candidates import RETRAINED, TITLES, Candidate
 from everyclass.stages.choosing.choice import choose
 from everyclass.stages.rescuing.costs import cost_of
+from few_penalties import few_penalties
 
 COUNTS = long_tail(8, 300, 5)
 CLASSES = Gaussians(8, 10, spread=0.9)
@@ -32,11 +33,8 @@ def long_tailed() -> Features:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_penalties() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("everyclass.stages.retraining.retraining.PENALTIES", (1e-2, 1e-3))
-        patch.setattr("everyclass.stages.retraining.retraining.CLASS_PENALTIES", (0.1, 0.03))
-        patch.setattr("everyclass.stages.retraining.retraining.WEAK_CLASS_PENALTIES", ())
+def quick() -> Iterator[None]:
+    with few_penalties():
         yield
 
 
@@ -51,7 +49,7 @@ def test_set() -> Features:
 
 
 @pytest.fixture(scope="module")
-def chosen(val: Features, few_penalties: None) -> RescueResult:
+def chosen(val: Features, quick: None) -> RescueResult:
     return rescue(long_tailed(), val=val, strategy="auto")
 
 

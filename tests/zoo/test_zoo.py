@@ -22,6 +22,7 @@ from everyclass.errors import (
     InputError,
     MissingFileError,
     OutputError,
+    OutputExistsError,
     RunFailedError,
 )
 from everyclass.stages import load_network
@@ -169,6 +170,17 @@ def test_a_zoo_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     (tmp_path / "zoo").touch()
     with pytest.raises(OutputError, match="Cannot write"):
         zoo.add(run, folder=tmp_path / "zoo")
+
+
+def test_another_network_of_the_same_name_is_not_lost(run: Run, folder: Path) -> None:
+    path = folder / "digits-lt-ir20" / "ce.safetensors"
+    before = path.read_bytes()
+    with pytest.raises(OutputExistsError, match=r"ce\.safetensors holds a network .* --overwrite"):
+        zoo.add(run, folder=folder)
+    assert path.read_bytes() == before
+    again = ["zoo", "add", str(run.folder), "--folder", str(folder), "--overwrite"]
+    assert CliRunner().invoke(app, again).exit_code == 0
+    assert "accuracy" in repr(zoo.load("digits-lt-ir20/ce", folder))
 
 
 def test_the_commands(run: Run, tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ class ClassObjective:
             raise InputError(f"worst_percent must lie in 0..100; got {self.worst_percent}.")
         if (self.class_weights is not None) != (self.name == "weighted_mean"):
             raise InputError(
-                "class_weights go with the objective weighted_mean, and it with them; got "
-                f"{self.name}{'' if self.class_weights is None else ' and class_weights'}."
+                "class_weights (--weight) go with the objective weighted_mean, and it with them; "
+                f"got {self.name}{'' if self.class_weights is None else ' and class_weights'}."
             )
         if self.class_weights is not None:
             weights = as_floats(self.class_weights, name="class_weights", ndim=(1,))

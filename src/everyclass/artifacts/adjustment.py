@@ -67,6 +67,9 @@ class Adjustment:
         object.__setattr__(self, "bias", bias)
         object.__setattr__(self, "class_names", as_names(self.class_names, len(bias)))
 
+    def __repr__(self) -> str:
+        return f"Adjustment({len(self.bias):,} classes, {self.method})"
+
     @classmethod
     def nothing(cls, num_classes: int) -> Adjustment:
         """The adjustment that changes nothing."""

@@ -48,6 +48,11 @@ class ClassCounts:
         object.__setattr__(self, "counts", counts)
         object.__setattr__(self, "names", as_names(self.names, len(counts)))
 
+    def __repr__(self) -> str:
+        least, most = int(self.counts.min()), int(self.counts.max())
+        named = "" if self.names is None else ", named"
+        return f"ClassCounts({self.num_classes:,} classes of {least:,} to {most:,} images{named})"
+
     @classmethod
     def of(
         cls, value: Any, *, num_classes: int | None = None, names: Sequence[str] | None = None

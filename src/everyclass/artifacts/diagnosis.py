@@ -59,6 +59,11 @@ class Diagnosis:
     settings: dict[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] | None = None
 
+    def __repr__(self) -> str:
+        causes = ", ".join(f"{self.class_label(c.index)}: {c.cause}" for c in self.classes[:3])
+        more = ", …" if len(self.classes) > 3 else ""
+        return f"Diagnosis({len(self.classes)} of {self.num_classes:,} classes; {causes}{more})"
+
     def class_label(self, index: int) -> str:
         """A class's name, or its number where names are not known."""
         return self.class_names[index] if self.class_names else str(index)

@@ -148,6 +148,13 @@ class Evaluation:
         never = np.isin(scored, self.never_predicted)
         return scored[np.lexsort((scored, self.per_class_recall[scored], ~never))]
 
+    def __repr__(self) -> str:
+        return (
+            f"Evaluation({self.num_samples:,} images, {self.num_scored:,} of "
+            f"{self.num_classes:,} classes: lowest recall {self.lowest_recall:.1%}, harmonic "
+            f"mean {self.harmonic_mean:.1%}, accuracy {self.accuracy:.1%})"
+        )
+
     def __str__(self) -> str:
         return self.table(most=20)
 

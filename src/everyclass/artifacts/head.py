@@ -62,6 +62,10 @@ class Head:
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "bias", bias)
 
+    def __repr__(self) -> str:
+        scale = "" if self.kind == "linear" else f", scale {self.scale:g}"
+        return f"Head({self.num_classes:,} × {self.num_features:,}, {self.kind}{scale})"
+
     @property
     def num_classes(self) -> int:
         """C, the number of classes."""

@@ -165,6 +165,12 @@ class Predictions:
             return ClassCounts.of(self.class_counts).num_classes
         return None
 
+    def __repr__(self) -> str:
+        known = [
+            name for name in ("logits", "probs", "predicted") if getattr(self, name) is not None
+        ]
+        return f"Predictions({len(self):,} images, {self.num_classes:,} classes, {known[0]})"
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -168,7 +168,7 @@ def _loaded(path: Path, table: Table, row: Row, first: tuple[Path, Result] | Non
     except (FileFormatError, InputError) as error:
         raise type(error)(
             f"{str(error).rstrip('.')}; move it away and make it again: everyclass bench run "
-            f"{table.name} --methods {row.result} --seeds {seed}"
+            f"{table.name} --methods {row.result} --seeds {seed}-{seed}"
         ) from error
     return loaded
 

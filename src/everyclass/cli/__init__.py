@@ -35,14 +35,18 @@ def main(arguments: list[str] | None = None) -> None:
         _drop_stdout()
         sys.exit(1)
     except Exception as error:
-        from everyclass.errors import EveryclassError
+        from everyclass.errors import EveryclassError, first_line
 
         if debug:
             traceback.print_exc()
         if isinstance(error, EveryclassError):
             code, message = error.exit_code, f"Error: {error}"
-        elif isinstance(error, MemoryError):
-            code, message = 1, "Error: out of memory; use fewer views or a smaller batch."
+        elif _is_out_of_memory(error):
+            code = 1
+            message = (
+                f"Error: out of memory ({first_line(error)}); take less at once, with a smaller "
+                "--batch-size or fewer --views where the command has them."
+            )
         elif isinstance(error, OSError) and _while_printing(error):
             _drop_stdout()
             code = 1
@@ -56,6 +60,15 @@ def main(arguments: list[str] | None = None) -> None:
             message = f"Error: {kind}: {error} (a defect of everyclass; --debug shows where)"
     print(_printable(message), file=sys.stderr)
     sys.exit(code)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Python's own error, or torch's, whose kind cannot be named before torch is imported."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 def _while_printing(error: OSError) -> bool:

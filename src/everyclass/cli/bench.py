@@ -125,8 +125,8 @@ def run(
         ),
     ] = None,
     seeds: Annotated[
-        str, typer.Option(help="Which, from 0, with commas: 3 is seed 3, 0,1,2 are three.")
-    ] = "0",
+        str, typer.Option(help="How many: 3 is seeds 0, 1, 2; or which: 1,2 or 4-6 or 3-3.")
+    ] = "1",
     jobs: Annotated[int, typer.Option(min=1, help="Networks trained at once.")] = 1,
     shard: Annotated[
         str, typer.Option(help="i/n: only the i-th of n shares, such as one job of an array.")
@@ -146,9 +146,11 @@ def run(
     from everyclass.errors import InputError
 
     try:
-        numbers = [int(seed) for seed in seeds.split(",")]
+        numbers = _seeds(seeds)
     except ValueError:
-        raise InputError(f"--seeds must be numbers with commas; got {seeds!r}.") from None
+        raise InputError(
+            f"--seeds is how many, such as 3, or which, such as 1,2 or 4-6; got {seeds!r}."
+        ) from None
     try:
         share, shards = (int(number) for number in shard.split("/"))
     except ValueError:
@@ -175,3 +177,20 @@ def run(
         say(str(path))
     if not written:
         say("Everything was there already.")
+
+
+def _seeds(said: str) -> list[int]:
+    """3: the first three; 0: the first; 1,2 and 4-6: these.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if said.isdecimal():
+        return list(range(max(1, int(said))))
+    numbers: list[int] = []
+    for part in said.split(","):
+        first, _, last = part.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    if not numbers:
+        raise ValueError(said)
+    return numbers

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from everyclass.cli.options import (
+    ClassNames,
     DataRoot,
     Device,
     Json,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["print_rescue", "rescue"]
 
+_WORDS = ("rest", "none")  # of --val, for a run
+
 
 def rescue(
     source: Annotated[
@@ -39,6 +42,7 @@ def rescue(
     head: Annotated[
         Path | None, typer.Option(help="The old last layer: weight (C × d) and bias (C).")
     ] = None,
+    class_names: ClassNames = None,
     test: Annotated[
         Path | None, typer.Option(help="Features of test images; judged, never used.")
     ] = None,
@@ -116,14 +120,15 @@ def rescue(
     # What is plainly wrong is said before torch is imported, which takes seconds.
     wanted: dict[str, Path | str | None] = {"features file or run": source, "head file": head}
     wanted |= {"file of validation features": val, "file of test features": test}
+    wanted |= {"file of class names": class_names}
     for what, path in wanted.items():
-        if path is not None and str(path) not in ("rest", "none") and not Path(path).exists():
+        if path is not None and str(path) not in _WORDS and not Path(path).exists():
             raise MissingFileError(f"There is no {what} at {path}.")
     of_run = source.is_dir() and not is_feature_folder(source)
     if not of_run and out is None:
         raise InputError("Name the folder for the results with --out.")
     folder = out or source / "rescue"
-    check_spared(source, head, test, None if of_run else val, folder=folder)
+    check_spared(source, head, class_names, test, None if of_run else val, folder=folder)
 
     from everyclass import processes, stages
 
@@ -143,10 +148,12 @@ def rescue(
     }
     with processes.joined("cpu"):
         if of_run:
-            _check_for_run(source, {"--head": head, "--test": test}, processes.world_size())
+            of_features = {"--head": head, "--test": test, "--class-names": class_names}
+            _check_for_run(source, of_features, processes.world_size())
         else:
             of_pictures = {"--device": device != "auto", "--data-root": data_root, "--views": views}
-            _check_for_features(source, {**of_pictures, "--workers": workers is not None})
+            of_pictures |= {"--workers": workers is not None, f"--val {val}": val in _WORDS}
+            _check_for_features(source, of_pictures)
         run = Run.open(source) if of_run else None
         retraining = (
             stages.Retraining(**settings)
@@ -174,7 +181,7 @@ def rescue(
                 show=shown(quiet),
             )
         else:
-            train = _with_head(source, head)
+            train = _train_features(source, head, class_names)
             held_out = None if val is None else Features.load(val).checked_against(train, val)
             judged = None if test is None else Features.load(test).checked_against(train, str(test))
             result = stages.rescue_features(
@@ -248,8 +255,8 @@ def _check_for_run(source: Path, options: dict[str, Any], processes: int) -> Non
 
     if any(given is not None for given in options.values()):
         raise InputError(
-            f"{source} is a run, which has its own head and test set; "
-            f"{' and '.join(options)} go with a features file."
+            f"{source} is a run, which has its own head, classes and test set; "
+            f"{', '.join(options)} go with a features file."
         )
     if processes > 1:
         raise InputError(
@@ -257,22 +264,30 @@ def _check_for_run(source: Path, options: dict[str, Any], processes: int) -> Non
         )
 
 
-def _with_head(source: Path, head: Path | None) -> Features:
-    """Features with the head of a file in place of their own, where one is named."""
-    from everyclass.artifacts import Features, Head
+def _train_features(source: Path, head: Path | None, class_names: Path | None) -> Features:
+    """Features with head and class names of files in place of their own, where they are named."""
+    from everyclass.artifacts import Features, Head, load_class_names
     from everyclass.errors import InputError
 
     train = Features.load(source)
     try:
-        return train.with_head(train.head if head is None else Head.load(head))
+        train = train.with_head(train.head if head is None else Head.load(head))
     except InputError as error:
         raise InputError(f"{head or source} does not fit {source}: {error}") from error
+    if class_names is None:
+        return train
+    try:
+        return train.with_classes(train.labels, train.head, load_class_names(class_names))
+    except InputError as error:
+        raise InputError(f"{class_names} does not fit {source}: {error}") from error
 
 
 def print_rescue(result: RescueResult, folder: Path) -> None:
     """Print verdict and before/after table of a rescue, and where its files are."""
     from rich.console import Console
     from rich.table import Table
+
+    from everyclass.artifacts import some
 
     say(str(result.verdict))
     Console().print(_compared(result))
@@ -294,6 +309,10 @@ def print_rescue(result: RescueResult, folder: Path) -> None:
         never = [str(len(e.never_predicted)) for e in result.evaluations.values()]
         table.add_row("classes never predicted", *never)
         Console().print(table)
+        old = result.evaluations["old"]
+        if old.never_predicted:
+            named = some([old.class_label(c) for c in old.never_predicted])
+            say(f"Never predicted by the old classifier: {named}.")
     else:
         say("No test set was given; name one with --test to see before and after.")
     say(f"Report: {folder / 'report.html'}")

@@ -50,6 +50,9 @@ def list_networks(folder: Folder = Path("zoo"), json: Json = False) -> None:
 def add(
     run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
     folder: Folder = Path("zoo"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a network of the same name.")
+    ] = False,
     data_root: DataRoot = None,
 ) -> None:
     """Keep a finished run's network, in half the bytes of its weights.
@@ -60,7 +63,7 @@ def add(
     from everyclass.artifacts import Run
 
     check_spared(run, folder=folder)
-    added = zoo.add(Run.open(run), folder=folder, data_root=data_root)
+    added = zoo.add(Run.open(run), folder=folder, overwrite=overwrite, data_root=data_root)
     say(f"Added {added.name}: {added.facts['test']['accuracy']:.2%} accuracy.")
 
 

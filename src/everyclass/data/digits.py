@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from everyclass.data.image_set import Dataset, ImageSet
 from everyclass.data.profiles import Profile, long_tailed_counts
@@ -36,13 +39,8 @@ def load_digits_lt(
         val: "none" or "rest".
         root: not used; the images come with scikit-learn.
     """
-    from sklearn.datasets import load_digits
-
     del root
-    digits = load_digits()
-    labels = digits.target.astype(np.int64)
-    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
-    images = np.repeat(pixels[..., None], 3, axis=3)
+    images, labels = _digits()
     everything = ImageSet(images, labels, np.arange(len(labels)))
     counts = long_tailed_counts(LARGEST, NUM_CLASSES, imbalance_ratio, profile)
     train, test, rest = [], [], []
@@ -63,3 +61,16 @@ def load_digits_lt(
         crop_padding=1,
         flip=False,
     )
+
+
+@functools.cache
+def _digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """All (n, 8, 8, 3) images and (n,) labels; parsing them takes longer than a short training."""
+    from sklearn.datasets import load_digits
+
+    digits: Any = load_digits()
+    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    images, labels = np.repeat(pixels[..., None], 3, axis=3), digits.target.astype(np.int64)
+    images.setflags(write=False)
+    labels.setflags(write=False)
+    return images, labels

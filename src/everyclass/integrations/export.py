@@ -69,7 +69,9 @@ def export_onnx(
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise MissingLibraryError("onnxruntime and onnxscript", "onnx") from error
+        raise MissingLibraryError(
+            "onnxruntime and onnxscript", "onnx onnxruntime onnxscript"
+        ) from error
     program, inputs, names, expected = _program(model, example)
     with _checked_file(path) as new:
         with warnings.catch_warnings():

@@ -61,6 +61,7 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
         class_names: C names in class order; default "0", "1", ….
         prefix: put in front of every name.
         predictions: (outputs, batch) → (logits or classes, labels), where they are found elsewhere.
+        dataloader: of several validation loaders the one that is judged, from 0.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
         class_names: Sequence[str] | None = None,
         prefix: str = "val/",
         predictions: Callable[[Any, Any], tuple[Tensor, Tensor]] = predictions_of,
+        dataloader: int = 0,
     ) -> None:
         if class_names is not None and len(class_names) != num_classes:
             raise InputError(
@@ -87,16 +89,25 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
         self.always = [self.class_names.index(name) for name in always]
         self.prefix = prefix
         self.predictions = predictions
+        self.dataloader = dataloader
 
     def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to count anew."""
         self.recall = self.recall.to(pl_module.device)
         self.recall.reset()
 
-    def on_validation_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *_: Any
+    def on_validation_batch_end(  # noqa: PLR0917 - Lightning passes them by place
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int = 0,
+        dataloader_idx: int = 0,
     ) -> None:
-        """Count a batch."""
+        """Count a batch, if it is of the loader that is judged."""
+        if dataloader_idx != self.dataloader:
+            return
         logits, labels = self.predictions(outputs, batch)
         self.recall.update(logits.detach(), labels)
 

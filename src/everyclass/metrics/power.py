@@ -61,7 +61,7 @@ def samples_needed(
     """
     tail = checked_tail(confidence)
     if (half_width is None) == (lift is None):
-        raise InputError("Give samples_needed either half_width or lift.")
+        raise InputError("Give samples_needed either half_width (--half-width) or lift (--lift).")
     if not 0 <= recall <= 1:
         raise InputError(f"recall must lie between 0 and 1; got {recall}.")
     if classes < 1:

@@ -77,6 +77,9 @@ class EvaluationState:
         if class_counts is not None:
             self.class_counts = class_counts
 
+    def __repr__(self) -> str:
+        return f"EvaluationState({self.num_samples:,} images, {self.num_classes:,} classes)"
+
     @property
     def num_samples(self) -> int:
         """Images judged so far."""

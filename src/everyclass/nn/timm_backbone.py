@@ -140,9 +140,7 @@ def _timm(name: str) -> Any:
     try:
         import timm
     except ImportError as error:
-        raise InputError(
-            f"{known}, and with timm all that it has: pip install 'everyclass[timm]'."
-        ) from error
+        raise InputError(f"{known}, and with timm all that it has: pip install timm") from error
     if not timm.is_model(name):
         hint = did_you_mean(name, timm.list_models())
         raise InputError(f"{known}, and all that timm has, which is not this one{hint}")

@@ -34,8 +34,8 @@ __all__ = [
     "STRATEGIES",
     "Found",
     "as_in_the_paper",
-    "best_of",
     "beside",
+    "best_of",
     "check_head",
     "check_strategy",
     "with_a_head",
@@ -151,7 +151,7 @@ def as_in_the_paper(
         penalty, scores = fitted.penalty, fitted.scores
         new = retrain(train, replace(settings, penalty=penalty), seed=seed, show=show)
         logits, labels = fitted.logits, fitted.labels
-        kinds = stand_ins or _stand_ins(train, plain, seed, show)
+        kinds = stand_ins or _stand_ins(train, plain, seed, show, is_held_out=is_held_out)
         old = old_answers_on_folds(train, list(kinds.values()), is_held_out=is_held_out)
     t_new = fit_temperature(logits, labels)
     both = ensemble_log_probabilities(old.logits, logits, old.temperature, t_new)
@@ -267,8 +267,8 @@ def best_of(
         own = candidates[0].held_out_logits()
         old = OldAnswers(own, fit_temperature(own, labels))
     else:
-        kinds = _stand_ins(train, plain, seed, show)
-        labels = kinds["balanced_softmax"].labels
+        kinds = _stand_ins(train, plain, seed, show, is_held_out=is_held_out)
+        labels = kinds["cross_entropy"].labels
         fold_of = deal(labels, FOLDS, seed)
         old = old_answers_on_folds(train, list(kinds.values()), is_held_out=is_held_out)
         if strategy == "auto" and old.by_heart:
@@ -326,13 +326,19 @@ def best_of(
 
 
 def _stand_ins(
-    train: Features, plain: CrossFit | None, seed: int, show: Progress
+    train: Features, plain: CrossFit | None, seed: int, show: Progress, *, is_held_out: bool
 ) -> dict[str, CrossFit]:
-    """Heads of the kinds that an old head may be of, cross-fitted."""
-    return {
-        "cross_entropy": plain or cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show),
-        "balanced_softmax": cross_fit_objective(train, BALANCED_SOFTMAX, seed=seed, show=show),
+    """Heads of the kinds that an old head may be of, cross-fitted.
+
+    One that speaks for itself needs none; of a plain one all the same, for training certainties.
+    """
+    kinds = {
+        "cross_entropy": plain or cross_fit_objective(train, CROSS_ENTROPY, seed=seed, show=show)
     }
+    if not is_held_out:
+        balanced = cross_fit_objective(train, BALANCED_SOFTMAX, seed=seed, show=show)
+        kinds["balanced_softmax"] = balanced
+    return kinds
 
 
 def _cautioned(verdict: Verdict, old: OldAnswers, more: str = "") -> Verdict:

@@ -19,7 +19,7 @@ from everyclass.nn import Classifier, head_of_module, unwrapped
 from everyclass.progress import Progress, silent
 from everyclass.stages.extraction.batches import BatchReader
 from everyclass.stages.extraction.last_layer import LastLayer, Watch, find_last_layer
-from everyclass.stages.extraction.loaders import batches_of, known_class_names
+from everyclass.stages.extraction.loaders import batches_of, known_class_names, num_batches
 from everyclass.training import autocast
 
 __all__ = ["batches_of_view", "extract", "extract_views"]
@@ -33,6 +33,7 @@ def extract(
     head: str | None = None,
     label_key: str | None = None,
     class_names: Sequence[str] | None = None,
+    show: Progress = silent,
 ) -> Features:
     """Run a network over a loader and keep what enters its last layer.
 
@@ -56,6 +57,7 @@ def extract(
         label_key: the name of the labels where batches are dicts, if it is not a usual one.
         class_names: C names in class order; labels may then be strings. Default: what the
             loader's data set calls them.
+        show: ``everyclass.progress.progress`` shows progress on stderr, if the loader has a length.
 
     Returns:
         Features with labels and the network's own head.
@@ -74,7 +76,9 @@ def extract(
     last: LastLayer | None = None
     watch: Watch | None = None
     features, labels, seen = [], [], 0
-    with _in_eval_mode(model):
+    total = num_batches(loader)
+    opened = (silent if total is None else show)("extracting features", total or 0, "batches")
+    with _in_eval_mode(model), opened as task:
         try:
             for batch in batches_of(loader):
                 args, kwargs, target = reader.read(batch)
@@ -93,6 +97,7 @@ def extract(
                     )
                 labels.append(target)
                 seen += len(target)
+                task.advance(1)
         finally:
             if watch is not None:
                 watch.close()

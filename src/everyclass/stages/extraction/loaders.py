@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from everyclass.errors import InputError
 
-__all__ = ["BATCH_SIZE", "LABEL_KEYS", "batches_of", "known_class_names"]
+__all__ = ["BATCH_SIZE", "LABEL_KEYS", "batches_of", "known_class_names", "num_batches"]
 
 LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 BATCH_SIZE = 64
@@ -35,6 +36,20 @@ def batches_of(loader: Iterable[Any]) -> Iterable[Any]:
             loader = loader.with_format("torch")  # type: ignore[attr-defined]
         return _loaded(loader)
     return loader
+
+
+def num_batches(loader: Iterable[Any]) -> int | None:
+    """How many batches :func:`batches_of` gives, or None where the loader does not say.
+
+    Args:
+        loader: as there.
+    """
+    try:
+        length = len(loader)  # type: ignore[arg-type]
+    except TypeError:  # of a loader over a stream, too
+        return None
+    items = isinstance(loader, Dataset) or hasattr(loader, "column_names")
+    return math.ceil(length / BATCH_SIZE) if items else length
 
 
 def _loaded(dataset: Any) -> Iterable[Any]:

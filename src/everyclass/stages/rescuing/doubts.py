@@ -59,7 +59,9 @@ def _share_of_training_rows(train: Features, val: Features, *, looked_at: int = 
     if isinstance(train, StoredFeatures) or isinstance(val, StoredFeatures):
         return 0.0
     rows, among = val.views[0], train.views[0]
-    looked = np.unique(np.linspace(0, len(rows) - 1, looked_at).astype(int))
-    first = among[:, 0]
-    found = [bool((among[first == row[0]] == row).all(axis=1).any()) for row in rows[looked]]
+    looked = rows[np.unique(np.linspace(0, len(rows) - 1, looked_at).astype(int))]
+    # Behind a ReLU most rows are alike, 0, in many a column.
+    telling = int(np.argmax([len(np.unique(column)) for column in looked.T]))
+    told = among[:, telling]
+    found = [bool((among[told == row[telling]] == row).all(axis=1).any()) for row in looked]
     return float(np.mean(found))

@@ -18,8 +18,8 @@ from everyclass.stages.choosing.ensembling import Ensemble
 from everyclass.stages.choosing.strategies import (
     Found,
     as_in_the_paper,
-    best_of,
     beside,
+    best_of,
     check_head,
     check_strategy,
     with_a_head,
@@ -102,7 +102,7 @@ def rescue(
             that were held out from it, such as a classifier's out-of-fold log-probabilities under
             an identity; it then speaks for itself.
         seed: of folds, mini-batches and of the draws behind the verdict.
-        show: how progress is shown.
+        show: ``everyclass.progress.progress`` shows progress on stderr.
 
     Returns:
         Both heads, the ensemble and the verdict; what else was compared, and what the change costs
@@ -126,7 +126,7 @@ def rescue(
     check_strategy(strategy, settings)
     if missing_classes not in get_args(MissingClasses):
         raise InputError(f"missing_classes must be 'error' or 'keep-old'; got {missing_classes!r}.")
-    extracted = partial(given_or_extracted, model=model, head=head, label_key=label_key)
+    extracted = partial(given_or_extracted, model=model, head=head, label_key=label_key, show=show)
     found_train = extracted(train, None, "The training images", class_names=class_names)
     if found_train is None:
         raise InputTypeError("rescue needs training features, or a loader and its model; got None.")

@@ -9,6 +9,7 @@ together.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -80,7 +81,7 @@ class Objective:
     smoothing: tuple[float, float] = (0.4, 0.1)
     balanced: bool = False
 
-    @property
+    @cached_property
     def log_prior(self) -> Tensor | None:
         """log N_c where the objective adds it to the logits."""
         if self.balanced:

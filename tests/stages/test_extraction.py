@@ -406,6 +406,6 @@ def test_progress_is_shown_where_the_loader_has_a_length() -> None:
         seen.append((total, unit, count.done))
 
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
-    for given in (loader(4), TensorDataset(IMAGES, LABELS), iter(loader(4))):
+    for given in (loader(4), TensorDataset(IMAGES, LABELS), (batch for batch in loader(4))):
         extract(model, given, show=show)
     assert seen == [(4, "batches", 4), (1, "batches", 1)]  # of the last one nobody knows it

@@ -175,7 +175,7 @@ def test_a_zoo_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
 def test_another_network_of_the_same_name_is_not_lost(run: Run, folder: Path) -> None:
     path = folder / "digits-lt-ir20" / "ce.safetensors"
     before = path.read_bytes()
-    with pytest.raises(OutputExistsError, match=r"ce\.safetensors holds a network .* --overwrite"):
+    with pytest.raises(OutputExistsError, match=r"ce\.safetensors holds a network .*--overwrite"):
         zoo.add(run, folder=folder)
     assert path.read_bytes() == before
     again = ["zoo", "add", str(run.folder), "--folder", str(folder), "--overwrite"]

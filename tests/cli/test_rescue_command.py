@@ -62,6 +62,8 @@ def test_the_whole_job(everyclass: Command, files: Path) -> None:
     said = read_json((out / "evaluation.json").read_text())
     assert done.out.startswith(("Use the", "No change recommended"))
     assert said["verdict"]["reason"] in done.out
+    shown = [line.split()[0] for line in done.out.splitlines() if line]
+    assert {"none", "gml", "ensemble", "additive", "class_weighted"} <= {*shown}
     # The same from Python gives the same.
     train = Features.load(files / "train.npz").with_head(Head.load(files / "head.npz"))
     result = rescue(train)
@@ -145,6 +147,21 @@ def test_views_and_class_names(everyclass: Command, files: Path) -> None:
     said = read_json((files / "out" / "evaluation.json").read_text())
     assert said["retrained"]["class_names"] == names.tolist()
     assert "<lynx>" not in (files / "out" / "report.html").read_text()
+
+
+def test_what_is_ahead_of_gml_is_named(everyclass: Command, files: Path) -> None:
+    """The old head's best offset; GML under such a penalty has nothing to say."""
+    done = everyclass(
+        "rescue", files / "train.npz", "--head", files / "head.npz", "--val", files / "val.npz",
+        "--out", files / "out", "--penalty", "1e6", "-q",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    said = read_json((files / "out" / "evaluation.json").read_text())
+    means = {each["name"]: each["harmonic_mean"] for each in said["candidates"]}
+    assert max(means, key=lambda name: means[name]) == "additive"
+    lead = 100 * (means["additive"] - means[said["strategy"]["best"]])
+    best = said["strategy"]["best"]
+    assert f"additive is {lead:.1f} points of harmonic mean ahead of {best} there" in done.out
 
 
 def test_class_names_from_a_file(everyclass: Command, files: Path) -> None:

@@ -232,12 +232,13 @@ def _compared(result: RescueResult) -> Table:
 
 
 def _ahead(result: RescueResult) -> str:
-    """A sentence about what does better than the best of GML, as far as these images say."""
-    scores = {each["name"]: each["score"] for each in result.candidates}
-    first = max(scores, key=lambda name: scores[name])
-    if scores[first] <= scores[result.best] or first == "none":
+    """Which candidate has more harmonic mean than the best of GML, and how much; "" for none."""
+    means = {each["name"]: each["harmonic_mean"] for each in result.candidates}
+    first = max(means, key=lambda name: means[name])
+    lead = 100 * (means[first] - means[result.best])
+    if lead < 0.05 or first == "none":
         return ""
-    return f"There {first} does better than {result.best}. "
+    return f"{first} is {lead:.1f} points of harmonic mean ahead of {result.best}"
 
 
 def _check_for_features(source: Path, options: dict[str, Any]) -> None:
@@ -292,9 +293,10 @@ def print_rescue(result: RescueResult, folder: Path) -> None:
     say(str(result.verdict))
     Console().print(_compared(result))
     if result.strategy == "gml" and result.verdict.decided_on == "validation data":
-        ahead = _ahead(result)
-        if ahead or result.verdict.use == "old":
-            say(f"{ahead}More ways are compared on the same images by --strategy auto.")
+        if ahead := _ahead(result):
+            say(f"{ahead} there, perhaps by luck; --strategy auto compares all and tests the best.")
+        elif result.verdict.use == "old":
+            say("More ways can be compared on the same validation data: --strategy auto.")
     if result.cost is not None:
         say(f"Of {result.title}: {result.cost.sentence(result.class_counts)}.")
     if result.evaluations:

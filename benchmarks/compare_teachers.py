@@ -1,12 +1,12 @@
 """What several networks know together, judged on held-out images: the teachers of `distilled`.
 
-    EVERYCLASS_DATA=… python benchmarks/compare_teachers.py RUN RUN [RUN …] [--docs PAGE]
+    EVERYCLASS_DATA=… python benchmarks/compare_teachers.py RUN … [--student RUN] [--docs PAGE]
 
 Runs of one data set that has `--val rest`. Each network speaks under its own head, its logits
 balanced by the class frequencies where its method is not, and under a head retrained by GML on one
 view; then all of them together, as the mean of probabilities and as the mean of logits, and all but
-one, and those that are its teachers. The test set is not read. Everything is printed from
-benchmarks/results/teachers.json.
+one, and those that are its teachers, alone and with one more, and a student of theirs. The test set
+is not read. Everything is printed from benchmarks/results/teachers.json.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def said_by(run: Run) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     return rest.labels, {"own head": own, "GML": retrained}
 
 
-def rows(runs: list[Run]) -> dict[str, dict[str, float]]:
-    """Each network alone, all together, and all but one."""
+def rows(runs: list[Run], student: Run | None) -> dict[str, dict[str, float]]:
+    """Each network alone, all together, all but one, the teachers, and a student of theirs."""
     logits: dict[str, dict[str, NDArray[Any]]] = {}
     labels: NDArray[Any] | None = None
     for run in runs:
@@ -73,7 +73,13 @@ def rows(runs: list[Run]) -> dict[str, dict[str, float]]:
     methods = {run.folder.name: f"{run.config['method']}-under-gml" for run in runs}
     teaching = [said[name] for name in names if methods[name] in TEACHERS]
     if teaching:
-        made["mean of logits, GML, of distilled's teachers"] = judged(np.mean(teaching, axis=0))
+        ours = "mean of logits, GML, of distilled's teachers"
+        made[ours] = judged(np.mean(teaching, axis=0))
+        for name in names:
+            if methods[name] not in TEACHERS:
+                made[f"{ours} and {name}"] = judged(np.mean([*teaching, said[name]], axis=0))
+    if student is not None:
+        made[f"{student.folder.name}, own head"] = judged(said_by(student)[1]["own head"])
     return made
 
 
@@ -88,10 +94,12 @@ def table(stored: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="*", help="none: only print what is stored")
+    parser.add_argument("--student", type=Path, help="a run that learned from them")
     parser.add_argument("--docs", type=Path, help="page to write the table into")
     options = parser.parse_args()
     if options.runs:
-        write_json(RESULTS, rows([Run.open(folder) for folder in options.runs]))
+        student = None if options.student is None else Run.open(options.student)
+        write_json(RESULTS, rows([Run.open(folder) for folder in options.runs], student))
     text = table(read_json(RESULTS))
     print(text)
     if options.docs is not None:

@@ -11,12 +11,15 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from made_table import make_table
 
 from everyclass.artifacts import load_safetensors, read_npz
+from forked import CONTEXT
 
 RECIPE = """
 from dataclasses import replace
@@ -26,22 +29,25 @@ RECIPE = replace(CE, schedule=Schedule(epochs=16))
 """
 SCRIPT = """
 import sys
-from pathlib import Path
-import torch
-from everyclass.bench import Row, Table
-from everyclass.bench.run import run_table
-torch.set_num_threads(1)
-mine, folder, jobs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-gml = {"objective": "gml", "penalty": 1e-2}
-rows = (Row("CE", "ce", pretraining=mine), Row("GML", "gml", pretraining=mine, retraining=gml))
-table = Table("digits", "digits", {"name": "digits-lt", "imbalance_ratio": 20.0}, rows)
-run_table(table, seeds=range(jobs), jobs=jobs, results=folder / "results", runs=folder / "runs")
+from made_table import make_table
+make_table(sys.argv[1], sys.argv[2], 2)
 """
 
 
-def started(recipe: Path, folder: Path, jobs: int = 1, **more: Any) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", SCRIPT, str(recipe), str(folder), str(jobs)]
-    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, **more)
+def started(recipe: Path, folder: Path) -> BaseProcess:
+    process = CONTEXT.Process(target=make_table, args=(str(recipe), str(folder), 1))
+    process.start()
+    return process
+
+
+def started_in_a_shell(recipe: Path, folder: Path, **more: Any) -> subprocess.Popen[bytes]:
+    """With two jobs, which are processes of their own."""
+    here = str(Path(__file__).parent)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(recipe), str(folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": here},
+        **more,
+    )
 
 
 def epochs_done(folder: Path) -> int:
@@ -50,11 +56,14 @@ def epochs_done(folder: Path) -> int:
 
 
 def killed_when(
-    ready: Callable[[], bool], process: subprocess.Popen[bytes], later: float = 0.0
+    ready: Callable[[], bool],
+    process: BaseProcess | subprocess.Popen[bytes],
+    later: float = 0.0,
 ) -> None:
     deadline = time.monotonic() + 300
     while not ready():
-        assert process.poll() is None, "it ended before it could be killed"
+        ended = process.exitcode if isinstance(process, BaseProcess) else process.poll()
+        assert ended is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
     time.sleep(later)
@@ -99,7 +108,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_killed_three_times_it_ends_the_same(recipe: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert started(recipe, whole).wait(timeout=120) == 0
+    undisturbed = started(recipe, whole)
+    undisturbed.join(120)
+    assert undisturbed.exitcode == 0
     luck = random.Random(0)
     for epoch in (2, 9):  # in the middle of one that follows
         process = started(recipe, killed)
@@ -108,11 +119,13 @@ def test_killed_three_times_it_ends_the_same(recipe: Path, tmp_path: Path) -> No
             process,
             later=0.05 * luck.random(),
         )
-        process.wait()
+        process.join()
     process = started(recipe, killed)
     killed_when(lambda: any(killed.glob("results/*/ce-s0.npz")), process)
-    process.wait()
-    assert started(recipe, killed).wait(timeout=120) == 0
+    process.join()
+    finishing = started(recipe, killed)
+    finishing.join(120)
+    assert finishing.exitcode == 0
 
     found, expected = content(killed), content(whole)
     names = found.keys() | expected.keys()
@@ -124,7 +137,9 @@ def test_workers_end_with_their_parent_and_leave_nothing_held(recipe: Path, tmp_
     long = tmp_path / "long.py"
     long.write_text(recipe.read_text().replace("epochs=16", "epochs=60"))
     # All of its processes have its output open, and are one group.
-    with started(long, tmp_path, 2, stdout=subprocess.PIPE, start_new_session=True) as process:
+    with started_in_a_shell(
+        long, tmp_path, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
         try:
             killed_when(lambda: epochs_done(tmp_path) >= 2, process)
             process.communicate(timeout=60)  # until the last of them has ended
@@ -132,5 +147,5 @@ def test_workers_end_with_their_parent_and_leave_nothing_held(recipe: Path, tmp_
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     assert 2 <= epochs_done(tmp_path) < 60
-    assert started(long, tmp_path, 2).wait(timeout=300) == 0
+    assert started_in_a_shell(long, tmp_path).wait(timeout=300) == 0
     assert len(list(tmp_path.glob("results/*/*.npz"))) == 4

@@ -127,7 +127,7 @@ def test_a_head_for_tau_norm(everyclass: Command, folder: Path) -> None:
         (["--method", "additive"], ["additive needs the training samples", "--counts"]),
         (["--method", "tau_norm"], ["tau_norm needs the last layer", "--head"]),
         (["--objective", "f1"], ["objective must be one of harmonic_mean"]),
-        (["--objective", "weighted_mean"], ["class_weights go with"]),
+        (["--objective", "weighted_mean"], ["class_weights (--weight) go with"]),
         (["--weight", "lnyx=5"], ["'lnyx=5' is for no class", "'lynx'"]),
         (["--weight", "lynx=-5"], ["must not be negative"]),
         (["--objective", "worst_mean", "--worst-percent", "0"], ["worst_percent"]),

@@ -244,7 +244,13 @@ def test_weights_that_float16_cannot_hold_are_refused(
 
 
 @pytest.mark.skipif("EVERYCLASS_DATA" not in os.environ, reason="needs CIFAR in EVERYCLASS_DATA")
-@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize(
+    "name",
+    [  # 10,000 images each
+        name if name == "cifar100-lt/distilled" else pytest.param(name, marks=pytest.mark.slow)
+        for name in KEPT
+    ],
+)
 def test_the_networks_kept_here_give_what_they_say(name: str) -> None:
     zoo.check(name, folder=ROOT / "zoo")
 

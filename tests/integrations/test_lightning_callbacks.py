@@ -192,6 +192,30 @@ def test_a_validation_step_that_returns_nothing(tmp_path: Path) -> None:
         trainer.fit(Silent(), *loaders())
 
 
+@pytest.mark.parametrize("dataloader", [0, 1])
+def test_of_several_validation_loaders_one_is_judged(dataloader: int, tmp_path: Path) -> None:
+    class Twice(Module):
+        def validation_step(self, batch: Any, _: int, dataloader_idx: int = 0) -> Any:
+            return {"logits": self(batch[0])}
+
+    train, val = loaders()
+    x, y = val.dataset.tensors  # type: ignore[attr-defined]
+    wrong = DataLoader(TensorDataset(x, (y + 1) % 10), 100)
+    trainer = lightning.Trainer(
+        max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False,
+        callbacks=[LogClasswiseRecall(10, dataloader=dataloader)], enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    module = Twice()
+    trainer.fit(module, train, [val, wrong])
+    with torch.no_grad():
+        recall = recall_score((y + dataloader) % 10, module(x).argmax(1), average=None)
+    assert float(trainer.callback_metrics["val/lowest_recall"]) == pytest.approx(recall.min())
+    floored = np.where(recall == 0, 1e-3, recall)
+    expected = 10 / (1 / floored).sum()
+    assert float(trainer.callback_metrics["val/harmonic_mean"]) == pytest.approx(expected)
+
+
 def test_names_for_other_classes() -> None:
     with pytest.raises(InputError, match="2 class_names for 3 classes"):
         LogClasswiseRecall(3, class_names=["a", "b"])

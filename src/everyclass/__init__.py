@@ -166,10 +166,11 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"everyclass.{name}")
     if name not in _HOME:
-        from everyclass.artifacts import did_you_mean
+        hint = ""
+        if not name.startswith("_"):  # what tools ask every module for
+            from everyclass.artifacts import did_you_mean
 
-        known = [] if name.startswith("_") else [*__all__, *_ROOMS]
-        hint = did_you_mean(name, known)
+            hint = did_you_mean(name, [*__all__, *_ROOMS])
         raise AttributeError(f"module 'everyclass' has no attribute {name!r}{hint}")
     return getattr(importlib.import_module(f"everyclass.{_HOME[name]}"), name)
 

@@ -267,6 +267,21 @@ def test_a_folder_of_results_that_is_not_there(
         assert "cross entropy" in done.out
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("3", [0, 1, 2]), ("0", [0]), ("1,2", [1, 2]), ("4-6", [4, 5, 6]), ("3-3", [3])],
+)
+def test_how_many_seeds_or_which(
+    said: str, meant: list[int], everyclass: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[int]] = []
+    monkeypatch.setattr(
+        "everyclass.bench.run.run_table", lambda *_, seeds, **__: seen.append(seeds) or []
+    )
+    everyclass("bench", "run", "table8", "--methods", "ce-gml", "--seeds", said)
+    assert seen == [meant]
+
+
 def test_tables_are_listed(everyclass: Command) -> None:
     done = everyclass("bench", "list")
     assert [line.split()[0] for line in done.out.splitlines()] == [

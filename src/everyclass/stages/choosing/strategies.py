@@ -34,10 +34,10 @@ __all__ = [
     "STRATEGIES",
     "Found",
     "as_in_the_paper",
-    "beside",
     "best_of",
     "check_head",
     "check_strategy",
+    "usual_remedies",
     "with_a_head",
 ]
 
@@ -190,7 +190,7 @@ def as_in_the_paper(
     )
 
 
-def beside(
+def usual_remedies(
     found: Found,
     train: Features,
     val: Features | None,

@@ -18,10 +18,10 @@ from everyclass.stages.choosing.ensembling import Ensemble
 from everyclass.stages.choosing.strategies import (
     Found,
     as_in_the_paper,
-    beside,
     best_of,
     check_head,
     check_strategy,
+    usual_remedies,
     with_a_head,
 )
 from everyclass.stages.diagnosing.reaching import (
@@ -164,7 +164,10 @@ def rescue(
             plain=plain,
             is_held_out=is_held_out,
         )
-    compared = [*found.candidates, *beside(found, train, val, settings, seed=seed, show=show)]
+    compared = [
+        *found.candidates,
+        *usual_remedies(found, train, val, settings, seed=seed, show=show),
+    ]
     training = None if found.plain is None else training_certainty(found.plain)
     cost = _cost_of_best(found).renumbered(present)
     old = whole.head or train.head

@@ -93,7 +93,7 @@ def ours(method: str) -> list[float]:
     import torch
 
     from everyclass.data import BatchAugmentation, get_augmentation
-    from everyclass.training import Schedule, TrainingSettings, choose_precision, fit
+    from everyclass.training import Schedule, SgdSettings, choose_precision, fit
 
     recipe, learner, labels = parts(method)
     device = torch.device("cpu")
@@ -109,13 +109,13 @@ def ours(method: str) -> list[float]:
             for name in names
         ],
         labels,
-        TrainingSettings(
-            Schedule(epochs=EPOCHS, learning_rate=0.01),
+        SgdSettings(
+            schedule=Schedule(epochs=EPOCHS, learning_rate=0.01),
             batch_size=recipe.batch_size,
             weight_decay=recipe.weight_decay,
-            precision=choose_precision("auto", device),
         ),
         device=device,
+        precision=choose_precision("auto", device),
         on_epoch=lambda log: rates.append(IMAGES / log.seconds),
     )
     return rates[1:]

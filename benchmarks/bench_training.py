@@ -51,7 +51,7 @@ def ours(compile_: bool, precision: str) -> list[float]:
 
     from everyclass.data import BatchAugmentation, get_augmentation
     from everyclass.nn import build_classifier
-    from everyclass.training import Schedule, Supervised, TrainingSettings, choose_precision, fit
+    from everyclass.training import Schedule, SgdSettings, Supervised, choose_precision, fit
 
     device = torch.device("cpu")
     count = STEPS * BATCH
@@ -67,12 +67,10 @@ def ours(compile_: bool, precision: str) -> list[float]:
         Supervised(build_classifier("resnet32", 100, seed=0), torch.nn.CrossEntropyLoss()),
         [images],
         torch.randint(0, 100, (count,)),
-        TrainingSettings(
-            Schedule(epochs=3),
-            precision=choose_precision(precision, device),
-            compile=compile_,
-        ),
+        SgdSettings(schedule=Schedule(epochs=3)),
         device=device,
+        precision=choose_precision(precision, device),
+        compile=compile_,
         on_epoch=lambda log: rates.append(count / log.seconds),
     )
     return rates[1:]

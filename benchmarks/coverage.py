@@ -29,6 +29,7 @@ CLASSES = {10: 80, 100: 40, 1000: 10}  # and how many trials
 TESTED = {10: 200, 100: 60}
 IMAGES = (3, 10, 30, 100, 500, "3 to 500")
 NUMBERS = ("accuracy", "balanced_accuracy", "geometric_mean", "harmonic_mean", "lowest_recall")
+UNEQUAL = 2000
 REPLICATES, FLOOR = 250, 1e-3
 
 
@@ -92,6 +93,19 @@ def simulated(
         key: dict(zip(("below", "above", "width"), (value / trials).tolist(), strict=True))
         for key, value in sums.items()
     }
+
+
+def worst_of_unequal(trials: int, seed: int) -> dict[str, float]:
+    """The worst 10 %, all nearly dead, where half have five images and half two thousand."""
+    generator = np.random.default_rng([seed, trials])
+    p = np.repeat([0.0078, 0.01, 0.8], [50, 50, 900])
+    n = np.repeat([5, 2000, 20], [50, 50, 900])
+    true, sums = metrics.worst_mean(p, 10), np.zeros(3)
+    for _ in range(trials):
+        low, high = metrics.worst_mean_interval(generator.binomial(n, p), n, 10)
+        sums += [true < low - 1e-9, true > high + 1e-9, high - low]
+    shares = dict(zip(("below", "above", "width"), (sums / trials).tolist(), strict=True))
+    return {"trials": trials} | shares
 
 
 def of_one_class(images: int, method: str) -> dict[str, float]:
@@ -204,7 +218,12 @@ def shown(result: dict[str, Any]) -> str:
     errors = [100 * cell["error"] for cell in result["mid_p_mcnemar"]]
     mcnemar = f"| a class, mid-p McNemar (exact) | 1 | {np.mean(errors):.1f} | {max(errors):.1f} |"
     tests = tests_table(result["tests"]) + "\n" + mcnemar
-    return "\n\n".join([table(result["intervals"]), "\n".join(lines), tests])
+    unequal = result["worst_of_unequal"]
+    missed = (
+        f"worst 10 % of unequal classes, {unequal['trials']:,} trials: the truth lay below in "
+        f"{100 * unequal['below']:.1f} %, above in {100 * unequal['above']:.1f} %"
+    )
+    return "\n\n".join([table(result["intervals"]), missed, "\n".join(lines), tests])
 
 
 def main() -> None:
@@ -235,8 +254,9 @@ def main() -> None:
         method: {str(n): of_one_class(n, method) for n in (2, 3, 10, 30, 100, 500)}
         for method in ("wilson", "exact")
     }
-    result = {"confidence": 0.95, "intervals": rows, "of_one_class": one, "tests": pairs,
-              "mid_p_mcnemar": mid_p_error()}  # fmt: skip
+    result = {"confidence": 0.95, "intervals": rows,
+              "worst_of_unequal": worst_of_unequal(UNEQUAL, options.seed),
+              "of_one_class": one, "tests": pairs, "mid_p_mcnemar": mid_p_error()}  # fmt: skip
     short = json.loads(json.dumps(result), parse_float=lambda text: round(float(text), 5))
     options.out.write_text(json.dumps(short) + "\n")
     print(shown(short))

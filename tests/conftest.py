@@ -24,6 +24,14 @@ settings.register_profile("thorough", max_examples=1000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+@pytest.fixture(autouse=True)
+def nobody_else_s_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a job's processes nor a terminal's colours are those of whoever runs the tests."""
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "FORCE_COLOR", "CLICOLOR_FORCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
 @pytest.fixture(scope="session")
 def cifar_root() -> Path:
     """The folder that EVERYCLASS_DATA names, with ``cifar10/`` and ``cifar100/`` in it."""

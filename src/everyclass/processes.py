@@ -8,6 +8,7 @@ every function does what one process would do, so callers need no case of their 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from everyclass.errors import InputError, RunFailedError, first_line
+from everyclass.errors import EveryclassError, InputError, RunFailedError, first_line
 
 __all__ = [
     "Group",
@@ -223,7 +224,7 @@ def joined(device: str = "auto") -> Iterator[None]:
             this machine; gloo for everything else.
 
     Raises:
-        InputError: the variables that torchrun sets are there in part only.
+        InputError: the variables that torchrun sets are there in part only, or no such numbers.
         RunFailedError: another process ended, so that nothing can be reduced any more.
     """
     if "WORLD_SIZE" not in os.environ or _is_started():
@@ -236,9 +237,12 @@ def joined(device: str = "auto") -> Iterator[None]:
             f"WORLD_SIZE is set and {', '.join(missing)} is not; start several processes by "
             "torchrun, or unset WORLD_SIZE."
         )
+    size = _from_environment("WORLD_SIZE", low=1)
+    _from_environment("RANK", high=size - 1)
+    _from_environment("MASTER_PORT", high=65_535)
     on_gpus = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if on_gpus:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(_from_environment("LOCAL_RANK"))
     from torch.distributed.rendezvous import rendezvous  # not in every build of torch
 
     try:
@@ -251,6 +255,8 @@ def joined(device: str = "auto") -> Iterator[None]:
             timeout=_LONGEST_WAIT,
         )
         yield
+    except EveryclassError:  # which says what is wrong already
+        raise
     except (RuntimeError, dist.DistError) as error:
         if not _is_lost_connection(error):
             raise
@@ -260,9 +266,30 @@ def joined(device: str = "auto") -> Iterator[None]:
             dist.destroy_process_group()
 
 
+def _from_environment(name: str, low: int = 0, high: int | None = None) -> int:
+    """A whole number in a variable of the environment; 0 if it is not set."""
+    said = os.environ.get(name, "0")
+    digits = said.strip()
+    number = int(digits) if digits.isdecimal() else -1
+    if number < low or (high is not None and number > high):
+        allowed = f"{low} or more" if high is None else f"{low} to {high}"
+        raise InputError(
+            f"The environment variable {name} must be a whole number, {allowed}; it is {said!r}. "
+            "Start several processes by torchrun, or unset WORLD_SIZE."
+        )
+    return number
+
+
+_LOST_CONNECTION = re.compile(
+    r"\bgloo[/\\]"  # the source file that gloo begins its errors with
+    r"|connection (closed|reset) by peer"
+    r"|\bNCCL (communicator|error|operation)|\bnccl\w+Error\b|\bProcessGroupNCCL",
+    re.IGNORECASE,
+)
+
+
 def _is_lost_connection(error: Exception) -> bool:
-    words = ("gloo", "connection closed", "connection reset", "broken pipe", "nccl")
-    return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)
+    return isinstance(error, dist.DistError) or bool(_LOST_CONNECTION.search(str(error)))
 
 
 class _Sum(torch.autograd.Function):

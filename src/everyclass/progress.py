@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from everyclass.artifacts import printable
+
 __all__ = ["Progress", "Task", "progress", "silent"]
 
 
@@ -36,20 +38,21 @@ class _Lines:
     """A line every ten seconds, for logs and pipes."""
 
     def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
-        self._title, self._total, self._unit = title, total, unit
+        self._title, self._total, self._unit = printable(title), total, unit
         self._done = self._start_done = done
         self._start = self._last = time.monotonic()
 
     def advance(self, amount: int, note: str = "") -> None:
         self._done += amount
+        total = max(self._total, self._done)  # a total may be an estimate
         now = time.monotonic()
         if now - self._last < 10 and self._done < self._total:
             return
         self._last = now
         rate = (self._done - self._start_done) / max(now - self._start, 1e-9)
-        left = (self._total - self._done) / max(rate, 1e-9)
+        left = (total - self._done) / max(rate, 1e-9)
         print(
-            f"{self._title}: {self._done:,}/{self._total:,} {self._unit}, {rate:,.0f}/s, "
+            f"{self._title}: {self._done:,}/{total:,} {self._unit}, {rate:,.0f}/s, "
             f"{_duration(left)} left{', ' + note if note else ''}",
             file=sys.stderr,
             flush=True,
@@ -102,13 +105,13 @@ def progress(title: str, total: int, unit: str, done: int = 0) -> Iterator[Task]
             bars.update(row, advance=amount, note=note)
 
     columns = [
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     ]
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        row = bars.add_task(title, total=total, completed=done, note="")
+        row = bars.add_task(printable(title), total=total, completed=done, note="")
         yield Bar()

@@ -7,6 +7,7 @@ weights, in float32 on a CPU, so that :func:`check` can ask for exactly the same
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ from everyclass.stages import data_of, image_batches, load_network, predict_imag
 __all__ = ["DEFAULT_FOLDER", "Trained", "add", "check", "known_names", "load", "names"]
 
 DEFAULT_FOLDER = Path("zoo")
+FOLDER_VARIABLE = "EVERYCLASS_ZOO"
 USUAL_RATIO = 100.0
 _VERSION = "1"
 _MOST_BY_ROUNDING = 0.02  # of accuracy, on some hundred images in bfloat16
@@ -66,8 +68,12 @@ class Trained:
 
 
 def names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
-    """The names of all networks in a zoo's folder; none where there is no such folder."""
-    folder = Path(folder)
+    """The names of all networks in a zoo's folder; none where there is no such folder.
+
+    Args:
+        folder: where the zoo is; by default as in :func:`load`.
+    """
+    folder = _where(folder)
     found = folder.glob("*/*.safetensors")
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in found)
 
@@ -79,13 +85,38 @@ def known_names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
         MissingFileError: there is no such folder, or no network in it.
     """
     found = names(folder)
-    if not found:
+    if found:
+        return found
+    if Path(folder) == DEFAULT_FOLDER:
+        what = f"no network in {', '.join(map(str, _places()))}"
+        other = f"name a zoo's folder (--folder, or the environment variable {FOLDER_VARIABLE})"
+    else:
         what = "no network in" if Path(folder).is_dir() else "no folder"
-        raise MissingFileError(
-            f"There is {what} {Path(folder).absolute()}; name a zoo's folder (--folder), such as "
-            "that of a clone, or add a network of yours with: everyclass zoo add RUN"
-        )
-    return found
+        what = f"{what} {Path(folder).absolute()}"
+        other = "name a zoo's folder (--folder)"
+    raise MissingFileError(
+        f"There is {what}; {other}, such as that of a clone, or add a network of yours with: "
+        "everyclass zoo add RUN"
+    )
+
+
+def _where(folder: str | Path) -> Path:
+    """The folder; of the places where the default one may be the first with a network in it."""
+    if Path(folder) != DEFAULT_FOLDER:
+        return Path(folder)
+    return next((place for place in _places() if any(place.glob("*/*.safetensors"))), Path(folder))
+
+
+def _places() -> list[Path]:
+    """Where the zoo is looked for: here, where the environment says, and in a clone around us."""
+    said = os.environ.get(FOLDER_VARIABLE)
+    around = Path(__file__).resolve().parents
+    places = [
+        DEFAULT_FOLDER,
+        *([Path(said)] if said else []),
+        *(each / "zoo" for each in around if (each / "pyproject.toml").is_file()),
+    ]
+    return list(dict.fromkeys(place.absolute() for place in places))
 
 
 def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
@@ -93,15 +124,18 @@ def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
 
     Args:
         name: ``<data>/<method>``, such as ``cifar100-lt/paco``.
-        folder: where the zoo is; by default below the current folder.
+        folder: where the zoo is. By default it is ``zoo`` in the current folder; or else the folder
+            in the environment variable EVERYCLASS_ZOO; or else ``zoo`` in the clone of the
+            repository that this package lies in.
 
     Raises:
         MissingFileError: there is no such folder, or no network of that name in it; those that
             there are are listed.
         FileFormatError: the file is damaged, or of a later version.
     """
-    path = Path(folder) / f"{name}.safetensors"
     known = known_names(folder)
+    folder = _where(folder)
+    path = folder / f"{name}.safetensors"
     if name not in known:
         raise MissingFileError(
             f"There is no network {name!r} in {folder}; there is {', '.join(known)}. "
@@ -150,7 +184,7 @@ def add(
 
     Args:
         run: finished.
-        folder: of the zoo.
+        folder: of the zoo; by default ``zoo`` in the current folder.
         overwrite: replace a network of the same name, such as one of another seed.
         data_root: folder to look for the data in.
 

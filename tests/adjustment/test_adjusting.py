@@ -210,9 +210,18 @@ ONE = {"logits": VAL[0][:5], "labels": np.zeros(5, dtype=int)}
         ({**GOOD, "method": "biases"}, "method must be one of auto, .* did you mean 'bias'"),
         ({**GOOD, "method": "additive"}, r"additive needs the training samples .* \(--counts\)"),
         ({**GOOD, "method": "tau_norm"}, r"tau_norm needs the last layer .* \(--head\)"),
-        ({**GOOD, "folds": 1}, "folds must be at least 2; got 1"),
+        ({**GOOD, "folds": 1}, "folds must be 2 or more; got 1"),
+        ({**GOOD, "folds": 2.5}, r"folds must be a whole number; got 2\.5"),
+        ({**GOOD, "folds": "5"}, "folds must be a whole number; got '5'"),
         ({**GOOD, "seed": -1}, "seed must be 0 or more; got -1"),
-        ({**GOOD, "min_samples": 0}, "min_samples must be at least 1; got 0"),
+        ({**GOOD, "min_samples": 0}, "min_samples must be 1 or more; got 0"),
+        ({**GOOD, "min_samples": "3"}, "min_samples must be a whole number; got '3'"),
+        ({**GOOD, "worst_percent": "10"}, "worst_percent must be a number; got str"),
+        ({**GOOD, "method": "prior", "seed": -5}, "seed must be 0 or more; got -5"),
+        (
+            {**GOOD, "method": "prior", "head": Head(np.eye(8), np.zeros(8))},
+            r"head \(--head\) goes with the methods that serve an objective",
+        ),
         ({**GOOD, "prior": [1] * 8}, "prior goes with the method 'prior'"),
         ({**GOOD, "method": "prior", "prior": [1, 2]}, "prior has 2 entries and there are 8"),
         ({**GOOD, "method": "prior", "prior": [1] * 7 + [0]}, r"prior\[7\] is 0: a class that n"),
@@ -287,3 +296,5 @@ def test_in_words() -> None:
     labels = VAL[1]
     assert describe(adjust(labels=labels, logits=9 * np.eye(8)[labels])).startswith("No adjustment")
     assert describe(adjust(**GOOD, method="prior")).startswith("Calibrated probabilities under a u")
+    by_hand = Adjustment([1.0, 1.0], [0.0, 0.0], "prior")
+    assert describe(by_hand) == "Calibrated probabilities under a uniform prior."

@@ -155,6 +155,19 @@ def test_tau_norm_is_division_by_length_and_no_bias() -> None:
     np.testing.assert_allclose(got / got[0, 0], expected / expected[0, 0], rtol=2e-3, atol=2e-3)
 
 
+def test_a_row_of_zeros_tears_no_scales_apart() -> None:
+    """The lengths of the other rows are what is wrong with this head, and τ = 1 mends it."""
+    generator = np.random.default_rng(0)
+    directions = np.linalg.qr(generator.normal(size=(8, 8)))[0]
+    labels = np.repeat(np.arange(8), 30)
+    features = directions[labels] + 0.3 * generator.normal(size=(240, 8))
+    lengths = np.append(np.geomspace(4, 1, 7), 0)
+    head = Head(directions * lengths[:, None], np.zeros(8))
+    found = METHODS["tau_norm"].fit(HeldOut(head.logits(features), labels, head=head), GOAL)
+    assert found.notes["tau"] == pytest.approx(1, abs=0.2)
+    assert found.scale[:7].min() > 0.01
+
+
 @given(
     log_weights=st.lists(st.floats(-3, 3), min_size=2, max_size=6),
     radius=st.sampled_from([0.0, 0.05, 0.3, 2.0]),

@@ -98,9 +98,12 @@ def test_class_weights_are_those_of_the_classes_that_are_there() -> None:
     [
         ({"name": "harmonic"}, "one of harmonic_mean, .* got 'harmonic'; did you mean 'harmonic_m"),
         ({"name": "f1"}, r"one of harmonic_mean, .* got 'f1'\."),
-        ({"name": "worst_mean", "worst_percent": 0}, "worst_percent must lie in 0..100; got 0"),
-        ({"name": "worst_mean", "worst_percent": 101}, "worst_percent must lie in 0..100"),
-        ({"name": "worst_mean", "worst_percent": float("nan")}, "worst_percent must lie"),
+        (
+            {"name": "worst_mean", "worst_percent": 0},
+            "worst_percent must be above 0, at most 100; got 0",
+        ),
+        ({"name": "worst_mean", "worst_percent": 101}, "worst_percent must be above 0"),
+        ({"name": "worst_mean", "worst_percent": float("nan")}, "worst_percent must be above 0"),
         (
             {"name": "weighted_mean"},
             r"class_weights \(--weight\) go with the objective weighted_mean",

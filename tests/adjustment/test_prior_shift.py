@@ -110,8 +110,15 @@ def test_shares_of_everything_that_counts() -> None:
     names = ("cat", "dog")
     for said in ([30, 10], np.array([0.75, 0.25]), ClassCounts([30, 10]), {"dog": 1, "cat": 3}):
         assert as_shares(said, 2, names).tolist() == [0.75, 0.25]
-    with pytest.raises(InputError, match="missing"):
+    for said in ({"dog": 0.25, "cat": 0.75}, {1: 0.25, 0: 0.75}):
+        assert as_shares(said, 2, names).tolist() == [0.75, 0.25]
+    assert as_shares({0: 0.2, 1: 0.3, 2: 0.5}, 3).tolist() == [0.2, 0.3, 0.5]
+    with pytest.raises(InputError, match=r"prior does not fit .* missing cat, unknown lynx;"):
         as_shares({"dog": 1, "lynx": 3}, 2, names)
+    with pytest.raises(InputError, match="prior does not fit the classes: missing 1, unknown 2;"):
+        as_shares({0: 1, 2: 3}, 2)
+    with pytest.raises(InputError, match=r"prior\[1\] is nan"):
+        as_shares({0: 1.0, 1: float("nan")}, 2)
 
 
 def test_a_shift_is_the_ratio_of_priors() -> None:

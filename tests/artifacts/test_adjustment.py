@@ -128,6 +128,15 @@ def test_an_npz_with_notes_that_are_no_json(tmp_path: Path) -> None:
         Adjustment.load(tmp_path / "a.npz")
 
 
+def test_the_ending_says_the_form_in_capitals_too(tmp_path: Path) -> None:
+    FOUND.save(tmp_path / "a.NPZ")
+    np.testing.assert_array_equal(np.load(tmp_path / "a.NPZ")["bias"], FOUND.bias)
+    assert Adjustment.load(tmp_path / "a.NPZ").bias.tolist() == FOUND.bias.tolist()
+    with pytest.raises(InputError, match=r"a\.csv has to end in \.json or \.npz"):
+        FOUND.save(tmp_path / "a.csv")
+    assert not (tmp_path / "a.csv").exists()
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="adjustment file"):
         Adjustment.load(tmp_path / "none.json")

@@ -218,8 +218,8 @@ def test_a_head_of_another_network() -> None:
         (np.ones((3, 2)), np.zeros(2), {}, "weight has 3 classes and its bias 2"),
         (np.ones(3), np.zeros(3), {}, "weight must have 2 dimensions"),
         (np.ones((1, 1)), np.zeros(1), {"kind": "round"}, "'linear' or 'cosine'; got 'round'"),
-        (np.ones((1, 1)), np.zeros(1), {"scale": 0.0}, "scale of a head must be positive; got 0"),
-        (np.ones((1, 1)), np.zeros(1), {"scale": np.nan}, "must be positive; got nan"),
+        (np.ones((1, 1)), np.zeros(1), {"scale": 0.0}, "scale of a head must be above 0; got 0"),
+        (np.ones((1, 1)), np.zeros(1), {"scale": np.nan}, "must be above 0; got nan"),
         (np.full((1, 1), np.nan), np.zeros(1), {}, r"weight\[0, 0\] is nan"),
         (np.full((1, 1), 1e300), np.zeros(1), {}, "weight holds values beyond the range"),
         (np.ones((1, 1)), [1e300], {}, "bias holds values beyond the range"),
@@ -228,6 +228,15 @@ def test_a_head_of_another_network() -> None:
 def test_heads_that_are_none(weight: Any, bias: Any, rest: dict[str, Any], message: str) -> None:
     with refused(message):
         Head(weight, bias, **rest)
+
+
+def test_only_a_cosine_head_has_a_scale_of_any_kind(tmp_path: Path) -> None:
+    with refused("A linear head has no scale, and 16 is given; say kind='cosine'"):
+        Head(np.eye(2), np.zeros(2), scale=16)
+    head = Head(np.eye(2), np.zeros(2), "cosine", np.float64(16)).at_temperature(np.float64(2))
+    for ending in ("safetensors", "npz"):
+        head.save(tmp_path / f"head.{ending}")
+        assert Head.load(tmp_path / f"head.{ending}").scale == 8
 
 
 def test_a_cosine_head_of_features_without_length() -> None:
@@ -476,6 +485,51 @@ def test_names_may_be_an_array() -> None:
         assert Predictions([0, 1], class_names=names, **said).class_names == ("a", "b")  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="must be a sequence of C names; got 5"):
         Predictions([0, 1], logits=[[1.0, 2.0]] * 2, class_names=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {0: "cat", 1: "dog"},
+        {"1": "dog", "0": "cat"},  # as JSON has it
+        [b"cat", b"dog"],
+        np.array([b"cat", b"dog"]),
+    ],
+)
+def test_names_by_number_or_in_bytes(names: Any) -> None:
+    said = Predictions(["cat", "dog"], predicted=["dog", "dog"], class_names=names)
+    assert (said.class_names, said.top.tolist()) == (("cat", "dog"), [1, 1])
+    assert Features(np.zeros((2, 2)), [0, 1], class_names=names).class_names == ("cat", "dog")
+    assert ClassCounts([3, 4], names).names == ("cat", "dog")
+    assert ClassCounts.from_labels([0, 1, 1], names=names).names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"dog": 1, "cat": 0}, r"it has dog, cat; .* pass sorted\(names, key=names.get\)"),
+        ({1: "cat", 2: "dog"}, "whose keys are not the class numbers"),
+        ({"cat", "dog"}, "must be a sequence of C names; got"),
+        (iter(["cat", "dog"]), "must be a sequence of C names; got"),
+        (["cat", None], "no name of class 1: it is None"),
+        ([b"cat", b"\xff"], "cannot be read as text"),
+    ],
+)
+def test_names_without_an_order_or_that_are_none(names: Any, message: str) -> None:
+    with pytest.raises(EveryclassError, match=message):
+        Predictions([0, 1], predicted=[0, 1], class_names=names)
+
+
+def test_probabilities_of_half_precision_are_such() -> None:
+    exact = torch.randn(200, 100, generator=torch.Generator().manual_seed(0)).mul(2)
+    for kind in (torch.bfloat16, torch.float16):
+        probs = exact.to(kind).softmax(1)
+        assert Predictions([0] * 200, probs=probs).num_classes == 100
+        with refused("pass them as probs"):
+            Predictions([0] * 200, logits=probs)
+    off = np.full((2, 10), 0.0995, np.float32)  # by 0.005, which rounding does not explain
+    with refused("sums to 0.995"):
+        Predictions([0, 1], probs=off)
 
 
 def test_of_equal_scores_the_first_is_predicted() -> None:

@@ -80,6 +80,13 @@ def test_what_a_newer_version_adds_is_passed_over() -> None:
         (("classes", 0, "taken_by"), [[1]]),
         (("classes", 0, "examples"), [{}]),
         (("classes", 0, "reachable"), {"images": 3}),
+        (("classes", 0, "index"), 7),
+        (("classes", 0, "taken_by"), [[9, 1]]),
+        (("classes", 0, "suspect"), [{"part": "val", "row": 1, "label": 1, "looks_like": 0}]),
+        (("num_samples",), "many"),
+        (("mean_recall",), 2),
+        (("class_names",), ["cat"]),
+        (("unknown",), [5]),
     ],
 )
 def test_a_damaged_file_is_refused(

@@ -221,6 +221,41 @@ def test_ids_of_an_empty_chunk_as_earlier_versions_wrote_them(tmp_path):
     assert Features.load(tmp_path / "x").ids.tolist() == [7, 8]
 
 
+@pytest.mark.parametrize(
+    ("head", "names", "message"),
+    [
+        (None, ["a", "b"], r"labels up to 2 and there are 2 classes \(0..1\)"),
+        (Head(np.eye(2, 3), np.zeros(2)), None, "labels up to 2 and there are 2 classes"),
+        (Head(np.eye(3, 4), np.zeros(3)), None, "takes features of width 4 and these have 3"),
+        (None, ["a", "b", "b"], "'b' stands twice"),
+    ],
+)
+def test_what_could_not_be_read_is_not_finished(tmp_path, head, names, message):
+    features = some()
+    folder = FeatureFolder(tmp_path / "x", num_images=11, num_features=3, chunk_rows=11)
+    folder.write(0, features.features, features.labels)
+    with pytest.raises(InputError, match=message):
+        folder.finish(head=head, class_names=names)
+    folder.finish(class_names=["a", "b", "c"])
+    assert Features.load(tmp_path / "x").class_names == ("a", "b", "c")
+
+
+def test_images_may_be_taken_by_a_mask(tmp_path):
+    features = some(views=2)
+    stored = Features.load(made(tmp_path / "x", features))
+    mask = features.labels == 1
+    part, whole = stored.take(mask), features.take(mask)
+    np.testing.assert_array_equal(part.features, whole.features)
+    assert part.labels.tolist() == whole.labels.tolist() == [1] * 4
+
+
+def test_a_chunk_that_is_gone_is_found(tmp_path):
+    stored = Features.load(made(tmp_path / "x", some()))
+    (tmp_path / "x" / "chunk-00002.npy").unlink()
+    with pytest.raises(FileFormatError, match=r"chunk-00002\.npy is not what was written"):
+        stored.verify()
+
+
 def test_changed_bytes_are_found(tmp_path):
     stored = Features.load(made(tmp_path / "x", some()))
     file = tmp_path / "x" / "chunk-00002.npy"

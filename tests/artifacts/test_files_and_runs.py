@@ -693,6 +693,23 @@ def test_files_of_two_results_never_stand_under_one_seal(
     assert {path.read_text() for path in tmp_path.iterdir()} == {"newer"}
 
 
+def test_the_seal_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("seal", "a", "b", "c", "d")
+    for name in names:
+        (tmp_path / name).write_text("old")
+    removed: list[str] = []
+    unlink = Path.unlink
+
+    def seen(path: Path, missing_ok: bool = False) -> None:
+        removed.append(path.name)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", seen)
+    with replaced_together(tmp_path, seal="seal", stale=names[1:]) as new:
+        (new / "seal").write_text("new")
+    assert [name for name in removed if name in names] == list(names)
+
+
 def test_a_file_that_cannot_take_its_place(tmp_path: Path) -> None:
     (tmp_path / "a.txt").mkdir()
     with (

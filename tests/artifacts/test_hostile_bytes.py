@@ -313,6 +313,24 @@ def test_a_deflated_member_that_does_not_unpack(valid: Path, tmp_path: Path) -> 
             read_npz(tmp_path / "b.npz")
 
 
+def test_what_lies_beside_the_arrays_is_passed_over(valid: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **F)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("README.txt", "made by hand")
+    assert read_npz(tmp_path / "a.npz").keys() == F.keys()
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **F)
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        labels = archive.read("labels.npy")
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive, pytest.warns(match="Duplicate name"):
+        archive.writestr("labels.npy", labels)
+    for read in (read_npz, Predictions.load):
+        with pytest.raises(FileFormatError, match="two arrays called 'labels'"):
+            read(tmp_path / "a.npz")
+
+
 @pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3"])
 def test_safetensors_of_a_type_that_numpy_lacks(dtype: str, tmp_path: Path) -> None:
     size = 4 if dtype == "BF16" else 2
@@ -415,6 +433,10 @@ def test_names_and_ids_as_bytes_are_text(tmp_path: Path) -> None:
         ("class,count\n0,1.5\n", "whole number in each row"),
         ("class,count\n0\n", "whole number in each row"),
         ("count,class\n5\n", "a row is too short"),
+        ("class,count\ncat,1,200\ndog,15\n", "a row is too long"),
+        ("class,count,count\ncat,1,2\n", "its columns are class, count, count"),
+        ("class,count\n0,1_0\n", "'1_0' is no whole number"),
+        ("class;count\n0;1\n", "separated by semicolons"),
         ("class,count\n0,-1\n", r"class_counts\[0\] is -1"),
         ("class,count\n0,1\n2,1\n", r"keyed by class index and has \[0, 2\]"),
         ("class,count\ncat,1\ncat,2\n", "names a class twice"),
@@ -431,6 +453,21 @@ def test_count_files_that_are_none(text: str, message: str | None, tmp_path: Pat
     with pytest.raises(FileFormatError, match=message) as caught:
         ClassCounts.load(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_count_files_that_are_no_utf8(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_bytes("class,count\nkäse,1\n".encode(encoding))
+    with pytest.raises(FileFormatError, match="save it as UTF-8"):
+        ClassCounts.load(tmp_path / "c.csv")
+
+
+def test_counts_by_number_go_with_names_unless_these_are_numbers(tmp_path: Path) -> None:
+    ClassCounts([1, 2]).save(tmp_path / "c.csv")
+    counts = ClassCounts.load(tmp_path / "c.csv", names=("cat", "dog"))
+    assert (counts.counts.tolist(), counts.names) == ([1, 2], ("cat", "dog"))
+    swapped = ClassCounts.load(tmp_path / "c.csv", names=("1", "0"))
+    assert (swapped.counts.tolist(), swapped.names) == ([2, 1], ("1", "0"))
 
 
 def test_names_that_the_count_file_does_not_have(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +245,53 @@ def test_tables_of_other_forms_are_named(content: str | bytes, said: str, tmp_pa
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(FileFormatError, match=said):
         Predictions.load(path)
+
+
+def test_cells_may_have_line_breaks_however_long_the_file(tmp_path: Path) -> None:
+    rows = 40_000
+    with open(tmp_path / "t.csv", "w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["text", "labels", "predicted"])
+        ticket = 'Hello,\n\n"it\nfails", ticket '
+        writer.writerows([f"{ticket}{i}", "ab"[i % 2], "a"] for i in range(rows))
+    assert (tmp_path / "t.csv").stat().st_size > 1 << 20
+    said = Predictions.load(tmp_path / "t.csv")
+    assert (len(said), said.labels[-2:].tolist()) == (rows, [0, 1])
+
+
+def test_ids_of_any_kind(tmp_path: Path) -> None:
+    large = [1, 2**63 + 5, 2**63 + 6]
+    columns = {"labels": [0, 1, 0], "predicted": [0, 1, 1]}
+    written = {
+        "numbers": pa.array(large, pa.uint64()),
+        "categories": pa.array(["a", "b", "c"]).dictionary_encode(),
+        "one long": pa.array(["a" * 5000, "b", "c"]),
+    }
+    for name, ids in written.items():
+        pq.write_table(pa.table({**columns, "ids": ids}), tmp_path / f"{name}.parquet")
+        said = Predictions.load(tmp_path / f"{name}.parquet")
+        assert said.ids is not None
+        assert said.ids.tolist() == ids.to_pylist()
+    np.savez(tmp_path / "big.npz", **columns, ids=np.array([5, 6, 7], ">i8"))
+    assert Predictions.load(tmp_path / "big.npz").ids.tolist() == [5, 6, 7]  # type: ignore[union-attr]
+    np.savez(tmp_path / "half.npz", **columns, ids=np.array(["a\udce9.jpg", "b", "c"]))
+    with pytest.raises(InputError, match=r"The id 'a\\udce9\.jpg' is no text"):
+        Predictions.load(tmp_path / "half.npz")
+
+
+def test_one_long_id_does_not_make_all_long(tmp_path: Path) -> None:
+    rows = 20_000
+    lines = ["ids,labels,predicted", "x" * 5000 + ",0,0", *(f"{i},1,0" for i in range(rows))]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    tracemalloc.start()
+    pieces = list(PredictionStream(tmp_path / "t.csv"))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(map(len, pieces)) == rows + 1
+    assert most < 40 << 20  # as NumPy's text they would take 400 MB
+
+
+def test_numbers_as_class_names_are_refused_of_arrays(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", labels=[1, 2, 1], predicted=[1, 1, 2])
+    with pytest.raises(InputError, match="class_names holds numbers, 1, 2, 3"):
+        Predictions.load(tmp_path / "p.npz", class_names=np.array([1, 2, 3]))  # type: ignore[arg-type]

@@ -173,6 +173,38 @@ def from_scratch(recipe: Recipe | HeadRecipe) -> list[str]:
     return below or [recipe.name]
 
 
+def test_what_two_methods_rest_on_is_trained_before_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where that begins with another training itself."""
+    ce = get_method("ce")
+    assert isinstance(ce, Recipe)
+    known: dict[str, Recipe] = {"ce": ce, "crt": replace(ce, name="crt", start=ce)}
+    for name in ("lws", "dive"):
+        known[name] = replace(ce, name=name, start=known["crt"])
+    waves: list[list[str]] = []
+
+    class Pool:
+        """In the place of processes: notes what they would be given at a time."""
+
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def __enter__(self) -> Pool:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def map(self, _: Any, wave: list[Any]) -> list[Any]:
+            waves.append(sorted(job.method for job in wave))
+            return []
+
+    monkeypatch.setattr(bench_run, "get_method", lambda name, *_: known[name])
+    monkeypatch.setattr(bench_run, "ProcessPoolExecutor", Pool)
+    rows = tuple(Row(name, name, pretraining=name) for name in ("lws", "dive"))
+    run_table(replace(DIGITS, rows=rows), jobs=2, results=Path("nowhere"))
+    assert waves == [["ce"], ["crt"], ["dive", "lws"]]
+
+
 @pytest.mark.parametrize("shard", [(0, 2), (3, 2)])
 def test_a_shard_that_is_none_is_refused(shard: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="The shard must be i/n"):

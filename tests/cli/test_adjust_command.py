@@ -73,6 +73,13 @@ def test_as_json(everyclass: Command, folder: Path) -> None:
     assert 0 <= said["certain"] <= 1
 
 
+def test_what_to_do_next_can_be_pasted(everyclass: Command, folder: Path) -> None:
+    done = everyclass(
+        "adjust", folder / "val.npz", folder / "test.npz", "--out", folder / "my out.npz"
+    )
+    assert f"Next: everyclass evaluate '{folder / 'my out.npz'}'" in done.out
+
+
 def test_the_adjustment_may_be_put_elsewhere(everyclass: Command, folder: Path) -> None:
     done = ask(everyclass, folder, "--method", "bias", "--adjustment", folder / "a.npz")
     assert done.code == 0
@@ -93,7 +100,7 @@ def test_what_a_class_is_worth(everyclass: Command, folder: Path) -> None:
     assert other.out.startswith("bias: lowest recall ")
 
 
-@pytest.mark.parametrize("prior", [None, "file", "estimated"])
+@pytest.mark.parametrize("prior", [None, "uniform", "file", "estimated"])
 def test_probabilities_for_a_prior(everyclass: Command, folder: Path, prior: str | None) -> None:
     ClassCounts([1, 1, 1, 7], NAMES).save(folder / "there.csv")
     said = {None: (), "file": ("--prior", folder / "there.csv")}.get(prior, ("--prior", prior))
@@ -104,7 +111,7 @@ def test_probabilities_for_a_prior(everyclass: Command, folder: Path, prior: str
     after = evaluate(Predictions.load(folder / "out.npz"))
     before = evaluate(Predictions.load(folder / "test.npz"))
     assert after.negative_log_likelihood < before.negative_log_likelihood
-    if prior is not None:
+    if prior not in (None, "uniform"):
         uniform = adjust(
             Predictions.load(folder / "val.npz"), class_counts=COUNTS, method="prior"
         ).adjust(Predictions.load(folder / "test.npz"))
@@ -131,8 +138,8 @@ def test_a_head_for_tau_norm(everyclass: Command, folder: Path) -> None:
         (["--weight", "lnyx=5"], ["'lnyx=5' is for no class", "'lynx'"]),
         (["--weight", "lynx=-5"], ["must not be negative"]),
         (["--objective", "worst_mean", "--worst-percent", "0"], ["worst_percent"]),
-        (["--folds", "1"], ["folds must be at least 2"]),
-        (["--min-samples", "0"], ["min_samples must be at least 1"]),
+        (["--folds", "1"], ["folds must be 2 or more"]),
+        (["--min-samples", "0"], ["min_samples must be 1 or more"]),
         (["--prior", "estimated"], ["prior goes with the method 'prior'"]),
         (["--method", "prior", "--prior", "none.csv"], ["none.csv"]),
         (["--counts", "none.csv"], ["none.csv"]),

@@ -157,6 +157,8 @@ def test_bad_input_is_one_sentence(case: str, everyclass: Command, tmp_path: Pat
 def test_files_that_are_not_two(everyclass: Command, pair: tuple[Path, Path]) -> None:
     everyclass("compare", pair[0]).refused("two classifiers at least")
     everyclass("compare", pair[0], pair[0]).refused("The same file was given twice")
+    again = pair[0].parent / ".." / pair[0].parent.name / pair[0].name
+    everyclass("compare", pair[0], again).refused("The same file was given twice")
     everyclass("compare", pair[0], "no.npz").refused("There is no predictions file at no.npz")
     everyclass("compare", *pair, "--out", pair[0].parent).refused("name a file", code=1)
 

@@ -14,7 +14,8 @@ import pyarrow.parquet
 import pytest
 from scipy.special import softmax
 
-from everyclass import Predictions, evaluate
+from everyclass import Evaluation, Predictions, evaluate
+from everyclass.artifacts import json_text
 
 Command = Callable[..., Any]
 LABELS = np.repeat([0, 1, 2], [8, 5, 3])
@@ -286,3 +287,18 @@ def test_bad_input_is_one_sentence(case: str, everyclass: Command, tmp_path: Pat
 def test_what_is_saved_can_be_evaluated(everyclass: Command, tmp_path: Path) -> None:
     Predictions(LABELS, logits=LOGITS, class_names=NAMES).save(tmp_path / "p.npz")
     assert "lynx" in everyclass("evaluate", tmp_path / "p.npz").out
+
+
+def test_all_numbers_in_a_file(everyclass: Command, tmp_path: Path) -> None:
+    path, out = save(tmp_path / "p.npz", logits=LOGITS), tmp_path / "e.json"
+    done = everyclass("evaluate", path, "--out", out, "--confidence", 0.8)
+    assert done.code == 0, done.err
+    found = Evaluation.load(out)
+    wanted = evaluate(Predictions.load(path), confidence=0.8)
+    assert found.to_dict()["intervals"] == json.loads(json_text(wanted.intervals or {}))
+    assert everyclass("report", out, "--out", tmp_path / "r.html").code == 0
+    assert everyclass("evaluate", path, "--out", out).code == 0  # it may be made again
+    out.write_text("{}")
+    everyclass("evaluate", path, "--out", out).refused("is no evaluation")
+    everyclass("evaluate", path, "--out", tmp_path / "e.csv").refused("has to end in .json")
+    everyclass("evaluate", path, "--confidence", 2).refused("confidence")

@@ -167,6 +167,13 @@ def test_junit_and_github(folder: Path, everyclass: Command) -> None:
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
 
 
+def test_only_a_junit_report_is_replaced_by_one(folder: Path, everyclass: Command) -> None:
+    Path("notes.xml").write_text("<notes/>")
+    gates = ("--fail-if", GOOD, "--junit", "notes.xml")
+    everyclass("evaluate", *NAMED, *gates).refused("notes.xml is there and is no JUnit")
+    assert Path("notes.xml").read_text() == "<notes/>"
+
+
 def test_what_cannot_be_judged_is_an_error_in_junit_and_on_github(
     folder: Path, everyclass: Command
 ) -> None:

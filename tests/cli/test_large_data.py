@@ -108,6 +108,8 @@ def test_pictures_that_are_there_twice_are_named(
     lines = ["a.jpg 0", "b.jpg 1", "./a.jpg 0", "c.jpg 1"]
     (tmp_path / "train.txt").write_text("\n".join(lines))
     check = ("data", "check", f"list:{tmp_path}/train.txt")
+    for option in (("--bad", "b.csv"), ("--workers", 2)):
+        everyclass(*check, *option).refused(f"{option[0]} goes with --decode")
     twice = everyclass(*check)
     assert twice.code == 0
     assert f"1 of them more than once, such as {tmp_path}/a.jpg" in twice.out

@@ -162,6 +162,7 @@ def test_a_stored_certificate_is_shown(everyclass: Command, tmp_path: Path) -> N
         (["--images", "nowhere"], ["nowhere is no folder of images"]),
         (["--fail-if", "nonsense <"], ["nonsense"]),
         (["--counts", "nowhere.csv"], ["nowhere.csv"]),
+        (["--format", "md"], ["ends as a file of --format html, and --format is md"]),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -254,6 +255,16 @@ def test_the_name_of_the_file_follows_the_format(
     assert everyclass("report", *pair, "--format", "html").out == "Report: report.html\n"
 
 
+def test_another_ending_needs_a_format(
+    everyclass: Command, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    page = tmp_path / "report.pdf"
+    everyclass("report", *pair, "--out", page).refused("report.pdf ends in neither .html nor .md")
+    assert not page.exists()
+    assert everyclass("report", *pair, "--out", tmp_path / "body.txt", "--format", "md").code == 0
+    assert (tmp_path / "body.txt").read_text(encoding="utf-8").startswith(MARK)
+
+
 def test_only_a_report_is_replaced_by_one(
     everyclass: Command, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -261,13 +272,15 @@ def test_only_a_report_is_replaced_by_one(
         out = tmp_path / name
         for _ in range(2):  # what is made again in a moment need not be asked for twice
             assert everyclass("report", *pair, "--out", out).code == 0
-    assert everyclass("report", pair[0], "--out", tmp_path / "r.html", "--format", "md").code == 0
+    (tmp_path / "r.md").replace(tmp_path / "r.html")  # a comment may give way to a page
+    assert everyclass("report", pair[0], "--out", tmp_path / "r.html").code == 0
     mine = tmp_path / "index.html"
     for content in ("<h1>Mine</h1>", "everyclass"):
         mine.write_text(content)
         everyclass("report", *pair, "--out", mine).refused("index.html is there and is no report")
         assert mine.read_text() == content
-    everyclass("report", pair[0], "--out", pair[1]).refused("new.npz is there and is no report")
+    done = everyclass("report", pair[0], "--out", pair[1], "--format", "md")
+    done.refused("new.npz is there and is no report")
     mine.write_text("")
     assert everyclass("report", *pair, "--out", mine).code == 0
 

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.models import ArgumentInfo
 
 from everyclass.cli.app import app
-from everyclass.cli.options import check_spared, data_files
+from everyclass.cli.spared_files import check_spared, data_files
 from everyclass.errors import InputError, OutputExistsError
 from everyclass.metrics import EvaluationState
 

@@ -156,6 +156,15 @@ def test_results_are_not_overwritten_unasked(everyclass: Command, tmp_path: Path
     assert (tmp_path / "parts" / "val.csv").read_bytes() != before
 
 
+def test_a_part_of_an_earlier_split_is_removed(everyclass: Command, tmp_path: Path) -> None:
+    table = written(tmp_path / "t.csv")
+    out = ("--out", tmp_path / "parts", "--overwrite")
+    assert everyclass("split", table, *out, "--test", "0.3").code == 0
+    assert (tmp_path / "parts" / "test.csv").exists()
+    assert everyclass("split", table, *out).code == 0
+    assert not (tmp_path / "parts" / "test.csv").exists()  # whose rows are training rows now
+
+
 def text(content: str | bytes) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         path = folder / "t.csv"
@@ -188,7 +197,8 @@ BAD: dict[str, tuple[Callable[[Path], Path], tuple[str, ...], tuple[str, ...]]] 
     "a short row": (text("labels,x\na,1\nb\n"), (), ("row 1 has 1 values and the header has 2",)),
     "a column twice": (text("labels,labels\na,1\nb,1\n"), (), ("two columns of the same name",)),
     "an open quote": (text('labels,x\n"a,1\n'), (), ("not a readable csv file",)),
-    "no text": (text(b"labels,x\n\xff\xfe,1\n"), (), ("not a readable csv file",)),
+    "no text": (text(b"labels,x\n\xff\xfe,1\n"), (), ("no UTF-8 text in line 2",)),
+    "semicolons": (text(b"labels;x\na;1\n"), (), ("separated by semicolons",)),
     "a header only": (text("labels,x\n"), (), ("no rows below its header",)),
     "nothing": (text(""), (), ("no rows below its header",)),
     "shares": (

@@ -18,7 +18,7 @@ import typer
 
 from everyclass import Predictions, cli
 from everyclass.cli import main
-from everyclass.cli.options import harmless, print_json, say
+from everyclass.cli.printing import harmless, print_json, say
 
 RED = "\x1b[31m"
 NAMES = (f"cat{RED}", "elk\x9b2J", "a\nb", "قطة")  # ESC, the same in one byte, a line, Arabic
@@ -238,7 +238,7 @@ def test_json_that_stdout_has_no_letters_for(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_commands_print_by_say() -> None:
     for file in Path(cli.__file__).parent.glob("*.py"):
-        if file.name != "options.py":
+        if file.name != "printing.py":
             text = file.read_text(encoding="utf-8")
             assert "echo(" not in text, file
             assert text.count("print(") == {"__init__.py": 2, "rescue.py": 2}.get(file.name, 0), (

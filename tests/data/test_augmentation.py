@@ -309,24 +309,70 @@ def test_somebody_elses_transforms_are_told_apart_as_far_as_they_say() -> None:
 # --- pipelines by name ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "steps"),
-    [
-        ("none", []),
-        ("basic", ["CropAndFlip"]),
-        ("rotation", ["CropAndFlip", "Rotation"]),
-        ("autoaugment", ["CropAndFlip", "AutoAugment", "Cutout"]),
-        ("randaugment", ["CropAndFlip", "RandAugment"]),
-        (
-            "contrastive",
-            ["RandomResizedCrop", "CropAndFlip", "ColorJitter", "Grayscale", "GaussianBlur"],
-        ),
+CROP = "CropAndFlip(padding=4, flip=True)"
+FLIP = "CropAndFlip(padding=0, flip=True)"
+OF_SHAPES = "ratio=(0.75, 1.3333333333333333)"
+JITTER = "ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)"
+ALWAYS = "ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0, p=1.0)"
+GREY = "Grayscale(p=0.2)"
+# As the methods' published code has them.
+PIPELINES: dict[str, list[str]] = {
+    "none": [],
+    "basic": [CROP],
+    "rotation": [CROP, "Rotation(degrees=15.0)"],
+    "autoaugment": [
+        CROP,
+        "AutoAugment(policy='cifar10', style='published')",
+        "Cutout(size=None)",
     ],
-)
-def test_a_pipeline_has_the_published_steps_in_order(name: str, steps: list[str]) -> None:
+    "randaugment": [
+        CROP,
+        "RandAugment(num_ops=2, magnitude=9, magnitude_std=0.0, probability=1.0)",
+    ],
+    "jitter": [CROP, ALWAYS],
+    "jitter-randaugment": [
+        CROP,
+        ALWAYS,
+        "RandAugment(num_ops=2, magnitude=30, magnitude_std=1.5, probability=0.5)",
+    ],
+    "contrastive": [
+        f"RandomResizedCrop(scale=(0.2, 1.0), {OF_SHAPES})",
+        FLIP,
+        JITTER,
+        GREY,
+        "GaussianBlur(radius=(0.1, 2.0), p=0.5)",
+    ],
+    "contrastive-less-blur": [
+        f"RandomResizedCrop(scale=(0.2, 1.0), {OF_SHAPES})",
+        FLIP,
+        JITTER,
+        GREY,
+        "GaussianBlur(radius=(0.1, 2.0), p=0.2)",
+    ],
+    "contrastive-jitter": [
+        f"RandomResizedCrop(scale=(0.08, 1.0), {OF_SHAPES})",
+        FLIP,
+        ALWAYS,
+        GREY,
+        "GaussianBlur(radius=(0.1, 2.0), p=0.5)",
+    ],
+    "contrastive-no-blur": [
+        f"RandomResizedCrop(scale=(0.08, 1.0), {OF_SHAPES})",
+        FLIP,
+        JITTER,
+        GREY,
+    ],
+}
+
+
+def test_every_pipeline_is_looked_at() -> None:
+    assert PIPELINES.keys() == AUGMENTATIONS.keys()
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_pipeline_has_the_published_steps_and_constants(name: str) -> None:
     transforms = get_augmentation(name, crop_padding=4, flip=True)
-    assert [type(transform).__name__ for transform in transforms] == steps
-    assert list(AUGMENTATIONS).count(name) == 1
+    assert [repr(transform) for transform in transforms] == PIPELINES[name]
 
 
 @pytest.mark.parametrize(

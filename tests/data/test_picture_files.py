@@ -202,6 +202,28 @@ def parquet_of(tree: Path, part: str, to: Path) -> None:
     pq.write_table(pa.table({"image": cells, "label": [0, 1, 2]}), to)
 
 
+def test_labels_in_parquet_may_be_names(tree: Path, tmp_path: Path) -> None:
+    parquet_of(tree, "train", tmp_path / "train-0.parquet")
+    table = pq.read_table(tmp_path / "train-0.parquet").replace_schema_metadata(None)
+    labels = table["label"].to_pylist()
+    place = table.schema.get_field_index("label")
+
+    def write(cells: Any) -> None:
+        pq.write_table(table.set_column(place, "label", cells), tmp_path / "train-0.parquet")
+
+    names = pa.array([f"z{9 - c}" for c in labels])
+    for cells in (names, names.dictionary_encode()):
+        write(cells)
+        data = load_dataset(DataConfig(f"hf:{tmp_path}"))
+        assert data.class_names == tuple(sorted(set(names.to_pylist())))
+        assert [data.class_names[c] for c in data.train.labels] == names.to_pylist()
+    write(pa.array([labels[0], None, *labels[2:]]))
+    refused(f"hf:{tmp_path}", FileFormatError, "the column label is empty in row 1")
+    write(names)
+    parquet_of(tree, "train", tmp_path / "train-1.parquet")
+    refused(f"hf:{tmp_path}", FileFormatError, "class names in the column label, and .* numbers")
+
+
 @pytest.mark.parametrize("called", VALIDATION)
 @pytest.mark.parametrize("pattern", ["data/{}-00000-of-00001.parquet", "{}/0.parquet"])
 def test_validation_images_of_hugging_face(
@@ -363,6 +385,22 @@ def test_parts_without_classes_are_no_classes(tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     (tmp_path / "test").mkdir()
     refused(f"folder:{tmp_path}", FileFormatError, message)
+
+
+def test_what_jupyter_and_macs_leave_is_no_picture(tmp_path: Path) -> None:
+    for label, name in enumerate(("cat", "dog")):
+        for folder in (tmp_path / name, tmp_path / "__MACOSX" / name):
+            folder.mkdir(parents=True)
+        (tmp_path / name / "1.jpg").write_bytes(a_picture(label, 1))
+        (tmp_path / name / "._1.jpg").write_bytes(b"a Mac's")
+        (tmp_path / "__MACOSX" / name / "1.jpg").write_bytes(b"a Mac's")
+        (tmp_path / name / ".ipynb_checkpoints").mkdir()
+        (tmp_path / name / ".ipynb_checkpoints" / "1-checkpoint.jpg").write_bytes(a_picture(0, 1))
+    data = load_dataset(DataConfig(f"folder:{tmp_path}"))
+    assert (data.class_names, data.class_counts.counts.tolist()) == (("cat", "dog"), [1, 1])
+    (tmp_path / "dog" / "1.jpg").write_bytes(b"damaged since")
+    with pytest.raises(FileFormatError, match=r"dog/1\.jpg cannot be read as a picture"):
+        data.pictures(data.train, [0, 1])
 
 
 def test_a_link_to_its_own_folder_is_followed_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import tracemalloc
 import zipfile
@@ -91,3 +92,24 @@ def test_an_array_may_have_any_name(tmp_path: Path) -> None:
     part = part_of(tmp_path / "t.npz", [3, 1], 4)
     assert set(part) == names
     assert all(values.tolist() == [3, 1] for values in part.values())
+
+
+def test_a_cell_may_be_of_any_length(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("label,text\na," + "x" * 200_000 + "\n")
+    table = TableFile.load(tmp_path / "t.csv")
+    assert len(table.column("text", "--column")[0]) == 200_000
+    assert csv.field_size_limit() < 200_000  # that of others stays
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"label;path\na;b\n", "separated by semicolons; write the table with commas"),
+        ("label,path\nkäse,b\n".encode("cp1252"), "no UTF-8 text in line 2; save it as UTF-8"),
+        ("label,path\na,b\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_is_said(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(FileFormatError, match=said):
+        TableFile.load(tmp_path / "t.csv")

@@ -138,3 +138,32 @@ def test_without_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingLibraryError, match="pip install onnx onnxruntime onnxscript"):
         export_onnx(MODELS["linear"](), INPUTS, tmp_path / "model.onnx")
+
+
+def test_what_onnx_cannot_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+
+    def failing(*arguments: Any, **options: Any) -> None:
+        raise ValueError("no such operator.\nTraceback")
+
+    monkeypatch.setattr(torch.onnx, "export", failing)
+    with pytest.raises(
+        RunFailedError, match=r"exported \(ValueError: no such operator\); torch.on"
+    ):
+        export_onnx(MODELS["linear"](), INPUTS, tmp_path / "model.onnx")
+    monkeypatch.setattr("everyclass.integrations.export._MOST_OF_ONNX", 400)
+    with pytest.raises(InputError, match=r"0.0 GB in float32, and one ONNX file holds less than 2"):
+        export_onnx(MODELS["linear"](), INPUTS, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_program_that_cannot_be_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*arguments: Any) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(torch.export, "load", failing)
+    with pytest.raises(RunFailedError, match=r"cannot be exported \(KeyError: 'odd'\)"):
+        export_program(MODELS["linear"](), INPUTS, tmp_path / "model.pt2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 pytest.importorskip("lightning")
 import lightning
+from lightning.pytorch.callbacks import EarlyStopping
 
-from everyclass.errors import InputError
+from everyclass.errors import InputError, InputTypeError
 from everyclass.integrations.lightning import (
     BestClasswiseCheckpoint,
     LogClasswiseRecall,
@@ -59,7 +60,36 @@ def loaders() -> tuple[DataLoader[Any], DataLoader[Any]]:
     return DataLoader(train, 50), DataLoader(TensorDataset(x[1200:], labels[1200:]), 100)
 
 
-def fit(callbacks: list[Any], tmp_path: Path, epochs: int = 3, **options: Any) -> Any:
+class Scripted(Module):
+    """In the validation of each epoch it is wrong about the classes that are named for it."""
+
+    def __init__(self, *wrong: Any) -> None:
+        super().__init__()
+        self.wrong = wrong
+
+    def validation_step(self, batch: Any, _: int) -> Any:
+        labels = batch[1]
+        wrong = torch.isin(labels, torch.tensor(self.wrong[self.current_epoch], dtype=torch.long))
+        return {"logits": nn.functional.one_hot((labels + wrong) % 10, 10).float()}
+
+    def test_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.validation_step(batch, batch_idx)
+
+
+def few() -> tuple[DataLoader[Any], DataLoader[Any]]:
+    """Two images of each class but the last."""
+    labels = torch.arange(18) % 9
+    return (DataLoader(TensorDataset(torch.rand(18, 64), labels), 9),) * 2
+
+
+def fit(
+    callbacks: list[Any],
+    tmp_path: Path,
+    epochs: int = 3,
+    module: Module | None = None,
+    **options: Any,
+) -> Any:
+    given = few() if isinstance(module, Scripted) else loaders()
     trainer = lightning.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -71,8 +101,8 @@ def fit(callbacks: list[Any], tmp_path: Path, epochs: int = 3, **options: Any) -
         default_root_dir=tmp_path,
         **options,
     )
-    module = Module()
-    trainer.fit(module, *loaders())
+    module = module or Module()
+    trainer.fit(module, *given)
     return trainer, module
 
 
@@ -85,7 +115,10 @@ def test_the_worst_classes_are_logged_and_no_more(tmp_path: Path) -> None:
     with torch.no_grad():
         recall = recall_score(y, module(x).argmax(1), average=None)
     worst = {f"val/recall/digit {c}": recall[c] for c in np.argsort(recall, kind="stable")[:3]}
-    assert {k: v for k, v in logged.items() if "/recall/" in k} == pytest.approx(worst)
+    shown = {k: float(v) for k, v in trainer.logged_metrics.items() if "/recall/" in k}
+    assert shown == pytest.approx(worst)
+    every = {f"val/recall/digit {c}": value for c, value in enumerate(recall)}
+    assert {k: v for k, v in logged.items() if "/recall/" in k} == pytest.approx(every)
     assert logged["val/lowest_recall"] == pytest.approx(recall.min())
     floored = np.where(recall == 0, 1e-3, recall)
     assert logged["val/harmonic_mean"] == pytest.approx(10 / (1 / floored).sum())
@@ -114,6 +147,119 @@ def test_the_checkpoint_of_the_best_epoch_is_kept(tmp_path: Path) -> None:
 def test_a_metric_that_nobody_logged(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No metric 'val/lowest_recall' was logged"):
         fit([BestClasswiseCheckpoint(tmp_path)], tmp_path, epochs=1, num_sanity_val_steps=0)
+
+
+def test_a_class_that_is_no_longer_among_the_worst_has_its_new_recall(tmp_path: Path) -> None:
+    best = BestClasswiseCheckpoint(tmp_path, monitor="val/recall/0")
+    trainer, _ = fit([LogClasswiseRecall(10, worst=1), best], tmp_path, 2, Scripted([0], [1, 2]))
+    assert float(trainer.callback_metrics["val/recall/0"]) == 1
+    assert best.best is not None
+    assert best.best[0] == 1
+
+
+def test_a_class_without_samples_is_monitored_as_nan(tmp_path: Path) -> None:
+    callback = LogClasswiseRecall(10, worst=1, always=["9"])
+    stop = EarlyStopping("val/recall/9", mode="max", check_finite=False)
+    best = BestClasswiseCheckpoint(tmp_path, monitor="val/recall/9")
+    trainer, _ = fit([callback, stop, best], tmp_path, 2, Scripted([0, 1], [0]))
+    assert torch.isnan(trainer.callback_metrics["val/recall/9"])
+    assert torch.isnan(trainer.logged_metrics["val/recall/9"])
+    assert best.best is not None
+    assert best.best[0] == -np.inf  # and the better harmonic mean decides
+    assert torch.load(best.best_model_path, weights_only=False)["epoch"] == 1
+
+
+def test_nan_in_the_first_validation_is_less_than_anything_after_it(tmp_path: Path) -> None:
+    class Odd(Scripted):
+        def on_validation_epoch_end(self) -> None:
+            self.log("odd", float("nan") if self.current_epoch == 0 else 0.25)
+
+    best = BestClasswiseCheckpoint(tmp_path, monitor="odd", tie_break="odd")
+    fit([best], tmp_path, 2, Odd([], []), num_sanity_val_steps=0)
+    assert best.best == (0.25, 0.25)
+
+
+def test_two_checkpoints_by_two_metrics(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    of_zero, of_one = (BestClasswiseCheckpoint(folder, monitor=f"val/recall/{c}") for c in range(2))
+    recall = LogClasswiseRecall(10)
+    fit([recall, of_zero, of_one], tmp_path, 2, Scripted([0], [1]))
+    epochs = {}
+    for best in (of_zero, of_one):
+        epochs[Path(best.best_model_path).name] = torch.load(
+            best.best_model_path, weights_only=False
+        )["epoch"]
+    assert epochs == {"best-val_recall_0.ckpt": 1, "best-val_recall_1.ckpt": 0}
+    beside = BestClasswiseCheckpoint(folder, monitor="val/recall/0", tie_break="other")
+    with pytest.raises(InputError, match=r"would write .*best-val_recall_0.ckpt; give each a fold"):
+        fit([recall, of_zero, beside], tmp_path, 1, Scripted([0]))
+
+
+def test_all_processes_write_a_checkpoint_or_none_does(tmp_path: Path) -> None:
+    class Others:
+        """A strategy in which another process has said no."""
+
+        @staticmethod
+        def reduce_boolean_decision(decision: bool) -> bool:
+            return False
+
+    class Trainer:
+        sanity_checking = fast_dev_run = False
+        state = type("State", (), {"fn": "fit"})
+        callback_metrics: ClassVar = {"val/lowest_recall": 1, "val/harmonic_mean": 1}
+        strategy = Others
+
+    best = BestClasswiseCheckpoint(tmp_path)
+    best.on_validation_end(Trainer, None)  # which could not write
+    assert best.best is None
+
+
+def test_samples_that_do_not_count(tmp_path: Path) -> None:
+    trainer, _ = fit([LogClasswiseRecall(10, ignore_index=0)], tmp_path, 1, Scripted([0]))
+    assert float(trainer.callback_metrics["val/lowest_recall"]) == 1
+    assert torch.isnan(trainer.callback_metrics["val/recall/0"])
+
+
+def test_a_test_is_logged_as_well(tmp_path: Path) -> None:
+    trainer, module = fit([LogClasswiseRecall(10)], tmp_path, 1, Scripted([3], [4]))
+    trainer.test(module, few()[1], verbose=False)
+    assert float(trainer.callback_metrics["test/recall/4"]) == 0
+    module.test_step = lambda batch, batch_idx: None
+    with pytest.warns(UserWarning, match="counted nothing in this test"):
+        trainer.test(module, few()[1], verbose=False)
+
+
+def test_a_batch_that_is_left_out(tmp_path: Path) -> None:
+    class Half(Scripted):
+        def validation_step(self, batch: Any, index: int) -> Any:
+            return super().validation_step(batch, index) if index else None
+
+    callback = LogClasswiseRecall(10)
+    trainer, _ = fit([callback], tmp_path, 1, Half([0]))
+    assert callback.recall.support.tolist() == [1] * 9 + [0]
+    assert float(trainer.callback_metrics["val/recall/0"]) == 0
+
+
+def test_nan_is_no_answer(tmp_path: Path) -> None:
+    class Lost(Scripted):
+        def validation_step(self, batch: Any, index: int) -> Any:
+            return {"logits": torch.full((9, 10), torch.nan)}
+
+    with pytest.raises(InputError, match="preds has NaN in 9 of 9 rows"):
+        fit([LogClasswiseRecall(10)], tmp_path, 1, Lost([0]))
+
+
+def test_what_the_callbacks_refuse(tmp_path: Path) -> None:
+    with pytest.raises(InputTypeError, match=r"always must be a list of names; got the text 'ab'"):
+        LogClasswiseRecall(3, class_names=["a", "b", "c"], always="ab")
+    with pytest.raises(InputError, match="class_names has 'a' more than once"):
+        LogClasswiseRecall(3, class_names=["a", "b", "a"])
+    with pytest.raises(InputError, match="worst must be 0 or more; got -1"):
+        LogClasswiseRecall(3, worst=-1)
+    with pytest.raises(InputError, match="number of validation loaders is 1"):
+        fit([LogClasswiseRecall(10, dataloader=1)], tmp_path, 1, Scripted([0]))
+    with pytest.raises(InputError, match="checkpoint must be 'best' or 'last'"):
+        RescueAtEnd([], checkpoint="first")  # type: ignore[arg-type]
 
 
 def test_the_recall_of_one_class_can_be_monitored(tmp_path: Path) -> None:
@@ -176,6 +322,42 @@ def test_the_rescue_at_the_end(tmp_path: Path) -> None:
     with torch.no_grad():
         said = recall_score(y, new(x).argmax(1), average=None)
     np.testing.assert_allclose(said, result.evaluations["retrained"].per_class_recall)
+
+
+@pytest.mark.parametrize("checkpoint", ["best", "last"])
+def test_which_weights_are_rescued(checkpoint: Any, tmp_path: Path) -> None:
+    seen: list[Tensor] = []
+
+    def network(module: Any) -> nn.Module:
+        seen.append(module.net[2].weight.detach().clone())
+        raise RuntimeError("that was all")
+
+    best = BestClasswiseCheckpoint(tmp_path)
+    rescued = RescueAtEnd([], network=network, checkpoint=checkpoint)
+    module = Scripted([], [0])  # the first epoch is the best one
+    with pytest.raises(RuntimeError, match="that was all"):
+        fit([LogClasswiseRecall(10), best, rescued], tmp_path, 2, module)
+    kept = torch.load(best.best_model_path, weights_only=False)["state_dict"]
+    assert torch.equal(seen[0], kept["net.2.weight"]) == (checkpoint == "best")
+    if checkpoint == "best":
+        with pytest.raises(InputError, match="finds no checkpoint of this fit"):
+            fit([RescueAtEnd([], checkpoint="best")], tmp_path, 1, Scripted([0]))
+
+
+def test_under_its_older_name() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['lightning'] = None\n"
+        "import pytorch_lightning, everyclass.integrations.lightning as ours\n"
+        "assert issubclass(ours.BestClasswiseCheckpoint, pytorch_lightning.callbacks.Checkpoint)\n"
+        "sys.modules['pytorch_lightning'] = None\n"
+        "del sys.modules['everyclass.integrations.lightning']\n"
+        "try:\n"
+        "    import everyclass.integrations.lightning\n"
+        "except ImportError as error:\n"
+        "    assert 'pip install lightning' in str(error)\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
 def test_a_validation_step_that_returns_nothing(tmp_path: Path) -> None:

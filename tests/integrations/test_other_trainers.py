@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +74,34 @@ def test_keras(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(InputError, match="Keras runs on jax"):
         KerasLoss(GMLLoss(counts))
+
+
+@pytest.mark.parametrize(
+    ("missing", "type_of_error", "said"),
+    [
+        ("keras", ImportError, "KERAS_BACKEND=torch, which is not installed: pip install keras"),
+        ("tensorflow", ValueError, "No module named 'tensorflow'); set KERAS_BACKEND=torch before"),
+    ],
+)
+def test_keras_without_itself_or_without_its_backend(
+    missing: str, type_of_error: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from everyclass import integrations
+
+    class Finder:
+        """Finds a keras that cannot be imported."""
+
+        @staticmethod
+        def find_spec(name: str, *_: Any) -> None:
+            if name == "keras":
+                raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    for loaded in ("keras", "everyclass.integrations.keras"):
+        monkeypatch.delitem(sys.modules, loaded, raising=False)
+    monkeypatch.delattr(integrations, "keras", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    assert not hasattr(integrations, "keras")
+    with pytest.raises(AttributeError, match=re.escape(said)):
+        _ = integrations.keras
+    with pytest.raises(type_of_error, match=re.escape(said)):
+        importlib.import_module("everyclass.integrations.keras")

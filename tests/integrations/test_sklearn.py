@@ -213,6 +213,63 @@ def test_scores_are_those_of_scikit_learns_recalls() -> None:
     assert lowest_recall_score(["a", "b"], ["a", "z"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("truth", "said", "why"),
+    [
+        ([0, 1, 2], ["0", "1", "2"], "string and number"),
+        ([0.5, 0.7, 0.1], [0, 1, 1], "Mix type of y not allowed"),
+        ([0.5, 0.7], [0.5, 0.7], "Unknown label type"),
+        ([0, 1, np.nan], [0, 1, 1], "NaN"),
+        (["a", None], ["a", "b"], "not supported between"),
+        ([0, 1], [0, 1, 1], "inconsistent numbers of samples"),
+        ([[0, 1], [1, 0]], [[0, 1], [1, 0]], "1d array"),
+        ([], [], "are empty"),
+    ],
+)
+def test_scores_of_what_is_no_class_are_refused(truth: Any, said: Any, why: str) -> None:
+    for score in (lowest_recall_score, harmonic_mean_score, geometric_mean_score):
+        with pytest.raises(InputError, match=why):
+            score(truth, said)
+
+
+def test_two_classes_of_which_one_has_a_single_sample() -> None:
+    X = np.random.default_rng(0).normal(size=(21, 3))
+    with pytest.raises(InputError, match="The class 'b' has one sample, and where it is held out"):
+        RescueClassifier(LogisticRegression()).fit(X, ["a"] * 20 + ["b"])
+
+
+class Exacting(LogisticRegression):
+    """Wants all three classes, as some estimators do; or fails for a reason of its own."""
+
+    def fit(self, X: Any, y: Any) -> Any:  # noqa: N803
+        if len(np.unique(y)) < 3:
+            raise RuntimeError("where is the third?\nTraceback")
+        if self.max_iter == 1:
+            raise RuntimeError("its own reason")
+        return super().fit(X, y)
+
+
+def test_a_fold_that_an_estimator_cannot_be_fitted_to() -> None:
+    X = np.random.default_rng(0).normal(size=(31, 3))
+    y = ["a"] * 15 + ["b"] * 15 + ["c"]
+    said = r"Exacting, cannot be fitted to fold \d of 5, which has no sample of 'c' \(where is the"
+    with pytest.raises(InputError, match=said):
+        RescueClassifier(Exacting()).fit(X, y)
+    with pytest.raises(RuntimeError, match=r"^its own reason"):
+        RescueClassifier(Exacting(max_iter=1)).fit(X, ["a", "b", "c"] * 10 + ["a"])
+
+
+def test_it_predicts_by_what_was_fitted() -> None:
+    X, y = digits()
+    on_another = RescueClassifier(LogisticRegression(tol=1), penalty=0.01).fit(X, y)
+    expected = on_another.predict_proba(X)
+    on_another.set_params(estimator=None)
+    assert np.array_equal(on_another.predict_proba(X), expected)
+    alone = RescueClassifier(penalty=0.01).fit(X, y).predict_proba(X)
+    assert np.array_equal(on_another.fit(X, y).predict_proba(X), alone)
+    assert not hasattr(on_another, "estimator_")
+
+
 def test_bad_input_is_refused() -> None:
     X, y = digits()
     with pytest.raises(InputError, match="use must be one of"):

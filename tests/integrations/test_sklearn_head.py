@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import softmax
+from sklearn.metrics import get_scorer
 
 from everyclass import Head
 from everyclass.errors import InputError, InputTypeError
@@ -33,6 +34,21 @@ def test_it_says_what_the_head_says(kind: str, classes: int) -> None:
     logits = head.logits(FEATURES)
     np.testing.assert_allclose(served.predict_proba(FEATURES), softmax(logits, axis=1), atol=1e-5)
     assert served.predict(FEATURES).tolist() == [names[c] for c in logits.argmax(1)]
+
+
+@pytest.mark.parametrize("names", [["fox", "ant"], ["cat", "bee", "ant"], [30, 4, 5]])
+def test_names_in_any_order(names: list[Any]) -> None:
+    head = a_head(len(names), "linear")
+    served = sklearn_head(head, class_names=names)
+    logits = head.logits(FEATURES)
+    assert served.predict(FEATURES).tolist() == [names[c] for c in logits.argmax(1)]
+    assert served.classes_.tolist() == sorted(names)
+    columns = [served.classes_.tolist().index(name) for name in names]
+    said = served.predict_proba(FEATURES)[:, columns]
+    np.testing.assert_allclose(said, softmax(logits, axis=1), atol=1e-5)
+    truth = [names[c] for c in logits.argmax(1)]
+    loss = -get_scorer("neg_log_loss")(served, FEATURES, truth)
+    assert loss == pytest.approx(-np.log(softmax(logits, axis=1).max(axis=1)).mean(), rel=1e-4)
 
 
 def test_a_class_whose_weights_are_zero() -> None:
@@ -74,3 +90,5 @@ def test_an_ensemble_is_no_head() -> None:
 def test_names_for_other_classes() -> None:
     with pytest.raises(InputError, match="2 class_names for 3 classes"):
         sklearn_head(a_head(3, "linear"), class_names=["a", "b"])
+    with pytest.raises(InputError, match="class_names has 'a' more than once"):
+        sklearn_head(a_head(3, "linear"), class_names=["a", "b", "a"])

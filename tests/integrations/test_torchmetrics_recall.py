@@ -134,6 +134,17 @@ def test_what_does_not_fit_is_refused(preds: Any, target: Any, said: str) -> Non
         PerClassRecall(CLASSES).update(preds, target)
 
 
+def test_nan_is_no_answer_unless_the_sample_does_not_count() -> None:
+    preds, target = samples(10, absent=None)
+    preds[3, 2] = torch.nan
+    with pytest.raises(InputError, match="preds has NaN in 1 of 10 rows that count"):
+        PerClassRecall(CLASSES).update(preds, target)
+    target[3] = -100
+    metric = PerClassRecall(CLASSES, ignore_index=-100)
+    metric.update(preds, target)
+    assert int(metric.support.sum()) == 9
+
+
 def test_settings_that_are_refused() -> None:
     with pytest.raises(InputError, match="num_classes must be at least 2"):
         PerClassRecall(1)

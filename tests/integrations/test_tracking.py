@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import everyclass as ec
-from everyclass.errors import InputTypeError
+from everyclass.errors import InputError, InputTypeError
 from everyclass.integrations.tracking import log_evaluation, log_scalars, scalars_of
 
 EVALUATION = ec.evaluate(
@@ -26,6 +26,40 @@ def test_the_summary_and_the_worst_classes() -> None:
     summary = {f"val/{k}": v for k, v in EVALUATION.summary().items()}
     assert {k: v for k, v in found.items() if "/recall/" not in k} == summary
     assert len(scalars_of(EVALUATION, worst=99)) == 5 + 3  # the class without images has none
+
+
+def test_of_how_many_classes() -> None:
+    assert scalars_of(EVALUATION, worst=0) == EVALUATION.summary()
+    with pytest.raises(InputError, match="worst must be 0 or more; got -1"):
+        scalars_of(EVALUATION, worst=-1)
+
+
+class MLFlowLike:
+    def log_metrics(self, values: dict[str, Any], step: int) -> None:
+        self.seen = {k: v for k, v in values.items() if "recall/" in k}
+
+
+@pytest.mark.parametrize("worst", [1, 3, 4])
+def test_names_that_become_the_same_for_mlflow_are_numbered(worst: int) -> None:
+    tracker = MLFlowLike()
+    evaluation = ec.evaluate(
+        labels=[0, 0, 1, 1, 2, 2, 3, 3],
+        predicted=[0, 0, 1, 3, 3, 3, 3, 3],
+        class_names=["a,b", "a;b", "a(b", "a_b"],
+    )
+    log_evaluation(tracker, evaluation, step=1, worst=worst)
+    every = {"a_b_4": 0.0, "a_b_3": 0.5, "a_b_2": 1.0, "a_b": 1.0}
+    assert tracker.seen == {f"recall/{n}": every[n] for n in list(every)[:worst]}
+
+
+def test_other_trackers_are_given_names_as_they_are() -> None:
+    class Comet:
+        def log_metrics(self, values: dict[str, Any], step: int) -> None:
+            self.seen = values
+
+    tracker = Comet()
+    log_scalars(tracker, {"recall/crane, bird (grey)": 0.25}, step=1)
+    assert tracker.seen == {"recall/crane, bird (grey)": 0.25}
 
 
 def test_like_wandb() -> None:

@@ -18,7 +18,11 @@ import transformers
 import everyclass as ec
 from everyclass import Head
 from everyclass.errors import InputTypeError
-from everyclass.integrations.transformers import compute_loss_func, compute_metrics
+from everyclass.integrations.transformers import (
+    BatchMetrics,
+    compute_loss_func,
+    compute_metrics,
+)
 from everyclass.losses import BalancedSoftmaxLoss, GMLLoss
 from everyclass.nn import EnsembleHead
 
@@ -303,3 +307,22 @@ def test_metrics_of_the_trainer() -> None:
     said, labels = generator.normal(size=(80, 4)), generator.integers(0, 4, 80)
     found = compute_metrics(transformers.EvalPrediction(said, labels))
     assert found == pytest.approx(ec.evaluate(labels=labels, logits=said).summary())
+    beside = transformers.EvalPrediction(said, labels, inputs=said, losses=labels)
+    assert compute_metrics(beside) == found
+
+
+def test_metrics_batch_by_batch(tmp_path: Path) -> None:
+    said = []
+    for in_batches, metrics in ((False, compute_metrics), (True, BatchMetrics())):
+        arguments = transformers.TrainingArguments(
+            output_dir=str(tmp_path), per_device_eval_batch_size=6, use_cpu=True, report_to=[],
+            batch_eval_metrics=in_batches, include_for_metrics=["inputs", "loss"],
+            disable_tqdm=True,
+        )  # fmt: skip
+        trainer = transformers.Trainer(
+            text_model("Bert"), arguments, eval_dataset=Rows(16), compute_metrics=metrics
+        )
+        found = trainer.evaluate()
+        said.append({k: v for k, v in found.items() if "recall" in k or "mean" in k})
+    assert said[0] == said[1]
+    assert len(said[0]) == 3

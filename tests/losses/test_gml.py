@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from everyclass.artifacts import ClassCounts
@@ -440,6 +441,47 @@ def test_second_derivatives(dtype) -> None:
     terms = torch.stack([-p[labels == c, c].mean().log() for c in labels.unique()])
     (first,) = torch.autograd.grad(terms.mean(), x, create_graph=True)
     assert_close(got, gradient((first**2).sum(), x), 10 * GRADIENT_TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_many_gradients_at_once(dtype) -> None:
+    logits, labels, counts = batch(dtype=dtype)
+    loss = gml_loss(logits, labels, counts)
+    expected = gradient(gml_loss(logits, labels, counts), logits)
+    factors = torch.tensor([1.0, 2.0, -0.5], dtype=loss.dtype)
+    for _ in range(2):  # with the buffer of the forward pass, and without
+        found = torch.autograd.grad(
+            loss, logits, factors, is_grads_batched=True, retain_graph=True
+        )[0]
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, factors[:, None, None].to(dtype) * expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own
+@pytest.mark.parametrize("strategy", ["reverse-mode", "forward-mode"])
+def test_jacobian_and_hessian_in_one_pass(strategy) -> None:
+    logits, labels, counts = batch(4, 3)
+    logits = logits.detach()
+
+    def loss(x: Tensor) -> Tensor:
+        return gml_loss(x, labels, counts)
+
+    how = torch.autograd.functional
+    found = how.jacobian(loss, logits, vectorize=True, strategy=strategy)
+    torch.testing.assert_close(found, how.jacobian(loss, logits))
+    found = how.hessian(loss, logits, vectorize=True, outer_jacobian_strategy=strategy)
+    torch.testing.assert_close(found, how.hessian(loss, logits))
+
+
+@pytest.mark.parametrize("wants_gradient", [False, True])
+def test_forward_mode(wants_gradient) -> None:
+    logits, labels, counts = batch()
+    along = torch.randn(logits.shape, dtype=logits.dtype)
+    expected = (gradient(gml_loss(logits, labels, counts), logits) * along).sum()
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(logits.detach().requires_grad_(wants_gradient), along)
+        found = forward_ad.unpack_dual(gml_loss(dual, labels, counts)).tangent
+    torch.testing.assert_close(found, expected)
 
 
 def test_logits_changed_before_the_backward_pass_are_refused() -> None:

@@ -18,12 +18,14 @@ from everyclass.losses import (
     balanced_softmax_loss,
     class_balanced_loss,
     class_balanced_weights,
+    dive_loss,
     focal_loss,
     gml_loss,
     label_aware_smoothing_loss,
     lade_loss,
     ldam_loss,
     logit_adjusted_loss,
+    ride_loss,
     smoothing_by_class,
 )
 
@@ -93,6 +95,13 @@ def test_only_the_ignored_label_is_ignored(logits) -> None:
     labels = torch.tensor([0, -1, -100, 3])
     error = refusal(balanced_softmax_loss, logits, labels, [3, 2, 1], ignore_index=-1)
     assert str(error) == "labels[2] is -100, outside 0..2 (2 such)."
+
+
+def test_losses_that_leave_no_row_out_refuse_the_label_of_such_rows(logits) -> None:
+    labels = torch.tensor([0, -100, 1, 2])
+    text = "labels[1] is -100, outside 0..2 (1 such)."
+    assert str(refusal(dive_loss, logits, labels, [3, 2, 1], logits.detach())) == text
+    assert str(refusal(ride_loss, torch.stack([logits, logits]), labels, [3, 2, 1])) == text
 
 
 @pytest.mark.parametrize(("loss", "module"), list(zip(FUNCTIONS, MODULES, strict=True)))

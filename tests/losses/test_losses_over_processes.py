@@ -278,3 +278,34 @@ def test_gml_compiles_in_several_processes(processes):
     answers = processes.run(_compiled, [(logits[:5], labels[:5]), (logits[5:], labels[5:])])
     torch.testing.assert_close(torch.stack([a[0] for a in answers]), expected.expand(2))
     torch.testing.assert_close(torch.cat([a[1] for a in answers]) / 2, gradient)
+
+
+def _half_precision(group: Any, logits: Tensor, labels: Tensor) -> Tensor:
+    loss_fn = LDAMLoss([9, 4, 2], weight=torch.full((3,), 20.0), process_group=group).half()
+    return loss_fn(logits.clone().requires_grad_(), labels).detach()
+
+
+def test_weights_in_half_precision_are_summed_in_full(processes):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4096, 3, generator=generator)
+    labels = torch.arange(4096) % 3
+    alone = _half_precision(None, logits, labels)
+    halves = [(logits[:2048], labels[:2048]), (logits[2048:], labels[2048:])]
+    for together in processes.run(_half_precision, halves):  # it was 0: the weights' sum infinite
+        torch.testing.assert_close(together, alone, rtol=1e-5, atol=0)
+
+
+def _refused(group: Any, name: str) -> str:
+    loss_fn = LOSSES[name]
+    loss_fn.process_group = group
+    try:
+        loss_and_gradient(loss_fn, {**make_batch(), "labels": torch.full((IMAGES,), -100)})
+    except InputError as error:
+        return str(error)
+    return "nothing was said"
+
+
+@pytest.mark.parametrize("name", ["ride", "dive"])
+def test_a_label_that_is_none_is_refused_everywhere(processes, name):
+    for said in processes.run(_refused, [(name,), (name,)]):
+        assert said == "labels[0] is -100, outside 0..4 (23 such)."

@@ -55,3 +55,13 @@ def test_a_masked_class_is_one_far_below(name: str) -> None:
     torch.testing.assert_close(loss, low)
     torch.testing.assert_close(gradient, low_gradient)
     assert not gradient[:, 3].any()
+
+
+def test_gml_is_infinite_where_a_class_has_no_probability_at_all() -> None:
+    logits = torch.zeros(3, 2)
+    logits[2, 1] = -torch.inf
+    labels = torch.tensor([0, 0, 1])
+    for counts in ([5, 3], [1, 1]):
+        for z in (logits, logits.clone().requires_grad_(), logits.half(), logits.double()):
+            assert float(gml_loss(z, labels, counts).detach()) == torch.inf
+    assert float(torch.func.vmap(lambda z: gml_loss(z, labels, [5, 3]))(logits[None])) == torch.inf

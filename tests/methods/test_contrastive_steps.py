@@ -19,7 +19,7 @@ from written_out import (
 )
 
 from everyclass import ClassCounts, get_method
-from everyclass.training import Learner, Recipe, Schedule, TrainingSettings, fit
+from everyclass.training import Learner, Recipe, Schedule, SgdSettings, fit
 
 LABELS = torch.tensor([0, 0, 1, 0, 1])  # nothing is seen of class 2
 DRAW = torch.Generator()
@@ -198,7 +198,7 @@ def test_the_projector_learns_with_the_network(name: str) -> None:
     learner = a_learner(name)
     before = [weight.clone() for weight in learner.projector.parameters()]
     views = [Still()] * (1 + len(get_method(name).other_views))
-    once = TrainingSettings(Schedule(epochs=1, warmup_epochs=0), batch_size=5, weight_decay=0.0)
+    once = SgdSettings(schedule=Schedule(epochs=1, warmup_epochs=0), batch_size=5, weight_decay=0.0)
     fit(learner, views, LABELS, once, device=torch.device("cpu"))
     for old, weight in zip(before, learner.projector.parameters(), strict=True):
         assert weight.ndim == 1 or not torch.equal(old, weight)

@@ -22,8 +22,8 @@ from everyclass import ClassCounts, DataConfig, get_method, pretrain
 from everyclass.training import (
     Recipe,
     Schedule,
+    SgdSettings,
     Supervised,
-    TrainingSettings,
     fit,
     load_checkpoint,
 )
@@ -70,8 +70,8 @@ def test_nesterov_steps_ahead_by_the_momentum() -> None:
                 v.mul_(0.8).add_(g)
                 weight.sub_(0.3 * (g + 0.8 * v))
     schedule = Schedule(epochs=2, learning_rate=0.3, warmup_epochs=0, milestones=())
-    settings = TrainingSettings(
-        schedule, batch_size=5, momentum=0.8, nesterov=True, weight_decay=1e-2
+    settings = SgdSettings(
+        schedule=schedule, batch_size=5, momentum=0.8, nesterov=True, weight_decay=1e-2
     )
     learner = Supervised(model, nn.CrossEntropyLoss())
     fit(learner, [Still()], LABELS, settings, device=torch.device("cpu"))

@@ -18,7 +18,7 @@ from everyclass.metrics import (
     diagnose_predictions,
     samples_needed,
 )
-from everyclass.metrics.causes import Pair
+from everyclass.metrics.causes import Case, Pair, cause_of
 from everyclass.metrics.suspects import suspect_images
 
 
@@ -111,7 +111,8 @@ def test_three_images_are_too_few_and_it_says_how_many_are_enough() -> None:
     found = diagnose_predictions(Predictions(labels, predicted=predicted), worst=1).classes[0]
     assert found.cause == "too_few_test_images"
     assert "2 of 3 images right" in found.reason
-    assert f"with {samples_needed(recall=2.5 / 4, half_width=0.1)} its recall" in found.reason
+    more = samples_needed(recall=2.5 / 4, half_width=0.1) - 3
+    assert f"{more} more would make the interval of its recall 20 points wide" in found.reason
 
 
 def test_a_class_that_loses_everything_one_way_is_not_called_a_pair() -> None:
@@ -232,3 +233,40 @@ def test_bad_input_is_refused() -> None:
         diagnose_predictions(said, confidence=95)
     with pytest.raises(InputTypeError, match="takes the Predictions of a classifier; got a list"):
         diagnose_predictions([0, 1])  # type: ignore[arg-type]
+
+
+def case(right: int, suspect: int, looked_at: int) -> Case:
+    """Class 0, of whose 100 images all that are wrong go to class 1, of 1,000 training images."""
+    labels = np.repeat([0, 1, 2], 100)
+    predicted = np.where((labels == 0) & (np.arange(300) >= right), 1, labels)
+    said = Predictions(labels, predicted=predicted, class_counts=[1000, 1000, 1000])  # type: ignore[arg-type]
+    return Case(
+        known=diagnose_predictions(said, classes=[0]).classes[0],
+        worse=True,
+        others=1.0,
+        level=0.05,
+        name=str,
+        suspect_train=suspect,
+        looked_at_train=looked_at,
+    )
+
+
+def test_suspect_training_labels_are_a_cause_only_if_most_of_the_rest_is_right() -> None:
+    assert cause_of(case(right=5, suspect=4, looked_at=40))[0] == "undecided"
+    assert cause_of(case(right=70, suspect=4, looked_at=40))[0] == "suspect_labels"
+
+
+def test_suspect_training_labels_are_a_share_of_those_that_were_looked_at() -> None:
+    cause, reason = cause_of(case(right=70, suspect=4, looked_at=40))
+    assert cause == "suspect_labels"
+    assert reason.startswith("4 of its 40 training images that were looked at are like")
+    assert cause_of(case(right=70, suspect=4, looked_at=41))[0] == "undecided"
+
+
+def test_classes_may_be_any_whole_numbers_and_become_plain_ones() -> None:
+    said = Predictions([0, 1, 1], predicted=[0, 0, 1])
+    for classes in (np.array([1]), [np.int8(1)], (1,)):
+        found = diagnose_predictions(said, classes=classes)  # type: ignore[arg-type]
+        assert type(found.classes[0].index) is int
+    with pytest.raises(InputTypeError, match=r"classes must be numbers of classes.*got \['ant'\]"):
+        diagnose_predictions(said, classes=["ant"])  # type: ignore[list-item]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,8 @@ def test_every_number_of_an_evaluation_can_be_gated() -> None:
 def test_comparisons_are_python_s(sign: str, threshold: float, space: str, percent: bool) -> None:
     value = SAID.lowest_recall
     text = f"{100 * threshold!r}%" if percent else repr(threshold)
-    number = float(text.rstrip("%")) / 100 if percent else threshold
-    if number > 1:
+    number = float(Decimal(text.rstrip("%")) / 100) if percent else threshold
+    if number > 1 or 0 < abs(value - number) <= 1e-12:
         return
     gate_text = f"{space}lowest_recall{space}{sign}{space}{text}{space}"
     expected = {"<": value < number, "<=": value <= number, ">": value > number,
@@ -124,6 +125,23 @@ def test_comparisons_are_python_s(sign: str, threshold: float, space: str, perce
             gate(SAID, gate_text)
     else:
         assert gate(SAID, gate_text)[0].failed is False
+
+
+def test_a_value_that_meets_the_threshold_is_the_threshold() -> None:
+    def of(right: int, images: int) -> Evaluation:
+        labels = np.repeat([0, 1], images)
+        return evaluate(labels=labels, predicted=np.where(np.arange(2 * images) < right, 0, 1))
+
+    before, now = of(46, 50), of(45, 50)
+    assert before.per_class_recall[0] - now.per_class_recall[0] > 0.02  # by rounding
+    for text in ("2%", "0.02"):
+        assert gate(now, f"drop(base) > {text}", baselines={"base": before})
+        with pytest.raises(GateFailedError):
+            gate(now, f"drop(base) >= {text}", baselines={"base": before})
+    few = of(11, 1000)
+    assert gate(few, ["lowest_recall < 1.1%", "lowest_recall < 0.011"])
+    assert parse_gate("lowest_recall < 1.1%").threshold == 0.011
+    assert parse_gate("lowest_recall < 1e-999999999%").threshold == 0
 
 
 def test_the_exception_is_an_assertion_and_says_what_failed() -> None:

@@ -129,6 +129,9 @@ def test_bad_input() -> None:
         mid_p_mcnemar([1], [1, 2])
     with pytest.raises(InputError, match="correction must be 'holm', 'bh' or 'none'; got 'sidak'"):
         adjust_p_values([0.5], "sidak")  # type: ignore[arg-type]
+    for correction in ("holm", "bh", "none"):
+        with pytest.raises(InputError, match="p_values must lie between 0 and 1, or be NaN; got 2"):
+            adjust_p_values([0.1, 2.0], correction)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="at most support"):
         paired_difference_intervals([3], [3], [5])
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everyclass import Evaluation, evaluate
-from everyclass.errors import EveryclassError, FileFormatError, InputError
+from everyclass.errors import EveryclassError, FileFormatError, InputError, InputTypeError
 from everyclass.metrics import (
     geometric_mean,
     harmonic_mean,
@@ -215,3 +215,8 @@ def test_seeds_that_no_generator_takes(seed: Any) -> None:
         example(seed=seed)
     with pytest.raises(EveryclassError, match="seed must be"):
         mean_recall_intervals([3], [4], seed=seed)
+
+
+def test_a_number_of_draws_is_whole() -> None:
+    with pytest.raises(InputTypeError, match=r"replicates must be a whole number; got 200\.5"):
+        mean_recall_intervals([1, 2], [3, 4], replicates=200.5)  # type: ignore[arg-type]

@@ -12,7 +12,12 @@ from scipy import stats
 
 from everyclass import samples_needed
 from everyclass.errors import InputError
-from everyclass.metrics import images_to_decide, mid_p_mcnemar
+from everyclass.metrics import (
+    further_images,
+    images_to_decide,
+    mid_p_mcnemar,
+    recall_intervals,
+)
 from everyclass.metrics.power import paired_power
 
 
@@ -129,3 +134,18 @@ def test_what_is_out_of_range_is_refused_before_anything_else() -> None:
         with pytest.raises(InputError, match="shares of the same images, one per class each"):
             images_to_decide(fixed, broken)
     assert np.isnan(images_to_decide([np.nan, 0.2], [np.nan, 0.1])).tolist() == [True, False]
+
+
+def test_no_error_so_far_is_not_taken_for_none_ever() -> None:
+    more = samples_needed(recall=3.5 / 4, half_width=0.1) - 3
+    assert further_images(3, 3) == further_images(0, 3) == more
+    assert further_images(0, 0) == samples_needed(recall=0.5, half_width=0.1)
+    assert further_images(3, 3, confidence=0.8) < more < further_images(3, 3, half_width=0.05)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_no_more_images_are_asked_for_where_the_interval_is_narrow(confidence: float) -> None:
+    for right, support in ((0, 16), (0, 15), (50, 100), (47, 92), (95, 100)):
+        ((low, high),) = recall_intervals([right], [support], confidence=confidence)
+        more = further_images(right, support, confidence=confidence)
+        assert (more == 0) == (high - low <= 0.2)

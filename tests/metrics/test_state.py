@@ -18,6 +18,7 @@ from sklearn import metrics as sk
 from everyclass import ClassCounts, Evaluation, EvaluationState, Predictions, evaluate
 from everyclass.artifacts import read_npz, write_npz
 from everyclass.errors import FileFormatError, InputError, InputTypeError, MissingFileError
+from everyclass.metrics.confusions import Confusions
 
 # Sums of doubles: their order shows in the last digits. Everything else is counted.
 SUMS = {
@@ -371,6 +372,26 @@ def test_integers_are_no_names_that_are_other_numbers(names: Any) -> None:
         evaluate(labels=["1"], predicted=[1], class_names=names)
 
 
+@pytest.mark.parametrize("names", [[10, 20], np.array([1.5, 2.5]), [True, False]])
+def test_a_saved_state_knows_that_its_names_are_other_numbers(names: Any, tmp_path: Path) -> None:
+    state = EvaluationState(class_names=names)
+    state.update(labels=[str(names[0])], predicted=[str(names[1])])
+    state.save(tmp_path / "s.npz")
+    loaded, merged = EvaluationState.load(tmp_path / "s.npz"), EvaluationState()
+    merged.merge(loaded)
+    for again in (loaded, merged):
+        again.update(labels=[str(names[1])], predicted=[str(names[1])])
+        with pytest.raises(InputError, match=r"class_names holds numbers, .*, and labels"):
+            again.update(labels=[0], predicted=[1])
+    arrays = read_npz(tmp_path / "s.npz", "state")
+    write_npz(tmp_path / "odd.npz", {**arrays, "other_numbers": np.zeros(3)})
+    with pytest.raises(FileFormatError, match="other_numbers must be one double for each class"):
+        EvaluationState.load(tmp_path / "odd.npz")
+    del arrays["other_numbers"]
+    write_npz(tmp_path / "old.npz", arrays)  # as earlier versions wrote them
+    assert EvaluationState.load(tmp_path / "old.npz").class_names == tuple(map(str, names))
+
+
 def test_the_way_out_for_classes_that_are_numbers() -> None:
     classes, labels, predicted = np.array([1, 2, 3]), np.array([1, 2, 2]), np.array([1, 2, 1])
     said = evaluate(
@@ -397,3 +418,17 @@ def test_an_empty_file_is_replaced_by_a_state(tmp_path: Path) -> None:
     (tmp_path / "s.npz").write_bytes(b"")
     state.save(tmp_path / "s.npz")
     assert EvaluationState.load(tmp_path / "s.npz").num_samples == 2
+
+
+# --- confused pairs -------------------------------------------------------------------------------
+
+
+def test_pieces_without_errors_and_small_ones_are_not_kept() -> None:
+    confusions = Confusions()
+    for _ in range(100):
+        confusions.add(np.array([0, 1]), np.array([0, 1]))
+    assert not confusions._waiting
+    for _ in range(5000):
+        confusions.add(np.array([0, 1]), np.array([2, 1]))
+        assert len(confusions._waiting) <= 4096
+    assert confusions.pairs().tolist() == [[0], [2], [5000]]

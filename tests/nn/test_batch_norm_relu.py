@@ -73,8 +73,11 @@ def test_a_mean_far_from_zero_costs_no_digits() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_what_is_no_number_stays_visible(dtype: torch.dtype) -> None:
     values = inputs(16, shortcut=False, dtype=dtype)
-    values[0][0, 3, 0, 0] = torch.nan
-    assert layer(16)(*values)[:, 3].isnan().all()
+    for wrong in (torch.nan, torch.inf):
+        values[0][1, 3, 0, 0] = wrong
+        norm = layer(16)
+        assert norm(*values)[:, 3].isnan().all()
+        assert norm.running_var[3].isnan()
 
 
 def test_evaluation_in_float32_and_float64_are_exactly_torchs() -> None:

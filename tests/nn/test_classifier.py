@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from everyclass.errors import InputError
+from everyclass.errors import InputError, MissingLibraryError
 from everyclass.nn import Classifier, build_classifier
 
 
@@ -64,3 +66,49 @@ def test_a_head_is_built_by_name() -> None:
     assert "scale" in build_classifier("mlp", 4, seed=0, head="scaled").head.state_dict()
     with pytest.raises(InputError, match="no head 'linaer'; there are linear, cosine, scaled"):
         build_classifier("mlp", 4, seed=0, head="linaer")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("head", ["linear", "cosine", "nearest-mean"])
+def test_under_autocast_the_head_computes_in_its_own_precision(
+    head: str, dtype: torch.dtype
+) -> None:
+    model = build_classifier("mlp", 3, seed=0, head=head).to(dtype)
+    features = torch.randn(4, 64).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.classify(features)
+        if dtype != torch.float64:  # in which autocast computes nothing
+            assert model(torch.randn(2, 3, 8, 8, dtype=dtype)).dtype == dtype
+    assert torch.equal(found, model.head(features.to(dtype)))
+
+
+def test_building_a_network_touches_no_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_rng_state()
+    expected = build_classifier("mlp", 3, seed=5).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("of a GPU"))
+    found = build_classifier("mlp", 3, seed=5).state_dict()
+    assert all(map(torch.equal, expected.values(), found.values()))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head", "said"),
+    [
+        ("mlp", "3-experts", "for 3 experts and the backbone mlp has none"),
+        ("mlp-2-experts", "3-experts", "for 3 experts and the backbone mlp-2-experts has 2"),
+        ("mlp-2-experts", "4-experts-routed", "for 4 experts and the backbone mlp-2-experts has 2"),
+    ],
+)
+def test_a_head_of_experts_needs_their_backbone(backbone: str, head: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        build_classifier(backbone, 10, seed=0, head=head)
+
+
+def test_without_timm_its_backbones_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    for name in ("resnet50", "resnet50-2-experts"):
+        with pytest.raises(MissingLibraryError) as caught:
+            build_classifier(name, 3, seed=0)
+        said = str(caught.value)
+        assert "timm (there is no backbone 'resnet50' without it; there are resnet32," in said
+        assert said.endswith("pip install timm")

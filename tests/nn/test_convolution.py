@@ -92,6 +92,28 @@ def test_tracers_and_tensors_without_data_are_torchs() -> None:
     torch.testing.assert_close(traced(x), layer(x), rtol=1e-3, atol=1e-4)
 
 
+NOTHING_THERE = """
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from everyclass.nn import BatchNormReLU, Convolution
+
+real = [torch.nn.Sequential(Convolution(16, 16), BatchNormReLU(16)), BatchNormReLU(16)]
+x = torch.randn(2, 16, 8, 8)
+with FakeTensorMode(allow_non_fake_inputs=True):
+    layers = [*real, Convolution(16, 16), BatchNormReLU(16)]
+    for layer in layers:
+        for images in (x, torch.randn(2, 16, 8, 8)):
+            assert layer(images).shape == x.shape
+"""
+
+
+def test_layers_that_a_mode_imitates_reach_no_kernel() -> None:
+    """In a process of its own: the kernels wrote to address 0, which ends the process."""
+    ended = subprocess.run([sys.executable, "-c", NOTHING_THERE], capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()
+
+
 def test_under_autocast_it_is_bfloat16() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert Convolution(16, 16)(drawn(1, 16, 8, 8, seed=0)).dtype == torch.bfloat16

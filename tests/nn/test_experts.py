@@ -7,7 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from everyclass.errors import InputError
-from everyclass.nn import FusedExpertBackbone, build_classifier, head_of_module
+from everyclass.nn import (
+    ExpertHead,
+    FusedExpertBackbone,
+    RoutedExpertHead,
+    build_classifier,
+    head_of_module,
+)
 
 
 @pytest.mark.parametrize(("count", "millions"), [(2, 0.53), (3, 0.78), (4, 1.04), (6, 1.54)])
@@ -105,3 +111,11 @@ def test_routers_ask_experts_in_turn() -> None:
         asked.append(step + 1)
     assert set(asked) == {1, 2, 3, 4}
     assert head_of_module(head) is None  # depends on the sample, so is no linear layer
+
+
+def test_what_no_experts_can_share_is_refused() -> None:
+    for experts, width in ((3, 64), (0, 64), (3, 0)):
+        with pytest.raises(InputError, match=f"got {width} features for {experts} experts"):
+            ExpertHead(experts, width, 5)
+    with pytest.raises(InputError, match="chooses among 2 experts or more; got 1"):
+        RoutedExpertHead(1, 64, 5)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
+import pytest
 import torch
 from hypothesis import given
 
-from everyclass.nn import ClassMeans, FeatureQueue
+from everyclass.errors import InputError, InputTypeError
+from everyclass.nn import ClassMeans, FeatureQueue, Projector
 
 
 @given(st.lists(st.integers(1, 9), max_size=8))
@@ -38,3 +40,12 @@ def test_means_are_of_the_last_epoch_and_this_one() -> None:
             torch.testing.assert_close(means()[c], recent[theirs == c].mean(dim=0))
     assert torch.equal(means()[2], unseen[2])
     assert torch.allclose(unseen.norm(dim=1), torch.tensor(0.9))
+
+
+def test_a_queue_of_nothing_and_a_projector_from_nowhere_are_refused() -> None:
+    with pytest.raises(InputError, match="size must be 1 or more; got 0"):
+        FeatureQueue(0, 2)
+    with pytest.raises(InputTypeError, match=r"width must be a whole number; got 2\.5"):
+        FeatureQueue(3, 2.5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"widths must name .* got \[4\]"):
+        Projector([4])

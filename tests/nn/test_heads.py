@@ -5,21 +5,27 @@ from __future__ import annotations
 import copy
 import pickle
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from everyclass import Ensemble, Head
+from everyclass import Ensemble, Features, Head
+from everyclass.errors import InputError
+from everyclass.methods import ncm
 from everyclass.nn import (
     Classifier,
     CosineHead,
     EnsembleHead,
+    ExpertHead,
     NearestMeanHead,
+    RoutedExpertHead,
     ScaledLinear,
     head_of_module,
     module_of_head,
+    proven_head,
 )
 
 KINDS = ("linear", "cosine")
@@ -198,3 +204,99 @@ def test_the_nearest_mean_is_a_linear_head_of_what_it_is_nearest_to() -> None:
         np.testing.assert_allclose(
             head.logits(model.embed(images).numpy()), model(images).numpy(), atol=1e-5
         )
+
+
+def test_under_autocast_in_float16_an_ensemble_has_no_infinity() -> None:
+    features = torch.from_numpy(some_features())
+    features *= 300 / features.norm(dim=1, keepdim=True)
+    for kind in KINDS:
+        layer = EnsembleHead(a_head(1), a_head(2, kind), t_old=0.1, t_new=0.1)
+        with torch.autocast("cpu", torch.float16):
+            found = layer(features.half())
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, layer(features), rtol=1e-2, atol=1.0)
+        assert layer.half()(features.half()).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_features_of_zeros_are_a_number_in_every_precision(dtype: torch.dtype) -> None:
+    nothing = torch.zeros(2, 7, dtype=dtype)
+    nearest = NearestMeanHead(7, 5)
+    nearest.set_means(torch.zeros(7), torch.ones(5, 7))
+    ensemble = EnsembleHead(a_head(1), a_head(2, "cosine"), t_old=1.0, t_new=1.0)
+    for layer in (CosineHead(7, 5), ensemble, nearest):
+        found = layer.to(dtype)(nothing)
+        assert found.dtype == dtype
+        assert found.isfinite().all()
+
+
+def test_heads_compute_shapes_without_values() -> None:
+    features = torch.zeros(3, 8, device="meta")
+    ensemble = EnsembleHead(a_head(1, width=8), a_head(2, "cosine", width=8), 1.0, 1.0)
+    heads = [
+        CosineHead(8, 5),
+        ensemble,
+        NearestMeanHead(8, 5),
+        ExpertHead(2, 8, 5),
+        RoutedExpertHead(2, 8, 5),
+    ]
+    for head in heads:
+        assert head.to("meta")(features).shape == (3, 5)
+        assert Classifier(nn.Identity(), head)(features).shape == (3, 5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_making_a_module_of_a_head_draws_nothing(kind: str) -> None:
+    before = torch.get_rng_state()
+    module_of_head(a_head(1, kind))
+    routed = RoutedExpertHead(2, 8, 5)
+    between = torch.get_rng_state()
+    assert routed.of_all().weight is routed.weight
+    assert torch.equal(torch.get_rng_state(), between)
+    torch.set_rng_state(before)
+    module_of_head(a_head(1, kind))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_another_default_device_does_not_matter() -> None:
+    layer = ExpertHead(2, 8, 5)
+    plain = nn.Linear(7, 5, bias=False)
+    inputs = torch.from_numpy(some_features())
+    with torch.device("meta"):  # as torch.set_default_device does
+        assert EnsembleHead.empty(7, 5, cosine=(True, False)).weight.device.type == "cpu"
+        assert head_of_module(layer) is not None
+        assert isinstance(ncm.fit(Features(inputs.numpy(), [0, 1, 2, 3] * 2 + [4] * 3)), nn.Module)
+        assert proven_head(Matrix(plain.weight), inputs, inputs @ plain.weight.T) is not None
+
+
+class Matrix(nn.Module):
+    """A layer of somebody else's."""
+
+    def __init__(self, weight: nn.Parameter) -> None:
+        super().__init__()
+        self.weight = weight
+
+
+def test_no_row_proves_nothing() -> None:
+    layer = nn.Linear(7, 5)
+    with pytest.raises(InputError, match="No row has gone through the last layer"):
+        proven_head(layer, torch.zeros(0, 7), torch.zeros(0, 5))
+
+
+def test_a_state_is_not_loaded_into_a_head_that_was_set_up_otherwise(tmp_path: Path) -> None:
+    def ensemble(cosine: bool) -> EnsembleHead:
+        return EnsembleHead.empty(4, 3, cosine=(False, cosine))
+
+    for made, other, said in (
+        (CosineHead(4, 3, scale=16), CosineHead(4, 3), "scale is 16.0 in the state and 30.0 in"),
+        (ExpertHead(2, 4, 3, scale=16), ExpertHead(2, 4, 3), "scale is 16.0 in the state"),
+        (ensemble(True), ensemble(False), r"cosine is \(False, True\) in the state"),
+    ):
+        model, others = Classifier(nn.Identity(), made), Classifier(nn.Identity(), other)
+        torch.save(model.state_dict(), tmp_path / "state.pt")
+        state = torch.load(tmp_path / "state.pt", weights_only=True)
+        with pytest.raises(RuntimeError, match=f"head.{said}"):
+            others.load_state_dict(state)
+        model.load_state_dict(state)
+        others.load_state_dict(dict(state))  # of which nothing is known but the weights
+        assert list(state) == [f"head.{name}" for name, _ in made.named_parameters()]

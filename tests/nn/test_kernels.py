@@ -7,8 +7,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from everyclass.artifacts import cache_folder
+from everyclass.errors import InputTypeError
+from everyclass.nn import _kernels
 from everyclass.nn._kernels import compiled_kernel
 
 
@@ -113,3 +117,35 @@ def test_a_library_is_on_disk_before_it_takes_its_name(
     monkeypatch.setattr(os, "replace", lambda *paths: (done.append("name"), replace(*paths)))
     assert gives_one(source)
     assert done == ["flush", "name"]
+
+
+def test_a_kept_kernel_that_cannot_be_loaded_is_compiled_anew(cache: Path, source: Path) -> None:
+    assert gives_one(source)
+    (library,) = cache.iterdir()
+    whole = library.read_bytes()
+    library.unlink()
+    junk = b"whole, and no library"
+    name = library.stem.rpartition("-")[0]
+    _kernels._place(name, junk).write_bytes(junk)
+    compiled_kernel.cache_clear()
+    assert gives_one(source)
+    assert [file.read_bytes() for file in cache.iterdir()] == [whole]
+
+
+def test_a_kernel_is_kept_for_the_openmp_runtime_that_it_is_linked_to(
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gives_one(source)
+    monkeypatch.setattr(_kernels, "_openmp", lambda: "-fopenmp")  # as of another torch
+    compiled_kernel.cache_clear()
+    assert gives_one(source)
+    assert len({file.stem.rpartition("-")[0] for file in cache.iterdir()}) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer")
+def test_a_tensor_without_memory_is_given_to_no_kernel() -> None:
+    with FakeTensorMode():
+        fake = torch.zeros(2, 3)
+    with pytest.raises(InputTypeError, match=r"a FakeTensor of shape \(2, 3\) without memory"):
+        _kernels._in_c(fake)
+    _kernels._in_c(torch.zeros(0, 3))  # of which there is nothing to read

@@ -37,13 +37,13 @@ def made(names: tuple[str, ...] = ("cat", "dog", "lynx"), **called: str) -> Repo
 def test_verdict_cost_numbers_payers_risers() -> None:
     text = render_comment(made())
     parts = [
-        "### `new` serves the weak classes better than `old`, but 1 class certainly pays.",
+        "### `new` serves the weak classes better than `old`, but 1 class significantly pays.",
         "It costs 1 of 3 classes some recall",
         "| | `old` | `new` | change, `new` |",
         "| Lowest recall | 0.0% [",
         "| Accuracy | 66.7% [",
-        "**1 class certainly paid:** `cat` −25.0 (",
-        "**1 class certainly rose:** `lynx` +100.0 (",
+        "**1 class significantly paid:** `cat` −25.0 (",
+        "**1 class significantly rose:** `lynx` +100.0 (",
         "Of 1 class it cannot be told.",
     ]
     places = [text.index(part) for part in parts]

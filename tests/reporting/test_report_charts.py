@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from everyclass.artifacts import ClassCounts
+from everyclass.metrics import evaluate
 from everyclass.reporting import Report, recall_chart, recall_rows
 from everyclass.reporting.calibration import reliability_chart
-from everyclass.reporting.charts import GROUP_COLOURS, counts_chart
+from everyclass.reporting.charts import GROUP_COLOURS, OLD_COLOUR, counts_chart
 from everyclass.reporting.explorer import bars_chart, lines_chart
 from everyclass.reporting.slopes import slope_chart, spread
 
@@ -30,6 +32,19 @@ def test_recall_chart_draws_one_column_per_class(report: Report) -> None:
     assert [row["class"] for row in rows] == ["truck", "cat", "lynx", "yeti"]
     assert [row["series"] for row in rows][:2] == ["ensemble: many", "ensemble: medium"]
     assert rows[0]["points"] == pytest.approx(-10)
+
+
+@pytest.mark.parametrize("classes", [50, 300])
+def test_recall_chart_without_training_images_shows_every_class(classes: int) -> None:
+    labels = np.arange(classes)
+    said = evaluate(labels=labels, predicted=labels)
+    chart = recall_chart(recall_rows(said, said, None), old="a", new="b")
+    rows = drawn(chart)
+    assert sum(row.get("classes", 1) for row in rows) == classes
+    assert {row["series"] for row in rows} == {"b"}
+    text = json.dumps(chart.to_dict())
+    assert f'"title": "{classes} classes"' in text
+    assert '"domain": ["a", "b"]' in text
 
 
 def test_recall_chart_sorts_rows_itself(report: Report) -> None:
@@ -72,7 +87,7 @@ def test_saved_as_svg_and_png(report: Report, tmp_path: Path) -> None:
 
 
 def test_colours_are_apart_from_white_and_from_black() -> None:
-    for colour in GROUP_COLOURS.values():
+    for colour in (OLD_COLOUR, *GROUP_COLOURS.values()):
         channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
         luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from everyclass.reporting.confused import pair_rows
 from everyclass.reporting.explorer import class_columns
 from everyclass.reporting.needed import needed_images
 from everyclass.reporting.same_classes import on_the_same_classes
-from everyclass.reporting.words import words_of
+from everyclass.reporting.words import how_tested, words_of
 
 NAMES = ("cat", "dog", "lynx")
 LABELS = np.repeat([0, 1, 2], [100, 100, 50])
@@ -59,14 +60,18 @@ def test_the_verdict_is_that_of_the_paired_comparison() -> None:
     words = words_of(report)
     assert words.tone == "change"
     assert text([words.headline]) == (
-        "new serves the weak classes better than old, but 1 class certainly pays."
+        "new serves the weak classes better than old, but 1 class significantly pays."
     )
     lead = text(words.lead)
     assert lead.startswith("It costs 1 of 3 classes some recall, 10.0 points on average (1 of")
     assert "recall of the worst class rises from 4.0% to 70.0%" in lead
     costs = text(words.costs)
     assert "the most: cat, from 95.0% to 85.0%" in costs
-    assert "For 1 class the loss is certain" in costs
+    assert (
+        "For 1 class the loss is significant (mid-p McNemar at 5% on the same images, with Holm's "
+        "correction for 3 tests); cat first, −10.0 points"
+    ) in costs
+    assert "The interval beside a class is of that class alone." in costs
 
 
 def test_a_worse_and_an_equal_classifier_are_called_so() -> None:
@@ -78,7 +83,7 @@ def test_a_worse_and_an_equal_classifier_are_called_so() -> None:
     judged = {n: Judged.of(Predictions(LABELS, predicted=OLD)) for n in ("a", "b")}
     same = words_of(report_of(judged, title="", settings={}))
     assert same.tone == "open"
-    assert text([same.headline]) == "For the weak classes, no certain difference between b and a."
+    assert text([same.headline]).endswith("classes, no significant difference between b and a.")
 
 
 def test_the_best_of_several_is_shown_and_the_choice_owned_up_to() -> None:
@@ -89,7 +94,10 @@ def test_the_best_of_several_is_shown_and_the_choice_owned_up_to() -> None:
     report = report_of(judged, title="", settings={})
     assert report.shown == "new"
     assert set(report.comparisons) == {"new", "same"}
-    assert "on these very images; expect a little less on others" in text(words_of(report).reason)
+    assert (
+        "has the highest harmonic mean on these very images, so it is judged at 5% / 2; expect a "
+        "little less on others"
+    ) in text(words_of(report).reason)
     chosen = report_of(judged, title="", settings={}, show="same")
     assert chosen.shown == "same"
     assert "very images" not in text(words_of(chosen).reason)
@@ -97,6 +105,30 @@ def test_the_best_of_several_is_shown_and_the_choice_owned_up_to() -> None:
         report_of(judged, title="", settings={}, show="mine")
     with pytest.raises(InputError, match="'mine' is none of old, new, same"):
         report_of(judged, title="", settings={}, baseline="mine")
+
+
+def test_the_best_of_several_has_to_be_surer() -> None:
+    judged = {
+        name: Judged.of(Predictions(LABELS, predicted=p, class_names=NAMES))
+        for name, p in (("old", OLD), ("new", NEW), ("same", OLD))
+    }
+    report = report_of(judged, title="", settings={})
+    hardly = {"a": 0.1, "b": 0.2, "difference": 0.1, "interval": [0.01, 0.19], "p_value": None}
+    found = report.comparisons["new"]
+    found = replace(found, numbers={**found.numbers, "harmonic_mean": hardly})
+    report = replace(report, comparisons={**report.comparisons, "new": found})
+    assert words_of(report).tone == "open"
+    assert words_of(replace(report, show="new")).tone == "change"
+
+
+def test_other_corrections_are_named() -> None:
+    a, b = (Predictions(LABELS, predicted=p, class_names=NAMES) for p in (OLD, NEW))
+    for correction, words in (
+        ("bh", "with Benjamini and Hochberg's correction for 3 tests"),
+        ("none", "without a correction for 3 tests"),
+    ):
+        found = compare(a, b, correction=correction)
+        assert how_tested(found) == f"mid-p McNemar at 5% on the same images, {words}"
 
 
 def test_numbers_alone_are_compared_without_a_test() -> None:
@@ -145,7 +177,7 @@ def test_cards_say_what_predictions_say() -> None:
     assert [(t.name, t.images, t.share) for t in card.takers] == [("cat", 15, 0.3)]
     assert card.cause == "not shown to be worse than the others"
     assert card.precision == 1.0
-    assert card.more_images == samples_needed(recall=0.7, half_width=0.1) - 50
+    assert card.more_images == samples_needed(recall=35.5 / 51, half_width=0.1) - 50
     limits = made().evaluations["new"].intervals
     assert limits is not None
     assert list(card.interval or ()) == limits["per_class_recall"][2]
@@ -255,7 +287,7 @@ def test_confused_pairs_stand_side_by_side() -> None:
 def test_images_still_needed() -> None:
     needed = needed_images(made())
     assert needed is not None
-    more = samples_needed(recall=0.7, half_width=0.1) - 50
+    more = samples_needed(recall=35.5 / 51, half_width=0.1) - 50
     assert (needed.short, needed.total) == (1, more)
     assert [(row.name, row.support, row.more) for row in needed.to_know] == [("lynx", 50, more)]
     assert needed.undecided == 1  # the dog, which does not move: no number of images decides
@@ -267,9 +299,17 @@ def test_a_card_and_the_table_ask_for_the_same_images() -> None:
     report = report_of({"m": Judged.of(said)}, title="", settings={})
     needed = needed_images(report)
     assert needed is not None
-    more = samples_needed(recall=1 / 3, half_width=0.1) - 3
-    assert more == 80
+    more = samples_needed(recall=1.5 / 4, half_width=0.1) - 3
     assert worst_cards(report)[0].more_images == needed.to_know[0].more == needed.total == more
+
+
+def test_a_card_asks_for_as_many_images_as_its_sentence() -> None:
+    labels = np.repeat([0, 1], [3, 300])
+    said = Predictions(labels, predicted=np.where(np.arange(303) < 13, 0, 1), class_names=NAMES[:2])
+    card = worst_cards(report_of({"m": Judged.of(said)}, title="", settings={}))[1]
+    assert (card.right, card.support) == (3, 3)
+    said_so = f"; {card.more_images} more would make the interval of its recall 20 points wide."
+    assert card.reason.endswith(said_so)
 
 
 def test_a_true_class_of_probability_0_makes_the_likelihood_infinite() -> None:
@@ -368,5 +408,7 @@ def test_python_writes_a_page_or_a_comment(tmp_path: Path) -> None:
     assert "\n### `new` serves the weak classes" in comment.read_text(encoding="utf-8")
     with pytest.raises(InputError, match="written as html or md; got 'pdf'"):
         ec.report(predictions, tmp_path / "r.pdf", format="pdf")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="needs the predictions of one classifier at least"):
+        ec.report({}, tmp_path / "r.html")
     with pytest.raises(InputTypeError, match="new is a list; give Predictions"):
         ec.report({"new": [1, 2]}, tmp_path / "r.html")  # type: ignore[dict-item]

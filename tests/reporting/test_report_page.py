@@ -22,8 +22,16 @@ from hypothesis import strategies as st
 
 from everyclass.artifacts import ClassCounts
 from everyclass.errors import InputError, OutputError
-from everyclass.reporting import Report, holds_report, html, render_report, write_report
+from everyclass.reporting import (
+    Report,
+    holds_report,
+    html,
+    render_comment,
+    render_report,
+    write_report,
+)
 from everyclass.reporting.charts import GROUP_COLOURS, OLD_COLOUR
+from everyclass.reporting.words import words_of
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -132,14 +140,53 @@ def test_replaced_zeros_are_marked_and_explained(report: Report) -> None:
 def test_a_falling_accuracy_is_a_cost(report: Report) -> None:
     swapped = {"old": report.evaluations["ensemble"], "ensemble": report.evaluations["old"]}
     words = Page(render_report(replace(report, evaluations=swapped))).words
-    assert "points on average, and accuracy falls from 68.4% to 57.9%. In return the" in words
+    assert "points on average, and accuracy falls from 68.4% to 57.9%. The recall" in words
+
+
+def test_a_falling_worst_class_is_a_cost_and_nothing_in_return(report: Report) -> None:
+    swapped = {"old": report.evaluations["ensemble"], "ensemble": report.evaluations["old"]}
+    report = replace(report, evaluations=swapped)
+    assert report.worst_fell
+    words = words_of(report)
+    falls = "The recall of the worst class falls from 50.0% to 0.0%."
+    assert falls in [line.text for line in words.lead]
+    assert falls in [line.text for line in words.costs]
+    page = Page(render_report(report)).words
+    assert "In return" not in page
+    gains = page.index("What the ensemble gives")
+    assert page.index("50.0% to 0.0%", page.index("What the ensemble costs")) < gains
+    assert "50.0% → 0.0%" not in page
+    assert "1 class of 3 gain recall" in page
+
+
+def test_the_level_is_that_of_the_intervals(report: Report) -> None:
+    def at(level: float) -> Report:
+        again = {
+            name: replace(e, interval_settings={**(e.interval_settings or {}), "confidence": level})
+            for name, e in report.evaluations.items()
+        }
+        return replace(report, evaluations=again)
+
+    page, comment = Page(render_report(at(0.9))).words, render_comment(at(0.9))
+    assert "Below each number its 90% interval" in page
+    assert "the thin line its 90% interval" in page
+    assert "<sub>90% intervals." in comment
+    assert "95%" not in page.split("Recall of every class")[0] + comment
+    mixed = {**report.evaluations, "old": at(0.9).evaluations["old"]}
+    with pytest.raises(InputError, match=r"of 'old' have a confidence of 0\.9 and those of"):
+        replace(report, evaluations=mixed)
+    without = {name: replace(e, intervals=None) for name, e in mixed.items()}
+    page = Page(render_report(replace(report, evaluations=without))).words
+    assert "95%" not in page
+    assert "Below each number its difference from old in points" in page
+    assert "intervals." not in render_comment(replace(report, evaluations=without))
 
 
 def test_nothing_but_zeros_leads_with_how_many(report: Report) -> None:
     evaluations = {**report.evaluations, "ensemble": report.evaluations["old"]}
     words = Page(render_report(replace(report, evaluations=evaluations))).words
     assert "No class loses recall." in words
-    assert "The number of classes that are never recognised goes from 1 to 1" in words
+    assert "The number of classes that are never recognised stays at 1" in words
     assert "No class gains recall." in words
 
 

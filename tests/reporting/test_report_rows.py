@@ -164,6 +164,9 @@ def test_what_does_not_fit_together_is_refused(report: Report) -> None:
         replace(report, evaluations={"old": old, "retrained": old})
     with pytest.raises(InputError, match="has 4 classes and class_counts has 2"):
         replace(report, class_counts=ClassCounts([1, 2]))
+    turned = ClassCounts([200, 50, 5, 10], names=("truck", "cat", "yeti", "lynx"))
+    with pytest.raises(InputError, match="calls class 0 'cat' and class_counts calls it 'truck'"):
+        replace(report, class_counts=turned)
     other = evaluate(labels=[0, 1, 2, 3], predicted=[0, 1, 2, 3])
     with pytest.raises(InputError, match="on different test data"):
         replace(report, evaluations={"old": old, "ensemble": other})
@@ -207,6 +210,14 @@ def test_bins_hold_every_class_once_and_never_mix_groups(
         assert b["worst_new"] == pytest.approx(np.mean(recalls[: -(-len(members) // 10)]))
         assert b["lowest_new"] == recalls[0]
         assert b["most_images"] == members[0]["training_count"]
+
+
+def test_classes_whose_training_images_are_not_known_are_binned_too() -> None:
+    labels = np.arange(300)
+    said = evaluate(labels=labels, predicted=labels)
+    bins = bin_rows(recall_rows(said, said, None))
+    assert [b["start"] for b in bins] == list(range(0, 300, 5))
+    assert {b["group"] for b in bins} == {""}
 
 
 def test_a_bin_of_untestable_classes_has_no_recall() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from everyclass import Verdict
+from everyclass.metrics import draw_paired_recalls
 from everyclass.stages import decide
+from everyclass.stages.choosing import deciding
 
 
 def said(labels: np.ndarray, recall: list[float], seed: int) -> np.ndarray:
@@ -129,6 +133,29 @@ def test_without_a_difference_a_change_is_rarely_recommended() -> None:
         use = decide(labels, predicted, 4, decided_on="…", seed=seed).use  # type: ignore[arg-type]
         changes += use != "old"
     assert changes <= 6
+
+
+def test_thousands_of_classes_are_drawn_a_few_draws_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And the draws are those that all of them at once would be."""
+    classes = 3000
+    labels = np.repeat(np.arange(classes), 2)
+    right = np.random.default_rng(0).random((2, len(labels))) < np.array([[0.3], [0.9]])
+    predicted = dict(zip(("old", "retrained"), np.where(right, labels, 0), strict=True))
+    sizes: list[int] = []
+
+    def draw(table: np.ndarray, prior: float, replicates: int, *options: Any) -> Any:
+        sizes.append(replicates * table.size)
+        return draw_paired_recalls(table, prior, replicates, *options)
+
+    monkeypatch.setattr(deciding, "draw_paired_recalls", draw)
+    verdict = decide(labels, predicted, classes, decided_on="…")  # type: ignore[arg-type]
+    assert max(sizes) < sum(sizes) / 5
+    assert max(sizes) < 5e6
+    monkeypatch.setattr(deciding, "_CHUNK_VALUES", 1 << 40)
+    assert verdict == decide(labels, predicted, classes, decided_on="…")  # type: ignore[arg-type]
+    assert "a gain of" in verdict.reason
 
 
 def test_as_plain_values() -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +19,16 @@ from torch import Tensor, nn
 
 from everyclass.artifacts import Features, Head, write_npz
 from everyclass.data import BatchAugmentation, MemorySource, get_augmentation
-from everyclass.errors import InputError
+from everyclass.errors import InputError, RunFailedError
 from everyclass.nn import Classifier
 from everyclass.processes import barrier, is_first, joined
-from everyclass.stages import MinibatchSettings, Retraining, extract_into, retrain
+from everyclass.stages import (
+    MinibatchSettings,
+    Retraining,
+    extract_into,
+    extract_views,
+    retrain,
+)
 from everyclass.stages.extraction.into_folder import extract_views_into
 from forked import CONTEXT
 from process_pool import free_port
@@ -243,6 +250,49 @@ def test_a_folder_knows_the_names_of_the_classes_and_takes_them_as_labels(tmp_pa
     words = [(Numbers()[i][0], "zyx"[i % 3]) for i in range(23)]
     features = extract_into(tmp_path / "y", network, words, class_names=("z", "y", "x"))  # type: ignore[arg-type]
     assert features.labels.tolist() == [i % 3 for i in range(23)]
+
+
+class Spoken(Named):
+    """Its labels are the names of its classes."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, str]:  # type: ignore[override]
+        return Numbers()[index][0], self.classes[index % 3]
+
+
+def test_a_folder_takes_the_names_that_the_data_set_knows_as_labels(tmp_path):
+    network = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3))
+    features = extract_into(tmp_path / "x", network, Spoken(), chunk_rows=10)
+    assert features.labels.tolist() == [i % 3 for i in range(23)]
+    assert features.class_names == Named.classes
+    with pytest.raises(InputError, match="data set knows 3 classes and the network 4"):
+        extract_into(tmp_path / "y", nn.Linear(6, 4), Named())
+    assert not (tmp_path / "y").exists()
+
+
+class Moody(MemorySource):
+    """One picture cannot be read in the plain view, and another one in those that follow."""
+
+    def _lost(self, batches: Any, lost: int) -> list[Tensor]:
+        return [rows[rows != lost] for rows in batches]
+
+    def plain(self, batches: Any, **options: Any) -> Any:
+        return super().plain(self._lost(batches, 1), **options)
+
+    def augmented(self, batches: Any, generator: torch.Generator, **options: Any) -> Any:
+        return super().augmented(self._lost(batches, 2), generator, **options)
+
+
+def test_views_of_other_pictures_are_not_put_together(tmp_path: Path) -> None:
+    """As many could be read of either view, but not the same ones."""
+    images, labels = some_images()
+    common: dict[str, Any] = {"num_views": 2, "device": torch.device("cpu"), "precision": "fp32"}
+    common["class_names"] = list("abcde")
+    given = (a_network(), Moody([images]), labels)
+    other = "View 2 is of other pictures than the views before"
+    with pytest.raises(RunFailedError, match=other):
+        extract_views_into(tmp_path, *given, **common)
+    with pytest.raises(RunFailedError, match=other):
+        extract_views(*given, **common)
 
 
 def test_a_folder_of_other_images_is_not_gone_on_with(tmp_path):

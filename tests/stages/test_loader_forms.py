@@ -181,6 +181,31 @@ def test_a_data_set_with_other_classes_than_the_network() -> None:
     assert extract(MODEL, Folder(["cat", "dog"]), class_names=["cat", "dog", "lynx"]).class_names
 
 
+def test_other_classes_than_the_network_has_are_noticed_at_the_first_batch() -> None:
+    class Loader:
+        dataset = Folder(["cat", "dog"])
+
+        def __iter__(self) -> Iterator[Any]:
+            yield INPUTS, LABELS
+            pytest.fail("the loader was asked for another batch")
+
+    with pytest.raises(InputError, match="knows 2 classes and the network 3"):
+        extract(MODEL, Loader())
+    with pytest.raises(InputError, match="There are 2 class names and 3 classes"):
+        extract(MODEL, Loader(), class_names=["cat", "dog"])
+
+
+def test_labels_may_be_what_the_data_set_calls_its_classes() -> None:
+    names = ["cat", "dog", "lynx"]
+    data = Folder(names, lambda index: (INPUTS[index], names[int(LABELS[index])]))
+    found = extract(MODEL, data)
+    assert found.labels.tolist() == LABELS.tolist()
+    assert found.class_names == tuple(names)
+    twice = Folder(["cat", "cat", "lynx"], data.item)  # which of them is meant?
+    with pytest.raises(InputError, match=r"labels are strings such as '\w+'; pass class_names="):
+        extract(MODEL, twice)
+
+
 def test_items_that_cannot_be_batched() -> None:
     with pytest.raises(InputError, match=r"hold <class 'object'>, which is no tensor; give"):
         extract(MODEL, Folder(["a", "b", "c"], lambda index: (object(), 0)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,10 @@ from everyclass.errors import (
     MissingFileError,
     OutputExistsError,
 )
-from everyclass.stages import extract_run, load_network, retraining_of
+from everyclass.stages import MinibatchSettings, extract_run, load_network, retraining_of
+from everyclass.stages.retraining import minibatch_solver
 from everyclass.stages.retraining.retraining import penalties_to_try
+from everyclass.training import save_checkpoint
 
 QUICK = Retraining(penalty=1e-3)
 FILES = {
@@ -223,6 +226,28 @@ def test_a_refused_rescue_leaves_no_folder_behind(
     with pytest.raises(InputError, match=said):
         rescue_run(run, num_views=1, val=val, out=out)
     assert out.exists() == is_there  # what was there before is somebody's
+
+
+def test_a_stopped_rescue_by_sgd_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs: list[int] = []
+
+    def save(path: Path, state: dict[str, Any]) -> None:
+        save_checkpoint(path, state)
+        epochs.append(state["epoch"])
+        if epochs == [1, 2]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(minibatch_solver, "save_checkpoint", save)
+    sgd = MinibatchSettings(epochs=4, batch_size=64)
+    by_sgd = replace(QUICK, solver="minibatch", minibatch=sgd)
+    with pytest.raises(KeyboardInterrupt):
+        rescue_run(run, num_views=1, retraining=by_sgd)
+    result = rescue_run(run, num_views=1, retraining=by_sgd)
+    assert epochs[:4] == [1, 2, 3, 4]
+    assert not list((run.folder / "rescue").glob(".*"))
+    whole = rescue_run(run, num_views=1, retraining=by_sgd, overwrite=True)
+    assert np.array_equal(result.retrained.weight, whole.retrained.weight)
+    assert result.settings["retraining"] == whole.settings["retraining"]
 
 
 def test_a_run_without_a_checkpoint_is_refused(run: Run) -> None:

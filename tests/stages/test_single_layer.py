@@ -81,6 +81,16 @@ def test_without_a_bias(rescued: tuple[RescueResult, Features, Features]) -> Non
     assert without.kl < min(1e-4, found.kl)  # the column of ones stands in for a bias
 
 
+def test_a_column_that_varies_by_rounding_only_has_no_part() -> None:
+    drawn, noise = CLASSES.draw([40, 20, 20, 10], seed=1), np.random.default_rng(0)
+    column = 1 + 1e-6 * noise.uniform(-1, 1, (len(drawn), 1)) + 5e-7 * (drawn.labels == 0)[:, None]
+    images = Features(np.hstack([drawn.features.astype(np.float64), column]), drawn.labels)
+    old = Head(np.eye(4, 7), np.zeros(4))
+    weight = approximate_by_one_layer(Ensemble(old, old, 1, 2), images).head.weight
+    assert np.abs(weight[:, :6]).max() > 0.1
+    assert not weight[:, 6].any()
+
+
 def test_views_and_other_widths() -> None:
     old, new = Head(np.eye(4, 6), np.zeros(4)), Head(-np.eye(4, 6), np.ones(4))
     images = CLASSES.draw([20] * 4, seed=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from everyclass.data import BatchAugmentation
+from everyclass.data import BatchAugmentation, MemorySource
 from everyclass.losses import DeferredLoss
 from everyclass.nn import Classifier, build_classifier
 from everyclass.training import (
@@ -20,13 +20,15 @@ from everyclass.training import (
     Learner,
     Outcome,
     Schedule,
-    TrainingSettings,
+    SgdSettings,
     fit,
     load_checkpoint,
 )
 
 CPU = torch.device("cpu")
-SETTINGS = TrainingSettings(Schedule(epochs=4, learning_rate=0.05, warmup_epochs=0), batch_size=10)
+SETTINGS = SgdSettings(
+    schedule=Schedule(epochs=4, learning_rate=0.05, warmup_epochs=0), batch_size=10
+)
 LABELS = torch.arange(31) % 3
 
 
@@ -221,12 +223,55 @@ def test_a_deferred_loss_within_another_is_told_the_epoch() -> None:
 def test_what_teachers_said_is_near_to_what_they_say() -> None:
     teacher = Asked().eval()
     learner = a_learner(teachers=[teacher])
-    learner.repeat_after(1)
-    images = torch.randn(5, 3, 8, 8)
-    learner.begin_epoch(1, 2)
+    learner.keep_answers(True)
+    images, rows, generator = torch.randn(5, 3, 8, 8), torch.arange(5), torch.Generator()
+    learner.begin_batch(0, rows, generator)
     first = learner.taught(images)
-    learner.begin_epoch(2, 2)
+    learner.begin_batch(0, rows, generator)
     assert torch.equal(first, learner.taught(torch.zeros_like(images)))
     torch.testing.assert_close(first, teacher(images), rtol=1e-3, atol=1e-3)
-    learner.repeat_after(1)  # another training
+    for other in ((1, rows, generator), (0, rows.flip(0), generator)):
+        learner.begin_batch(*other)
+        assert not torch.equal(first, learner.taught(torch.zeros_like(images)))
+    learner.keep_answers(True)  # another training
+    learner.begin_batch(0, rows, generator)
     assert not torch.equal(first, learner.taught(torch.zeros_like(images)))
+
+
+class LosesPictures(MemorySource):
+    """Of some epochs, from 0, the second batch cannot be read, or not all of it."""
+
+    def __init__(self, views: Sequence[BatchAugmentation], readable: list[int]) -> None:
+        super().__init__(views)
+        self.readable = readable
+
+    def augmented(
+        self, batches: Sequence[Tensor], generator: torch.Generator, **options: Any
+    ) -> Iterator[tuple[Tensor, list[Tensor]]]:
+        batches = [*batches]
+        batches[1] = batches[1][: self.readable.pop(0)]
+        return super().augmented(batches, generator, **options)
+
+
+@pytest.mark.parametrize("left", [0, 9])
+def test_what_teachers_said_stays_with_its_batch_where_another_is_lost(left: int) -> None:
+    """A picture that was there in one pass may be gone, or there again, in the next."""
+    answers: list[tuple[Tensor, Tensor]] = []
+
+    class Noted(Follower):
+        def taught(self, images: Tensor) -> Tensor:
+            answers.append((super().taught(images), images))
+            return answers[-1][0]
+
+    teacher = Asked().eval()
+    learner = Noted(
+        build_classifier("mlp", 3, seed=0),
+        nn.Identity(),
+        teachers=[teacher],  # type: ignore[list-item]
+    )
+    source = LosesPictures(views(1), [10, left, left, 10])
+    settings = replace(SETTINGS, repeat_after=1)
+    fit(learner, source, LABELS, settings, device=CPU)
+    assert len(answers) == (12 if left else 10)
+    for said, images in answers:
+        torch.testing.assert_close(said, teacher(images), rtol=1e-3, atol=1e-3)

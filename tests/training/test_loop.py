@@ -30,8 +30,8 @@ from everyclass.processes import generator_of
 from everyclass.training import (
     EpochLog,
     Schedule,
+    SgdSettings,
     Supervised,
-    TrainingSettings,
     fit,
     keep_large_buffers,
     load_checkpoint,
@@ -40,7 +40,8 @@ from everyclass.training import (
 
 CPU = torch.device("cpu")
 SCHEDULE = Schedule(epochs=4, learning_rate=0.05, warmup_epochs=2, milestones=(0.75,))
-SETTINGS = TrainingSettings(SCHEDULE, batch_size=10, momentum=0.8, weight_decay=1e-3, seed=5)
+SETTINGS = SgdSettings(schedule=SCHEDULE, batch_size=10, momentum=0.8, weight_decay=1e-3)
+SEED = 5
 
 
 class Recorder:
@@ -65,7 +66,7 @@ def a_problem() -> tuple[Recorder, Tensor, nn.Module]:
 def slow_training(images: Recorder, labels: Tensor, model: nn.Module) -> list[float]:
     """SGD with momentum and weight decay, written out; the loss of each epoch."""
     rates = [0.025, 0.05, 0.05, 0.0005]  # two of warm-up, then × 0.01 after 3 of 4 epochs
-    generator = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(SEED)
     speed = [torch.zeros_like(p) for p in model.parameters()]
     losses = []
     for rate in rates:
@@ -86,10 +87,11 @@ def slow_training(images: Recorder, labels: Tensor, model: nn.Module) -> list[fl
     return losses
 
 
-def run_fit(settings: TrainingSettings = SETTINGS, **options: Any) -> tuple[nn.Module, Recorder]:
+def run_fit(settings: SgdSettings = SETTINGS, **options: Any) -> tuple[nn.Module, Recorder]:
     images, labels, model = a_problem()
     loss = options.pop("loss", nn.CrossEntropyLoss())
     learner = Supervised(model, loss, mixing=options.pop("mixing", None))  # type: ignore[arg-type]
+    options = {"seed": SEED, **options}
     fit(learner, [images], labels, settings, device=CPU, **options)  # type: ignore[list-item]
     return model, images
 
@@ -175,7 +177,7 @@ def test_mixing_changes_images_and_loss() -> None:
     logs: list[EpochLog] = []
     run_fit(once, mixing=Halves(), on_epoch=logs.append)
     images, labels, model = a_problem()
-    generator = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(SEED)
     rows = torch.randperm(34, generator=generator)
     batch = images.augmented(rows, generator)
     logits = model((batch + batch[:1]) / 2)
@@ -197,7 +199,7 @@ def test_a_deferred_loss_is_told_each_epoch() -> None:
 
 
 def test_a_seed_names_a_training() -> None:
-    weights = [run_fit(replace(SETTINGS, seed=s))[0].state_dict() for s in (5, 5, 6)]
+    weights = [run_fit(seed=s)[0].state_dict() for s in (5, 5, 6)]
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
     assert not all(torch.equal(weights[0][k], weights[2][k]) for k in weights[0])
 
@@ -213,9 +215,10 @@ class Dropping(nn.Module):
         return nn.functional.dropout(self.network(images), 0.5, self.training)
 
 
-def fit_dropping(settings: TrainingSettings = SETTINGS, **options: Any) -> dict[str, Tensor]:
+def fit_dropping(settings: SgdSettings = SETTINGS, **options: Any) -> dict[str, Tensor]:
     images, labels, _ = a_problem()
     learner = Supervised(Dropping(), nn.CrossEntropyLoss())  # type: ignore[arg-type]
+    options = {"seed": SEED, **options}
     fit(learner, [images], labels, settings, device=CPU, **options)  # type: ignore[list-item]
     return learner.model.state_dict()
 
@@ -228,7 +231,7 @@ def test_a_seed_names_what_a_network_draws_too() -> None:
     weights = []
     for seed in (5, 5, 6, -1):
         torch.randn(3)  # whatever the caller has drawn before
-        weights.append(fit_dropping(replace(SETTINGS, seed=seed)))
+        weights.append(fit_dropping(seed=seed))
     assert same(weights[0], weights[1])
     assert not same(weights[0], weights[2])
 
@@ -241,7 +244,7 @@ def test_every_epoch_draws_anew_and_not_what_the_images_are_drawn_by() -> None:
     fit_dropping(repeating, on_epoch=lambda _: again.append(torch.initial_seed()))
     assert seeds == again
     assert len(set(seeds)) == 4
-    images = {generator_of(5, epoch).initial_seed() for epoch in range(1, 5)}
+    images = {generator_of(SEED, epoch).initial_seed() for epoch in range(1, 5)}
     assert not images & set(seeds)
 
 
@@ -277,7 +280,7 @@ def test_progress_counts_the_images() -> None:
 
 
 def test_bf16_keeps_weights_in_float32() -> None:
-    model, _ = run_fit(replace(SETTINGS, precision="bf16"))
+    model, _ = run_fit(precision="bf16")
     assert all(p.dtype == torch.float32 for p in model.parameters())
     exact, _ = run_fit()
     for a, b in zip(model.parameters(), exact.parameters(), strict=True):
@@ -298,7 +301,7 @@ def test_without_a_compiler_training_goes_on_with_a_notice(
 
     monkeypatch.setattr(torch, "compile", no_compiler)
     with pytest.warns(UserWarning, match=r"No working C\+\+ compiler found\).*install"):
-        model, _ = run_fit(replace(SETTINGS, compile=True))
+        model, _ = run_fit(compile=True)
     plain, _ = run_fit()
     for a, b in zip(model.parameters(), plain.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -316,7 +319,7 @@ def test_where_there_is_a_compiler_the_backbone_is_compiled(
     monkeypatch.setattr(torch, "compile", compiler)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model, _ = run_fit(replace(SETTINGS, compile=True))
+        model, _ = run_fit(compile=True)
     assert isinstance(model, Classifier)
     assert compiled[-1].__self__ is model.backbone  # which every learner calls
 
@@ -324,7 +327,7 @@ def test_where_there_is_a_compiler_the_backbone_is_compiled(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own parts
 def test_the_compiled_network_learns_the_same() -> None:
-    model, _ = run_fit(replace(SETTINGS, compile=True))
+    model, _ = run_fit(compile=True)
     plain, _ = run_fit()
     for a, b in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
@@ -368,18 +371,6 @@ def test_a_stopped_training_with_dropout_goes_on_bit_for_bit(
         fit_dropping(checkpoint=tmp_path / "c", on_epoch=stop)
     torch.randn(3)  # another process has another state
     assert same(fit_dropping(checkpoint=tmp_path / "c"), undisturbed)
-
-
-def test_checkpoints_every_few_epochs_and_after_the_last(tmp_path: Path) -> None:
-    seen: list[int] = []
-
-    def look(log: EpochLog) -> None:
-        if (tmp_path / "c").exists():
-            seen.append(load_checkpoint(tmp_path / "c")["epoch"])
-
-    run_fit(replace(SETTINGS, checkpoint_every=3), checkpoint=tmp_path / "c", on_epoch=look)
-    assert seen == [3]  # seen in epoch 4
-    assert load_checkpoint(tmp_path / "c")["epoch"] == 4
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
@@ -500,7 +491,7 @@ def test_a_few_epochs_learn_the_digits() -> None:
         device=CPU,
     )
     logs: list[EpochLog] = []
-    settings = TrainingSettings(Schedule(epochs=12), batch_size=64)
+    settings = SgdSettings(schedule=Schedule(epochs=12), batch_size=64)
     model = build_classifier("mlp", 10, seed=0)
     labels = torch.from_numpy(digits.train.labels)
     learner = Supervised(model, nn.CrossEntropyLoss())

@@ -19,10 +19,12 @@ from everyclass.losses import GMLLoss
 from everyclass.metrics import EvaluationState, evaluate
 from everyclass.nn import build_classifier
 from everyclass.stages import merged_over_processes
-from everyclass.training import Schedule, Supervised, TrainingSettings, fit
+from everyclass.training import Schedule, SgdSettings, Supervised, fit
 
 DIGITS = DataConfig("digits-lt", imbalance_ratio=20)
-SETTINGS = TrainingSettings(Schedule(epochs=3, learning_rate=0.05, warmup_epochs=1), batch_size=30)
+SETTINGS = SgdSettings(
+    schedule=Schedule(epochs=3, learning_rate=0.05, warmup_epochs=1), batch_size=30
+)
 
 
 def train(
@@ -95,6 +97,16 @@ def test_a_checkpoint_is_gone_on_with_by_another_number_of_processes(processes, 
     # Epochs 1 and 2 of 2 have another learning rate than those of 3: both went the same way.
     assert_same(by_one, by_four)
     assert_same(by_one, expected, tolerance=0.2)
+
+
+def test_whether_there_is_a_checkpoint_is_what_the_first_process_sees(processes, tmp_path):
+    loss, other = nn.CrossEntropyLoss(), tmp_path / "on another disk.safetensors"
+    train(loss, other, 2)
+    gone = tmp_path / "gone.safetensors"
+    answers = processes.run(_train, [(loss, path) for path in (gone, other, other, other)])
+    for weights, logs in answers:
+        assert len(logs) == 2 * 3  # loss and accuracy of every epoch
+        assert_same(weights, answers[0][0], tolerance=0)
 
 
 class _Draws(nn.Module):

@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from everyclass import DataConfig, Predictions, Run, evaluate, get_method, load_dataset, pretrain
+from everyclass.artifacts import write_json
 from everyclass.data import BadPictures
 from everyclass.errors import (
     FileFormatError,
@@ -115,6 +116,28 @@ def test_a_finished_run_may_be_looked_at_by_several(train_digits: Train) -> None
         assert train_digits(2).result == run.result
 
 
+def test_a_run_is_held_as_it_is_when_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may replace the configuration while this one waits for the lock."""
+    fcntl = pytest.importorskip("fcntl")
+    run, lock = Run.start(tmp_path / "run", {"seed": 0}), fcntl.flock
+    told = [run.config]
+
+    def late(file: Any, kind: int) -> None:
+        if told:
+            write_json(run.folder / "config.json", told.pop(0))
+        lock(file, kind)
+
+    monkeypatch.setattr("fcntl.flock", late)
+    with run.held(), pytest.raises(InputError, match="Another process is working"), run.held():
+        pytest.fail("held twice")
+    told.append({**run.config, "seed": 1})
+    other = r"has made another run of .* \(seed: 1 there, 0 asked\)"
+    with pytest.raises(InputError, match=other), run.held():
+        pytest.fail("held as another run")
+
+
 def test_features_from_a_run_are_what_the_run_makes_of_them(
     train_digits: Train, tmp_path: Path
 ) -> None:
@@ -138,6 +161,13 @@ def test_features_from_a_run_are_what_the_run_makes_of_them(
     pictures = DataConfig(f"folder:{tmp_path / 'pictures'},size=8")
     same = extract_part(pictures, str(run.folder), device="cpu", workers=0)
     np.testing.assert_allclose(same.features, features_of(grey), atol=1e-5)
+
+
+def test_features_of_a_run_that_is_not_finished_are_refused(train_digits: Train) -> None:
+    run = train_digits(1)
+    (run.folder / "result.json").unlink()
+    with pytest.raises(InputError, match=r"training in .*run is not finished; go on with it by"):
+        extract_part(DataConfig("digits-lt", 20), str(run.folder), device="cpu")
 
 
 def test_a_finished_run_that_has_lost_its_network_says_so(train_digits: Train) -> None:
@@ -261,6 +291,22 @@ def test_a_run_begun_before_losses_told_their_values_goes_on(train_digits: Train
     assert config["recipe"].pop("loss_values")["label_smoothing"] == 0.0
     (run.folder / "config.json").write_text(json.dumps(config))
     assert train_digits(1).result == run.result
+
+
+def test_a_run_goes_on_where_what_fits_a_head_has_got_a_setting_more(tmp_path: Path) -> None:
+    told = "retrained(settings=Retraining(gml_weight=10.0, smoothing=(0.4, 0.1)))"
+    more = told.replace("gml_weight=10.0", "gml_weight=10.0, later=MinibatchSettings(epochs=20)")
+
+    def config(fit: str) -> dict[str, Any]:
+        recipe = {"name": "ce-under-gml", "fit": fit}
+        return {"recipe": recipe, "teachers": [{"recipe": recipe}, {"recipe": {"name": "ce"}}]}
+
+    run = Run.start(tmp_path, config(told))
+    run.log({"epoch": 1})
+    assert Run.start(tmp_path, config(more)).config == run.config
+    other = config(told.replace("0.4", "0.3"))
+    with pytest.raises(InputError, match=r"recipe\.fit: .*; teachers\[0\]\.recipe\.fit: "):
+        Run.start(tmp_path, other)
 
 
 def test_a_folder_of_something_else_is_refused(train_digits: Train, tmp_path: Path) -> None:

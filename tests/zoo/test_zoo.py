@@ -109,12 +109,32 @@ def with_facts(metadata: dict[str, str], **changed: Any) -> dict[str, str]:
     return {**metadata, "facts": json.dumps({**json.loads(metadata["facts"]), **changed})}
 
 
-def test_where_no_zoo_is_the_folder_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_where_the_zoo_is_looked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(MissingFileError, match=f"no folder {tmp_path}/zoo; .*of a clone"):
-        zoo.load("cifar100-lt/paco")
+    somewhere = tmp_path / "somewhere"
+    package = somewhere / "clone" / "src" / "everyclass"
+    (somewhere / "zoo" / "cifar100-lt").mkdir(parents=True)  # without a network
+    package.mkdir(parents=True)
+    (somewhere / "clone" / "pyproject.toml").touch()
+    monkeypatch.setattr(zoo, "__file__", str(package / "zoo.py"))
+    monkeypatch.chdir(somewhere)
+    monkeypatch.delenv("EVERYCLASS_ZOO", raising=False)
+    said = f"no network in {somewhere}/zoo, {somewhere}/clone/zoo; .*variable EVERYCLASS_ZOO"
+    with pytest.raises(MissingFileError, match=said):
+        zoo.load("digits-lt-ir20/ce")
+
+    monkeypatch.setenv("EVERYCLASS_ZOO", str(tmp_path / "nowhere"))
+    with pytest.raises(MissingFileError, match=f"{somewhere}/zoo, {tmp_path}/nowhere"):
+        zoo.load("digits-lt-ir20/ce")
+    monkeypatch.setenv("EVERYCLASS_ZOO", str(folder))
+    assert zoo.load("digits-lt-ir20/ce").name == "digits-lt-ir20/ce"
+    monkeypatch.delenv("EVERYCLASS_ZOO")
+
+    shutil.copytree(folder, somewhere / "clone" / "zoo")
+    assert zoo.load("digits-lt-ir20/ce").name == "digits-lt-ir20/ce"
+    listed = CliRunner().invoke(app, ["zoo", "list"])
+    assert listed.stdout.startswith("digits-lt-ir20/ce ")
 
 
 def test_what_is_no_network_is_refused(folder: Path) -> None:

@@ -103,7 +103,7 @@ def adjust(
     Raises:
         InputError: no logits, one class only, an unknown method or objective, something that a
             method needs and was not given, or something that goes with other methods.
-        InputTypeError: not predictions.
+        InputTypeError: not predictions, or a number that is none.
 
     Example:
         >>> generator = np.random.default_rng(0)
@@ -120,18 +120,17 @@ def adjust(
         worst_percent,
         class_weights,
     )
+    check_whole_number("seed", seed)
     samples = _as_samples(predictions, head, min_samples)
     goal.for_classes(samples.num_classes, samples.there)
     names = predictions.class_names
     if method == "prior":
-        _check_no_goal(objective, class_weights, worst_percent, folds)
+        _check_no_goal(objective, class_weights, worst_percent, folds, head)
         balanced = replace(fit_balanced(samples), class_names=names)
         return _for_prior(balanced, prior, unlabelled)
     if prior is not None or unlabelled is not None:
         raise InputError("prior goes with the method 'prior'; leave it out, or ask for that one.")
-    if folds < 2:
-        raise InputError(f"folds must be at least 2; got {folds}.")
-    check_whole_number("seed", seed)
+    check_whole_number("folds", folds, 2)
     methods = methods_for(samples, method)
     fold_of = deal(samples.labels, folds, seed)
     found = cross_fit_methods(samples, goal, methods, fold_of, show=show)
@@ -168,13 +167,16 @@ def adjust(
     return replace(chosen, notes=notes, class_names=names)
 
 
-def _check_no_goal(objective: Any, class_weights: Any, worst_percent: float, folds: int) -> None:
+def _check_no_goal(
+    objective: Any, class_weights: Any, worst_percent: float, folds: int, head: Head | None
+) -> None:
     """Refuse what would be dropped by the method that serves no objective."""
     for name, option, given in (
         ("objective", "objective", objective is not None),
         ("class_weights", "weight", class_weights is not None),
         ("worst_percent", "worst-percent", worst_percent != 10.0),  # the defaults
         ("folds", "folds", folds != 5),
+        ("head", "head", head is not None),
     ):
         if given:
             raise InputError(
@@ -272,8 +274,7 @@ def _as_samples(predictions: Predictions, head: Head | None, min_samples: int) -
             f"All {len(predictions)} validation samples are of class {predictions.labels[0]}; "
             "samples of at least two classes are needed."
         )
-    if min_samples < 1:
-        raise InputError(f"min_samples must be at least 1; got {min_samples}.")
+    check_whole_number("min_samples", min_samples, 1)
     counts = predictions.class_counts
     log_prior = None
     if counts is not None:

@@ -23,7 +23,9 @@ def describe(adjustment: Adjustment) -> str:
         of = "a uniform prior" if shares == "balanced" else "the prior that was given"
         if notes.get("estimated"):
             of = "a prior estimated from the samples to adjust"
-        return f"Calibrated probabilities under {of}; temperature {notes['temperature']:.2f}."
+        known = "temperature" in notes  # not of one that was made by hand
+        temperature = f"; temperature {notes['temperature']:.2f}" if known else ""
+        return f"Calibrated probabilities under {of}{temperature}."
     if "tried" not in notes:
         return (
             f"A scale and a bias for each of {adjustment.num_classes} classes, found "

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import as_floats, did_you_mean, quoted
+from everyclass.artifacts import as_floats, check_number, did_you_mean, quoted
 from everyclass.errors import InputError
 from everyclass.metrics import number_of_worst
 
@@ -55,8 +55,7 @@ class ClassObjective:
             raise InputError(
                 f"The objective must be one of {', '.join(known)}; got {self.name!r}{hint}"
             )
-        if not 0 < self.worst_percent <= 100:
-            raise InputError(f"worst_percent must lie in 0..100; got {self.worst_percent}.")
+        check_number("worst_percent", self.worst_percent, high=100, above=0)
         if (self.class_weights is not None) != (self.name == "weighted_mean"):
             raise InputError(
                 "class_weights (--weight) go with the objective weighted_mean, and it with them; "

@@ -8,6 +8,7 @@ q_c (Saerens, Latinne and Decaestecker 2002), whose EM finds q from unlabelled l
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import scipy.optimize
 
 from everyclass.adjustment.held_out import HeldOut
 from everyclass.adjustment.sample_weights import balanced_weights
-from everyclass.artifacts import Adjustment, ClassCounts, as_array, as_floats
+from everyclass.artifacts import Adjustment, ClassCounts, as_array, as_floats, some
 from everyclass.errors import InputError
 from everyclass.metrics import log_probabilities
 
@@ -37,40 +38,67 @@ def fit_balanced(samples: HeldOut) -> Adjustment:
     Args:
         samples: with ``log_prior`` where it is known.
     """
-    classes, labels = samples.num_classes, samples.labels
+    labels = samples.labels
     rows = np.arange(len(labels))
     weight = balanced_weights(labels)
-    # Columns: the directions in which the biases may move.
-    if samples.log_prior is not None:
-        directions = (samples.log_prior.mean() - samples.log_prior)[:, None]
-        ridge = 0.0
-    else:
-        directions = np.eye(classes)[:, samples.enough]
-        ridge = RIDGE / len(labels)
+    ways = _Line(samples.log_prior) if samples.log_prior is not None else _Each(samples.enough)
+    ridge = 0.0 if samples.log_prior is not None else RIDGE / len(labels)
     logits = samples.logits.astype(np.float64)
 
     def loss(parameters: Vector) -> tuple[float, Vector]:
         log_p = log_probabilities(
-            parameters[0] * logits + directions @ parameters[1:], are_logits=True
+            parameters[0] * logits + ways.biases(parameters[1:]), are_logits=True
         )
         residual = np.exp(log_p)
         residual[rows, labels] -= 1
         residual *= weight[:, None]
-        of_bias = directions.T @ residual.sum(axis=0)
+        of_bias = ways.along(residual.sum(axis=0))
         gradient = np.append((residual * logits).sum(), of_bias + ridge * parameters[1:])
         value = -(weight * log_p[rows, labels]).sum()
         return float(value + 0.5 * ridge * (parameters[1:] ** 2).sum()), gradient
 
     found = scipy.optimize.minimize(
         loss,
-        np.append(1 / samples.temperature, np.zeros(directions.shape[1])),
+        np.append(1 / samples.temperature, np.zeros(ways.number)),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(1 / LARGEST_SCALE, LARGEST_SCALE)] + [(None, None)] * directions.shape[1],
+        bounds=[(1 / LARGEST_SCALE, LARGEST_SCALE)] + [(None, None)] * ways.number,
     )
     scale = float(found.x[0])
     notes = {"temperature": 1 / scale, "prior": "balanced"}
-    return Adjustment(np.full(classes, scale), directions @ found.x[1:], "prior", notes)
+    biases = ways.biases(found.x[1:])
+    return Adjustment(np.full(len(biases), scale), biases, "prior", notes)
+
+
+class _Line:
+    """Biases on the line of the training shares: −a log π, with mean zero."""
+
+    number = 1
+
+    def __init__(self, log_prior: Vector) -> None:
+        self.direction = (log_prior.mean() - log_prior)[:, None]
+
+    def biases(self, parameters: Vector) -> Vector:
+        return np.asarray(self.direction @ parameters)
+
+    def along(self, gradient: Vector) -> Vector:
+        return np.asarray(self.direction.T @ gradient)
+
+
+class _Each:
+    """A bias for each class that is free to have one, zero for the others."""
+
+    def __init__(self, free: npt.NDArray[np.bool_]) -> None:
+        self.free = free
+        self.number = int(free.sum())
+
+    def biases(self, parameters: Vector) -> Vector:
+        biases = np.zeros(len(self.free))
+        biases[self.free] = parameters
+        return biases
+
+    def along(self, gradient: Vector) -> Vector:
+        return gradient[self.free]
 
 
 def with_prior(balanced: Adjustment, prior: Any) -> Adjustment:
@@ -94,12 +122,14 @@ def as_shares(prior: Any, num_classes: int, names: tuple[str, ...] | None = None
     """(C,) shares that sum to one, of counts or shares in any form; by name in the order of names.
 
     Raises:
-        InputError: another number of classes, a negative one, or one without any.
+        InputError: another number of classes, a name that is missing or unknown, a negative share,
+            or one without any.
     """
-    if isinstance(prior, ClassCounts | dict):
+    if isinstance(prior, ClassCounts):
         values = ClassCounts.of(prior, names=names).counts.astype(np.float64)
     else:
-        values = as_floats(as_array(prior), name="prior", ndim=(1,)).astype(np.float64)
+        given = _in_order(prior, names) if isinstance(prior, Mapping) else as_array(prior)
+        values = as_floats(given, name="prior", ndim=(1,)).astype(np.float64)
     if len(values) != num_classes:
         raise InputError(
             f"The prior has {len(values)} entries and there are {num_classes} classes; give one "
@@ -112,6 +142,23 @@ def as_shares(prior: Any, num_classes: int, names: tuple[str, ...] | None = None
             "predicted; give every class at least a small share."
         )
     return np.asarray(values / values.sum())
+
+
+def _in_order(prior: Mapping[Any, Any], names: tuple[str, ...] | None) -> list[Any]:
+    """The values of a mapping from class index or name, in class order."""
+    if all(isinstance(key, int | np.integer) for key in prior):
+        order: Sequence[Any] = range(len(prior))
+    else:
+        prior = {str(key): value for key, value in prior.items()}
+        order = list(prior) if names is None else names
+    missing = [key for key in order if key not in prior]
+    unknown = [key for key in prior if key not in set(order)]
+    if missing or unknown:
+        raise InputError(
+            f"The prior does not fit the classes: missing {some(missing) or 'none'}, unknown "
+            f"{some(unknown) or 'none'}; give one count or share for each of them."
+        )
+    return [prior[key] for key in order]
 
 
 def estimate_prior(

@@ -17,6 +17,7 @@ from everyclass.artifacts import Adjustment
 
 SHARPNESS = 0.5
 LARGEST_TAU = 4.0
+SHORTEST = 1e-3  # length of a class's weights that counts, as a share of the mean length
 Vector = npt.NDArray[np.float64]
 
 
@@ -30,7 +31,9 @@ def fit(samples: HeldOut, goal: ClassObjective) -> Adjustment:
     assert samples.head is not None
     dropped = samples.head.bias.astype(np.float64)
     lengths = np.linalg.norm(samples.head.weight.astype(np.float64), axis=1)
-    log_lengths = np.log(np.maximum(lengths, np.finfo(np.float32).tiny))
+    # A row of zeros has no length to divide by, and must not tear the scales of others apart.
+    shortest = max(SHORTEST * lengths.mean(), np.finfo(np.float32).tiny)
+    log_lengths = np.log(np.maximum(lengths, shortest))
     log_lengths -= log_lengths.mean()  # which keeps the temperature
 
     def family(parameters: Vector) -> tuple[Vector, Vector]:

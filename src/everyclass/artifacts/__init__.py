@@ -15,6 +15,7 @@ from everyclass.artifacts._checks import (
     as_labels,
     as_names,
     holds_names,
+    names_in_order,
     stored_names,
 )
 from everyclass.artifacts._class_files import load_class_names
@@ -38,6 +39,7 @@ from everyclass.artifacts._locks import holding_lock_file
 from everyclass.artifacts._prediction_arrays import lacks_labels
 from everyclass.artifacts._prediction_sources import RepeatedIds
 from everyclass.artifacts._settings import check_choice, check_number, check_whole_number
+from everyclass.artifacts._tables import check_csv_header
 from everyclass.artifacts._text import (
     cells,
     did_you_mean,
@@ -119,6 +121,7 @@ __all__ = [
     "cache_folder",
     "cells",
     "check_choice",
+    "check_csv_header",
     "check_free",
     "check_number",
     "check_own",
@@ -135,6 +138,7 @@ __all__ = [
     "load_class_names",
     "load_safetensors",
     "look_like_probs",
+    "names_in_order",
     "padded",
     "plain_json",
     "prepare_folder",

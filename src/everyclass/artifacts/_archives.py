@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -17,12 +18,21 @@ from everyclass.artifacts._text import quoted
 from everyclass.errors import FileFormatError, InputError, first_line
 
 __all__ = [
+    "array_members",
     "free_memory",
     "load_safetensors",
     "npy_header",
     "read_npz",
     "save_safetensors",
     "write_npz",
+]
+
+_LIMITS = [  # of a container's memory, and what it uses: control groups of version 2, and of 1
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
 ]
 
 
@@ -49,7 +59,7 @@ def read_npz(path: str | Path, what: str = ".npz file") -> dict[str, np.ndarray]
     path = existing_file(path, what)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+            members = array_members(path, archive)
             _check_claims(path, archive, members)
             arrays = {}
             for member in members:
@@ -64,6 +74,24 @@ def read_npz(path: str | Path, what: str = ".npz file") -> dict[str, np.ndarray]
             f"{path} is not a readable .npz file ({first_line(error)}); "
             "write it with numpy.savez, or check that the copy is complete."
         ) from error
+
+
+def array_members(path: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The members of an ``.npz`` file that are arrays; texts and folders beside them are not.
+
+    Raises:
+        FileFormatError: none at all, or two of the same name.
+    """
+    members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+    for member, count in Counter(m.filename for m in members).items():
+        if count > 1:
+            raise FileFormatError(
+                f"{path} has two arrays called {quoted(member.removesuffix('.npy'))}; write it "
+                "again with numpy.savez."
+            )
+    if archive.infolist() and not members:
+        raise FileFormatError(f"{path} holds no arrays; write it with numpy.savez.")
+    return members
 
 
 def _check_claims(path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
@@ -116,7 +144,19 @@ def npy_header(
 
 
 def free_memory() -> int:
-    """Bytes that can be taken without pushing anything out."""
+    """Bytes that can be taken without pushing anything out, of the machine's or the container's."""
+    return min(_free_of_machine(), _free_of_container())
+
+
+def _free_of_container() -> int | float:
+    """What the control group may take beyond what it has; all there is where it has no limit."""
+    for limit, used in _LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no such file; "max"
+            return max(0, int(Path(limit).read_text()) - int(Path(used).read_text()))
+    return math.inf
+
+
+def _free_of_machine() -> int:
     try:
         with open("/proc/meminfo", encoding="ascii") as stream:
             for line in stream:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence, Set, Sized
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._text import quoted, some
+from everyclass.artifacts._text import printable, quoted, some
 from everyclass.errors import InputError, InputTypeError
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "as_names",
     "class_numbers",
     "holds_names",
+    "names_in_order",
     "of_class",
     "stored_names",
 ]
@@ -220,18 +221,41 @@ def as_float32(value: npt.NDArray[np.floating[Any]], *, name: str) -> npt.NDArra
     return array
 
 
-def as_names(value: Sequence[str] | None, num_classes: int) -> tuple[str, ...] | None:
+def names_in_order(value: Any) -> Sequence[Any]:
+    """Class names in class order, however they are given; a dict's are put in its numbers' order.
+
+    Raises:
+        InputTypeError: one string, something without an order, or no sequence at all.
+        InputError: a dict that is not from class number to name.
+    """
+    if isinstance(value, Mapping):
+        numbered = {str(number): name for number, name in value.items()}
+        expected = [str(number) for number in range(len(numbered))]
+        if sorted(numbered) != sorted(expected):
+            raise InputError(
+                "class_names is a dict whose keys are not the class numbers 0..C−1: it has "
+                f"{some(list(numbered), most=4)}; of a dict from name to number pass "
+                "sorted(names, key=names.get)."
+            )
+        return [numbered[number] for number in expected]
+    if isinstance(value, str | bytes | Set) or not isinstance(value, Sized):
+        raise InputTypeError(
+            f"class_names must be a sequence of C names; got {printable(repr(value), 60)}."
+        )
+    return value  # type: ignore[return-value]
+
+
+def as_names(value: Any, num_classes: int) -> tuple[str, ...] | None:
     """Return C distinct class names, or None.
 
     Raises:
         InputTypeError: one string, or no sequence at all, instead of a sequence of names.
-        InputError: a wrong number of names, the same name twice, or one that no file can hold.
+        InputError: a wrong number of names, the same name twice, one that is none, or one that no
+            file can hold.
     """
     if value is None:
         return None
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise InputTypeError(f"class_names must be a sequence of C names; got {value!r}.")
-    names = tuple(str(name) for name in value)
+    names = tuple(_as_name(c, name) for c, name in enumerate(names_in_order(value)))
     if len(names) != num_classes:
         raise InputError(f"There are {len(names)} class names and {num_classes} classes.")
     if len(set(names)) != len(names):
@@ -243,6 +267,17 @@ def as_names(value: Sequence[str] | None, num_classes: int) -> tuple[str, ...] |
                 f"The class name {quoted(name)} is no text: it holds half a character."
             )
     return names
+
+
+def _as_name(number: int, name: Any) -> str:
+    if name is None:
+        raise InputError(f"class_names has no name of class {number}: it is None.")
+    if not isinstance(name, bytes):  # as HDF5 and Python 2's pickles have them
+        return str(name)
+    try:
+        return name.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"class_names cannot be read as text: {error}.") from error
 
 
 def stored_names(array: npt.NDArray[Any] | None) -> tuple[str, ...] | None:
@@ -269,7 +304,9 @@ def as_ids(value: Any, length: int) -> npt.NDArray[Any] | None:
     ids = as_array(value)
     if ids.shape != (length,):
         raise InputError(f"ids has shape {ids.shape}; one per image is needed: ({length},).")
-    return ids if ids.dtype.kind in "iuU" else _as_text(ids, "ids")
+    if ids.dtype.kind not in "iuU":
+        return _as_text(ids, "ids")
+    return ids.astype(ids.dtype.newbyteorder("="), copy=False)
 
 
 def _as_text(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.str_]:

@@ -13,6 +13,7 @@ from typing import Any
 from everyclass.artifacts._archives import read_npz
 from everyclass.artifacts._checks import as_names, stored_names
 from everyclass.artifacts._files import existing_file
+from everyclass.artifacts._tables import check_csv_header
 from everyclass.artifacts._text import quoted, some
 from everyclass.errors import FileFormatError, InputError, first_line
 
@@ -82,7 +83,7 @@ def read_counts(path: Path, names: Sequence[str] | None) -> Any:
         path: a ``.csv`` with the columns ``class`` (name or index; or else ``name``) and
             ``count``; a ``.json`` with a list of counts, or an object from name or index to count;
             or an ``.npz`` with ``class_counts`` (or ``counts``) and perhaps ``class_names``.
-        names: class names in class order; without them classes may be numbered.
+        names: class names in class order; classes may be numbered where none of them is a number.
 
     Raises:
         MissingFileError: nothing is there.
@@ -93,7 +94,8 @@ def read_counts(path: Path, names: Sequence[str] | None) -> Any:
     if ending == ".npz":
         return _npz_counts(path)
     pairs, numbered = _json_counts(path) if ending == ".json" else _csv_counts(path)
-    if numbered and names is None and pairs and all(map(is_index, pairs)):
+    numerals = names is not None and any(is_index(str(name)) for name in names)
+    if numbered and not numerals and pairs and all(map(is_index, pairs)):
         return {int(index): count for index, count in pairs.items()}
     return pairs
 
@@ -104,16 +106,22 @@ def is_index(text: str) -> bool:
 
 
 def _csv_counts(path: Path) -> tuple[dict[str, int], bool]:
+    content = _bytes(path)
+    check_csv_header(path, content)
     try:
-        text = io.StringIO(_bytes(path).decode("utf-8-sig"), newline="")
-        rows = list(csv.DictReader(text))
-        columns = rows[0] if rows else {}
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        reader = csv.DictReader(text)
+        rows, columns = list(reader), list(reader.fieldnames or ())
         key = "name" if "name" in columns and "class" not in columns else "class"
-        if rows and not {key, "count"} <= {*columns}:
-            raise ValueError(f"its columns are {', '.join(map(str, columns))}")
-        pairs = {row[key]: int(row["count"]) for row in rows}
+        if rows and (columns.count(key), columns.count("count")) != (1, 1):
+            raise ValueError(f"its columns are {', '.join(columns)}")
+        pairs = {row[key]: _count(row["count"]) for row in rows}
         if None in pairs:
             raise ValueError("a row is too short")
+        if any(None in row for row in rows):
+            raise ValueError("a row is too long; a count of thousands has no comma")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is no UTF-8 text; save it as UTF-8.") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise FileFormatError(
             f"{path} is not a {_COUNTS}: it needs a header line 'class,count' and a "
@@ -122,6 +130,13 @@ def _csv_counts(path: Path) -> tuple[dict[str, int], bool]:
     if len(pairs) != len(rows):
         raise FileFormatError(f"{path} names a class twice.")
     return pairs, key == "class"
+
+
+def _count(text: str) -> int:
+    """A whole number as somebody types it; int itself also takes 1_0."""
+    if "_" in text:
+        raise ValueError(f"{quoted(text)} is no whole number")
+    return int(text)
 
 
 def _json_counts(path: Path) -> tuple[Any, bool]:

@@ -41,7 +41,7 @@ def replaced_together(
         written = {file.name for file in Path(hidden).iterdir()}
         for name in written:
             keep_mode(folder / name, Path(hidden) / name)
-        for name in {seal, *stale} - (written - {seal}):
+        for name in (seal, *sorted(set(stale) - written)):
             remove_file(folder / name)
         for name in sorted(written, key=lambda name: (name == seal, name)):
             with writing(folder / name):

@@ -37,7 +37,7 @@ def holding(path: Path, refusal: str) -> Iterator[None]:
     """Keep out other processes that would hold the same file.
 
     Args:
-        path: a file that is there.
+        path: a file that is there; others may replace it until it is held.
         refusal: what to say where another process holds it.
 
     Raises:
@@ -46,9 +46,13 @@ def holding(path: Path, refusal: str) -> Iterator[None]:
     if not _HAS_LOCKS:
         yield
         return
-    with _opened(path) as file:
-        _lock(file, refusal)
-        yield
+    while True:
+        with _opened(path) as file:
+            _lock(file, refusal)
+            if not _is_at(path, file):  # replaced by who held it until now
+                continue
+            yield
+            return
 
 
 def _opened(path: Path) -> IO[bytes]:

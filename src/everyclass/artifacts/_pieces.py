@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._archives import free_memory, npy_header
+from everyclass.artifacts._archives import array_members, free_memory, npy_header
 from everyclass.artifacts._files import existing_file
 from everyclass.artifacts._text import quoted
 from everyclass.errors import FileFormatError, first_line
@@ -77,9 +77,9 @@ def open_arrays(path: Path, what: str) -> dict[str, StoredArray]:
             file = safe_open(path, framework="numpy")
             return {name: _Tensor(path, file, name) for name in list(file.keys())}  # type: ignore[no-untyped-call]
     with _readable(path, ".npz file"), zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
         arrays: dict[str, StoredArray] = {
-            m.filename.removesuffix(".npy"): _member(path, archive, m) for m in members
+            m.filename.removesuffix(".npy"): _member(path, archive, m)
+            for m in array_members(path, archive)
         }
     unpacked = sum(array.nbytes for array in arrays.values() if isinstance(array, _Packed))
     if unpacked > (free := free_memory()):
@@ -208,8 +208,18 @@ class _Tensor:
 
     def rows(self, start: int, stop: int) -> Array:
         with _readable(self.path, "safetensors file"):
+            self._check_type()
             return np.asarray(self.file.get_slice(self.name)[start:stop])
 
     def whole(self) -> Array:
         with _readable(self.path, "safetensors file"):
+            self._check_type()
             return np.asarray(self.file.get_tensor(self.name))
+
+    def _check_type(self) -> None:
+        kind = self.file.get_slice(self.name).get_dtype()
+        if kind.startswith(("BF", "F8")):
+            raise FileFormatError(
+                f"{self.path} holds {quoted(self.name)} as {kind}, which NumPy lacks; save it as "
+                "float32 or float16."
+            )

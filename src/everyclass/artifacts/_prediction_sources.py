@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from everyclass.artifacts._checks import as_ids
+from everyclass.artifacts._checks import are_other_numbers, as_array, as_ids, names_in_order
 from everyclass.artifacts._files import existing_file
 from everyclass.artifacts._prediction_arrays import ArraySource
 from everyclass.artifacts._prediction_tables import TableSource
@@ -66,6 +66,8 @@ def open_source(
     """
     path = existing_file(path, "predictions file")
     ending = path.suffix.lower()
+    if class_names is not None:
+        class_names = names_in_order(class_names)
     if scores not in (None, "logits", "probs"):
         raise InputError(f"scores (--scores) must be logits or probs; got {quoted(scores)}.")
     if ending not in _ARRAYS + _TABLES:
@@ -82,6 +84,12 @@ def open_source(
         return TableSource(path, scores, labels_column, predicted_column, class_names)
     source = ArraySource(path, scores, None if labels is None else Path(labels))
     if class_names is not None:
+        if are_other_numbers(class_names):
+            raise InputError(
+                f"class_names holds numbers, {some(list(class_names), most=4)}, and labels in an "
+                f"array are positions in it: pass names as strings, and see that {path} holds "
+                "positions (of labels that are such numbers np.searchsorted(classes, labels))."
+            )
         names = tuple(str(name) for name in class_names)
         if source.class_names not in (None, names):
             raise FileFormatError(
@@ -111,16 +119,14 @@ class RepeatedIds:
         """Take the next ids of a file; None where there are none.
 
         Raises:
-            InputError: not one per image, or bytes that are no text.
+            InputError: not one per image, bytes that are no text, or half a character.
         """
-        import pyarrow as pa
-
         if ids is None or self._count >= self._MOST:
             return
         if not self.files or self.files[-1] is not path:
             self.files.append(path)
             self._begins.append(self._count)
-        self._chunks.append(pa.array(as_ids(ids, len(ids))))
+        self._chunks.append(_as_arrow(ids))
         self._count += len(ids)
 
     def check(self) -> None:
@@ -160,3 +166,18 @@ class RepeatedIds:
         """The file and row of an id."""
         file = bisect.bisect_right(self._begins, index) - 1
         return self.files[file], index - self._begins[file]
+
+
+def _as_arrow(ids: Any) -> Any:
+    import pyarrow as pa
+
+    if as_array(ids).dtype != object:  # a table's text stays as it is: see its ids
+        ids = as_ids(ids, len(ids))
+    try:
+        return pa.array(ids)
+    except UnicodeError as error:
+        odd = next(i for i in map(str, ids) if any("\ud800" <= sign <= "\udfff" for sign in i))
+        raise InputError(
+            f"The id {quoted(odd)} is no text: it holds half a character, as names of files do "
+            "that are no UTF-8; rename it, or leave the ids out."
+        ) from error

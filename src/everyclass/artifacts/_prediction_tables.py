@@ -223,7 +223,7 @@ class TableSource:
             else:
                 piece[self._kind] = self._scores(batch, first, width)
             for column in self._ids:
-                piece["ids"] = np.array(batch.column(column).to_pylist())
+                piece["ids"] = _ids(batch.column(column))
             yield piece
             first += len(batch)
         if first == 0:
@@ -286,7 +286,18 @@ class TableSource:
         return np.column_stack(columns)
 
 
-def _all_whole(ids: npt.NDArray[np.str_]) -> bool:
+def _ids(cells: Any) -> npt.NDArray[Any]:
+    from pyarrow import types as of
+
+    if of.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
+    if of.is_integer(cells.type):
+        return np.asarray(cells.to_numpy(zero_copy_only=False))
+    # Not as NumPy's text, in which each takes the room of the longest.
+    return np.array(cells.to_pylist(), dtype=object if is_text(cells.type) else None)
+
+
+def _all_whole(ids: npt.NDArray[Any]) -> bool:
     return all(re.fullmatch("0|-?[1-9][0-9]{0,17}", text) for text in ids.tolist())
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from everyclass.artifacts._text import printable, quoted
 from everyclass.errors import FileFormatError, first_line
 
-__all__ = ["Table", "open_table"]
+__all__ = ["Table", "check_csv_header", "open_table"]
 
 # Bytes of a CSV that are parsed at once, at least: Arrow reads up to 32 such blocks ahead.
 _BLOCK = 1 << 20
@@ -102,12 +102,17 @@ class _Parquet:
                 yield batch
 
 
-def _check_header(path: Path, header: bytes) -> None:
+def check_csv_header(path: Path, header: bytes) -> None:
     """Refuse what other programs call a CSV, by what its first line shows.
+
+    Args:
+        path: of the file, for the message.
+        header: the first line, or more.
 
     Raises:
         FileFormatError: UTF-16, or columns that are not separated by commas.
     """
+    header = header.split(b"\n", 1)[0]
     if header.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise FileFormatError(f"{path} is UTF-16; save it as UTF-8.")
     for separator, name in ((b";", "semicolons"), (b"\t", "tabs")):
@@ -127,7 +132,7 @@ class _Csv:
         self.done = 0
         with open(path, "rb") as stream:
             header, first = (stream.readline(_LONGEST_LINE) for _ in ("header", "first row"))
-        _check_header(path, header)
+        check_csv_header(path, header)
         longest = max(len(header), len(first))
         if longest == _LONGEST_LINE:
             raise FileFormatError(f"{path} is no table: a line has {longest:,} bytes or more.")
@@ -142,6 +147,7 @@ class _Csv:
         return csv.open_csv(
             stream,
             read_options=csv.ReadOptions(block_size=self._block),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
             # Nothing but an empty cell is a missing one: "NA" and "nan" may be names.
             convert_options=csv.ConvertOptions(
                 include_columns=columns, column_types=dict(types), null_values=[""]

@@ -143,10 +143,20 @@ class Adjustment:
             )
 
     def save(self, path: str | Path) -> None:
-        """Write ``.json`` or ``.npz``, by the name's ending."""
+        """Write ``.json`` or ``.npz``, by the name's ending.
+
+        Raises:
+            InputError: the name ends otherwise.
+            OutputError: no permission, or no space.
+        """
         path = Path(path)
+        ending = path.suffix.lower()
+        if ending not in (".json", ".npz"):
+            raise InputError(
+                f"{path} has to end in .json or .npz, which adjustments are written as."
+            )
         names = None if self.class_names is None else list(self.class_names)
-        if path.suffix == ".npz":
+        if ending == ".npz":
             arrays: dict[str, npt.NDArray[Any]] = {"scale": self.scale, "bias": self.bias}
             arrays["method"] = np.array(self.method)
             arrays["notes"] = np.array(json.dumps(plain_json(self.notes)))
@@ -166,7 +176,8 @@ class Adjustment:
             FileFormatError: not an adjustment, or damaged.
         """
         path = Path(path)
-        values = _arrays(path) if path.suffix == ".npz" else read_json(path, "adjustment file")
+        packed = path.suffix.lower() == ".npz"
+        values = _arrays(path) if packed else read_json(path, "adjustment file")
         missing = [name for name in ("scale", "bias") if name not in values]
         if missing:
             raise FileFormatError(

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._checks import as_array, as_labels, as_names
+from everyclass.artifacts._checks import as_array, as_labels, as_names, names_in_order
 from everyclass.artifacts._class_files import is_index, read_counts
 from everyclass.artifacts._files import atomic_write
 from everyclass.artifacts._text import quoted
@@ -69,6 +69,7 @@ class ClassCounts:
             InputError: a negative count, a wrong length, or a name that is missing or unknown.
             InputTypeError: counts that are not whole numbers.
         """
+        names = None if names is None else names_in_order(names)
         if isinstance(value, Mapping):
             counts = cls._from_mapping(value, names)
         else:
@@ -124,6 +125,7 @@ class ClassCounts:
             InputError: no labels, or one outside 0..C−1.
             InputTypeError: labels that are not integers.
         """
+        names = None if names is None else names_in_order(names)
         if num_classes is None and names is not None:
             num_classes = len(names)
         labels = as_labels(labels, num_classes=num_classes)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 __all__ = ["Calibration", "Cause", "ClassDiagnosis", "ErrorExample", "Reachable", "Suspect"]
 
@@ -133,35 +132,3 @@ class ClassDiagnosis:
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ClassDiagnosis:
-        """Rebuild from :meth:`to_dict`'s values; unknown keys of newer versions are passed over.
-
-        Raises:
-            TypeError, ValueError, KeyError: a needed key is missing, or holds something else.
-        """
-        known = _known(cls, values)
-        if known["cause"] not in get_args(Cause):
-            raise ValueError(f"{known['cause']!r} is no cause")
-        known["interval"] = tuple(map(float, known["interval"]))
-        for name in ("taken_by", "takes_from", "nearest"):
-            if known.get(name) is not None:
-                known[name] = tuple((int(c), number) for c, number in known[name])
-        if known.get("calibration") is not None:
-            known["calibration"] = Calibration(**_known(Calibration, known["calibration"]))
-        if known.get("reachable") is not None:
-            reach = _known(Reachable, known["reachable"])
-            reach["interval"] = tuple(map(float, reach["interval"]))
-            known["reachable"] = Reachable(**reach)
-        kinds: dict[str, type[Suspect | ErrorExample]]
-        kinds = {"suspect": Suspect, "examples": ErrorExample}
-        for name, kind in kinds.items():
-            if known.get(name) is not None:
-                known[name] = tuple(kind(**_known(kind, each)) for each in known[name])
-        return cls(**known)
-
-
-def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    names = {f.name for f in fields(kind)}
-    return {key: value for key, value in values.items() if key in names}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from everyclass.artifacts._diagnosis_values import diagnosis_values
 from everyclass.artifacts._files import read_json, write_json
 from everyclass.artifacts._printing import NAME_WIDTH, percent_range
 from everyclass.artifacts._text import printable, some
 from everyclass.artifacts.class_diagnosis import ClassDiagnosis
-from everyclass.errors import FileFormatError
+from everyclass.errors import FileFormatError, first_line
 
 __all__ = ["CAUSES", "Diagnosis"]
 
@@ -25,7 +26,6 @@ CAUSES = {
     "not_fixable_by_the_head": "not fixable by the head",
     "undecided": "undecided",
 }
-_TUPLES = ("untestable", "unknown", "class_names")
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,13 @@ class Diagnosis:
         Raises:
             FileFormatError: a needed key is missing, or holds something else.
         """
-        known = {f.name for f in fields(cls)}
-        values = {key: value for key, value in values.items() if key in known}
+        needed = [f.name for f in fields(cls) if f.default is f.default_factory is MISSING]
         try:
-            values["classes"] = tuple(ClassDiagnosis.from_dict(each) for each in values["classes"])
-            for name in _TUPLES:
-                if values.get(name) is not None:
-                    values[name] = tuple(values[name])
-            return cls(**values)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise FileFormatError(f"{where} is damaged or incomplete: {error}.") from error
+            return cls(**diagnosis_values(values, needed))
+        except ValueError as error:
+            raise FileFormatError(
+                f"{where} is damaged or incomplete: {first_line(error)}."
+            ) from error
 
     def save(self, path: str | Path) -> None:
         """Write as JSON, atomically."""

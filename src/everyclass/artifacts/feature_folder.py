@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._checks import as_floats, as_ids, as_labels
+from everyclass.artifacts._checks import as_floats, as_ids, as_labels, as_names, names_in_order
 from everyclass.artifacts._files import (
     atomic_write,
     entries,
@@ -286,7 +286,8 @@ class FeatureFolder:
             class_names: C names in class order.
 
         Raises:
-            InputError: chunks are missing, or all of them are empty.
+            InputError: chunks are missing, or all of them are empty; head or names do not fit what
+                the chunks hold.
         """
         missing = self.missing()
         if missing:
@@ -302,6 +303,7 @@ class FeatureFolder:
                 f"None of the {self.num_images:,} pictures can be used, the first of them {path} "
                 f"({reason}); is this the data?"
             )
+        names = self._checked_names(head, class_names)
         if head is not None:
             head.save(self.folder / _HEAD)
         write_json(
@@ -309,12 +311,33 @@ class FeatureFolder:
             {
                 **self._plan,
                 "num_images": images,
-                "class_names": class_names,
+                "class_names": names,
                 "has_head": head is not None,
                 "versions": {name: version_of(name) for name in ("everyclass", "numpy")},
                 "chunks": receipts,
             },
         )
+
+    def _checked_names(
+        self, head: Head | None, class_names: Sequence[str] | None
+    ) -> tuple[str, ...] | None:
+        """The class names, if the folder can be read with them and this head."""
+        if head is not None and head.num_features != self.num_features:
+            raise InputError(
+                f"The head takes features of width {head.num_features} and these have "
+                f"{self.num_features}: it belongs to another network."
+            )
+        stored = (np.load(chunk_file(self.folder, c, "-labels")) for c in range(self.num_chunks))
+        most = max(int(labels.max()) for labels in stored if labels.size) + 1
+        classes = most if head is None else head.num_classes
+        if head is None and class_names is not None:
+            classes = len(names_in_order(class_names))
+        if most > classes:
+            raise InputError(
+                f"The chunks hold labels up to {most - 1} and there are {classes} classes "
+                f"(0..{classes - 1}); give the head and the names of all of them."
+            )
+        return as_names(class_names, classes)
 
     def left_out(self) -> dict[str, str]:
         """Why pictures are not in the chunks that are done, by path."""

@@ -18,6 +18,7 @@ from everyclass.artifacts._checks import (
     as_ids,
     as_labels,
     as_names,
+    names_in_order,
     stored_names,
 )
 from everyclass.artifacts.class_counts import ClassCounts
@@ -57,7 +58,7 @@ class Features:
             features = as_float32(features, name="features")
         classes = self.head.num_classes if self.head is not None else None
         if classes is None and self.class_names is not None:
-            classes = len(self.class_names)
+            classes = len(names_in_order(self.class_names))
         labels = as_labels(self.labels, num_classes=classes, length=features.shape[-2])
         self.check_head(self.head, features.shape[-1])
         classes = classes or int(labels.max()) + 1

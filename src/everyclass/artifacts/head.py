@@ -17,6 +17,7 @@ from everyclass.artifacts._archives import (
     write_npz,
 )
 from everyclass.artifacts._checks import as_float32, as_floats
+from everyclass.artifacts._settings import check_number
 from everyclass.errors import FileFormatError, InputError, naming
 
 __all__ = ["Head", "HeadKind"]
@@ -57,10 +58,15 @@ class Head:
             )
         if self.kind not in ("linear", "cosine"):
             raise InputError(f"A head is 'linear' or 'cosine'; got {self.kind!r}.")
-        if not np.isfinite(self.scale) or self.scale <= 0:
-            raise InputError(f"The scale of a head must be positive; got {self.scale}.")
+        scale = check_number("The scale of a head", self.scale, above=0)
+        if self.kind == "linear" and scale != 1:
+            raise InputError(
+                f"A linear head has no scale, and {scale:g} is given; say kind='cosine' if its "
+                "features and weights are of unit length, or leave the scale out."
+            )
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "bias", bias)
+        object.__setattr__(self, "scale", scale)
 
     def __repr__(self) -> str:
         scale = "" if self.kind == "linear" else f", scale {self.scale:g}"
@@ -90,7 +96,7 @@ class Head:
         features = features.astype(np.float32, copy=False)
         weight = self.weight
         if self.kind == "cosine":
-            weight = float(self.scale) * _unit(weight)
+            weight = self.scale * _unit(weight)
             features = _unit(features)
         return features @ weight.T + self.bias
 

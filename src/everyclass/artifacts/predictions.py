@@ -21,6 +21,7 @@ from everyclass.artifacts._checks import (
     as_names,
     class_numbers,
     holds_names,
+    names_in_order,
     of_class,
 )
 from everyclass.artifacts._prediction_sources import RepeatedIds, open_source
@@ -51,7 +52,7 @@ class Predictions:
         logits: (n, C) finite scores whose softmax are probabilities.
         probs: (n, C) in 0..1, rows that sum to one.
         predicted: (n,) int64, where nothing else is known.
-        class_names: C names, or None.
+        class_names: C names, or None; may be given as a dict from class number to name.
         class_counts: training images per class, or None.
         ids: (n,) one id per image, or None.
         first_row: where the first of these images stands in the file or set that they are a part
@@ -82,6 +83,8 @@ class Predictions:
                 "Give exactly one of logits, probs and predicted; "
                 f"got {' and '.join(given) or 'none'}."
             )
+        if self.class_names is not None:
+            object.__setattr__(self, "class_names", names_in_order(self.class_names))
         scores, part = None, self.first_row
         if given[0] != "predicted":
             scores = as_floats(
@@ -314,7 +317,13 @@ def _decimals(probs: npt.NDArray[Any]) -> int | None:
 
 
 def _tolerance(probs: npt.NDArray[Any]) -> float:
-    return 1e-2 if probs.dtype == np.float16 else 1e-3
+    return 1e-2 if probs.dtype == np.float16 or _were_bfloat16(probs) else 1e-3
+
+
+def _were_bfloat16(values: npt.NDArray[Any]) -> bool:
+    """Whether float32 values have the precision of bfloat16, which NumPy lacks, by the first."""
+    first = np.ascontiguousarray(values[:64])
+    return first.dtype == np.float32 and not (first.view(np.uint32) & 0xFFFF).any()
 
 
 def look_like_probs(logits: npt.NDArray[Any]) -> bool:

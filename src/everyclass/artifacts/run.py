@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from everyclass.artifacts._files import (
     atomic_write,
@@ -21,11 +22,12 @@ from everyclass.artifacts._files import (
 from everyclass.artifacts._locks import holding
 from everyclass.errors import InputError, MissingFileError, OutputExistsError
 
-__all__ = ["TOLD_LATER", "Run", "differences"]
+__all__ = ["TOLD_LATER", "Run", "alike", "differences"]
 
 FORMAT = 1
 TOLD_LATER = frozenset({"loss", "loss_values", "learner", "fit"})
 """Constants of a recipe that configurations of runs did not always hold."""
+_SETTING = re.compile(r"(\w+)=(\([^)]*\)|[^,()]+)")  # name='value' or name=(0.4, 0.1)
 _ELSEWHERE = "with out (--out; of bench run --runs)"
 
 
@@ -110,13 +112,18 @@ class Run:
         locks go without, and so does Windows.
 
         Raises:
-            InputError: another process works there.
+            InputError: another process works there, or has made another run of it since.
         """
         refusal = (
             f"Another process is working in {self.folder}; wait until it has ended (or end it), or "
             f"name another folder {_ELSEWHERE}."
         )
         with holding(self.folder / "config.json", refusal):
+            if different := differences(Run.open(self.folder).config, self.config):
+                raise InputError(
+                    f"Another process has made another run of {self.folder} just now "
+                    f"({'; '.join(different)}); name another folder {_ELSEWHERE}."
+                )
             yield
 
     @property
@@ -172,6 +179,31 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], place: str = "")
         a, b = old.get(key), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             different += differences(a, b, f"{place}{key}.")
-        elif a != b:
+        elif _are_mappings(a) and _are_mappings(b) and len(a) == len(b):
+            for number, (one, other) in enumerate(zip(a, b, strict=True)):
+                different += differences(one, other, f"{place}{key}[{number}].")
+        elif not alike(key, a, b):
             different.append(f"{place}{key}: {a} there, {b} asked")
     return different
+
+
+def _are_mappings(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
+    return isinstance(value, list) and all(isinstance(each, Mapping) for each in value)
+
+
+def alike(key: str, there: Any, here: Any) -> bool:
+    """Whether a constant is the same; of what fits a head, the settings that both tell.
+
+    All its settings are told, and which there are changes with the code.
+
+    Args:
+        key: the constant's name.
+        there: what is stored.
+        here: what is asked for.
+    """
+    if key != "fit" or not isinstance(there, str) or not isinstance(here, str):
+        return bool(there == here)
+    one, other = (
+        {"": text.partition("(")[0], **dict(_SETTING.findall(text))} for text in (there, here)
+    )
+    return all(one[name] == other[name] for name in one.keys() & other.keys())

@@ -183,7 +183,9 @@ class StoredFeatures(Features):
     def take(self, rows: npt.NDArray[np.intp]) -> Features:
         """The images at ``rows``, all their views, in memory."""
         views, images, width = self.shape
-        flat = (np.arange(views)[:, None] * images + np.asarray(rows)).reshape(-1)
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        flat = (np.arange(views)[:, None] * images + rows).reshape(-1)
         read = self.at(flat)
         return Features(
             read if views == 1 else read.reshape(views, -1, width),
@@ -231,7 +233,9 @@ class StoredFeatures(Features):
         """
         for sums in self._sums:
             for name, expected in sums.items():
-                if Path(name).name != name or sha256_of(self.folder / name) != expected:
+                path = self.folder / name
+                here = Path(name).name == name and path.is_file()
+                if not here or sha256_of(path) != expected:
                     raise FileFormatError(
-                        f"{self.folder / name} is not what was written there; make its chunk again."
+                        f"{path} is not what was written there; make its chunk again."
                     )

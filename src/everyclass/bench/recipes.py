@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from importlib import resources
 from typing import Any
 
-from everyclass.artifacts import TOLD_LATER
+from everyclass.artifacts.run import TOLD_LATER, alike
 
 __all__ = ["config_differences", "config_of"]
 
 _FILE = resources.files("everyclass.bench") / "definitions" / "recipes.json"
-_SETTING = re.compile(r"(\w+)=(\([^)]*\)|[^,()]+)")  # name='value' or name=(0.4, 0.1)
 
 
 def config_of(method: str, data: str) -> dict[str, Any] | None:
@@ -96,21 +94,8 @@ def _of_recipe(said: Any, expected: dict[str, Any]) -> list[str]:
     return [
         f"{key}: {said.get(key)} there, {expected.get(key)} in the recipe"
         for key in keys
-        if not _alike(key, said.get(key), expected.get(key))
+        if not alike(key, said.get(key), expected.get(key))
     ]
-
-
-def _alike(key: str, there: Any, here: Any) -> bool:
-    """Whether a constant is the same; of what fits a head, the settings that both tell.
-
-    All its settings are told, and which there are changes with the code.
-    """
-    if key != "fit" or not isinstance(there, str) or not isinstance(here, str):
-        return bool(there == here)
-    one, other = (
-        {"": text.partition("(")[0], **dict(_SETTING.findall(text))} for text in (there, here)
-    )
-    return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import multiprocessing
 import os
@@ -22,7 +21,7 @@ from everyclass.bench.tables import Row, Table, data_name
 from everyclass.cores import own_cores
 from everyclass.data import DataConfig
 from everyclass.errors import InputError
-from everyclass.methods import get_method
+from everyclass.methods import get_method, method_names
 from everyclass.progress import Progress, silent
 from everyclass.stages import RescueResult, extract_run, pretrain, rescue, retraining_of
 from everyclass.training import HeadRecipe, Precision, Recipe
@@ -179,17 +178,21 @@ def _chosen(table: Table, methods: Sequence[str] | None) -> list[Row]:
 
 
 def _waves(work: list[_Job]) -> list[list[_Job]]:
-    """First what trains from scratch, so that no two methods train the start that they share."""
-    by_depth: dict[int, list[_Job]] = {}
+    """By how many trainings come before, so that no two jobs train what both rest on."""
+    waves: dict[int, dict[tuple[str, Precision, int], _Job]] = {}
     for job in work:
-        by_depth.setdefault(_depth(_recipe(job)), []).append(job)
-    first = {_network(job): job for job in by_depth.pop(0, [])}
-    later = [by_depth[depth] for depth in sorted(by_depth)]
-    for job in itertools.chain(*later):
-        for root in sorted(_roots(_recipe(job))):
-            begun = replace(job, method=root, rows=())
-            first.setdefault(_network(begun), begun)
-    return [list(first.values()), *later]
+        waves.setdefault(_depth(_recipe(job)), {})[_network(job)] = job
+    for job in work:
+        for needed in _beneath(_recipe(job)):
+            if needed.name.removesuffix("-modern") in method_names():  # others have one owner
+                begun = replace(job, method=needed.name, rows=())
+                waves.setdefault(_depth(needed), {}).setdefault(_network(begun), begun)
+    return [list(waves[depth].values()) for depth in sorted(waves)]
+
+
+def _beneath(recipe: Recipe | HeadRecipe) -> list[Recipe | HeadRecipe]:
+    """The methods that are trained before a method, whether it names them or they do."""
+    return [each for needed in recipe.rests_on for each in (needed, *_beneath(needed))]
 
 
 def _network(job: _Job) -> tuple[str, Precision, int]:

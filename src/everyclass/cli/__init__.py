@@ -91,6 +91,6 @@ def _printable(message: str) -> str:
     """A message in which a file's name or content cannot steer the terminal."""
     if message.isprintable():
         return message
-    from everyclass.cli.options import harmless
+    from everyclass.cli.printing import harmless
 
     return harmless(message)

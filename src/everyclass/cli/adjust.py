@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from everyclass.cli.labels_beside import without_labels
 from everyclass.cli.options import (
     ClassNames,
     Counts,
@@ -16,14 +18,13 @@ from everyclass.cli.options import (
     Quiet,
     ScoresAre,
     Seed,
-    check_spared,
-    print_json,
-    say,
-    shown,
-    without_labels,
 )
+from everyclass.cli.printing import print_json, say, shown
+from everyclass.cli.spared_files import check_spared
 
 __all__ = ["adjust"]
+
+_PRIORS = ("uniform", "estimated")  # words of --prior, which stand for no file
 
 
 def adjust(
@@ -75,7 +76,8 @@ def adjust(
     prior: Annotated[
         str | None,
         typer.Option(
-            help="With --method prior: a CSV with class,count of where it is used, or estimated.",
+            help="With --method prior: uniform, estimated, or a CSV with class,count of where it "
+            "is used.",
             show_default="uniform",
         ),
     ] = None,
@@ -105,8 +107,7 @@ def adjust(
     if out.suffix.lower() != ".npz":
         raise InputError(f"--out {out} has to end in .npz, which is what is written.")
     place = adjustment or out.with_name(f"{out.stem}.adjustment.json")
-    estimated = prior == "estimated"
-    given = None if estimated else prior
+    given = None if prior in _PRIORS else prior
     read = [validation, predictions, counts, class_names, head, given, *(labels or [])]
     check_spared(*read, files=[out, place], overwrite=overwrite)
     options: dict[str, Any] = {
@@ -119,7 +120,7 @@ def adjust(
     known = Predictions.load(validation, labels=with_labels.get(validation), **options)
     said = Predictions.load(predictions, labels=with_labels.get(predictions), **options)
     names = known.class_names or said.class_names
-    shares = prior if given is None else ClassCounts.load(given, names=names)
+    shares = None if given is None else ClassCounts.load(given, names=names)
     for file in (out, place):  # both or none are written
         if file.is_dir():
             raise InputError(f"{file} is a folder; name a file.")
@@ -132,8 +133,8 @@ def adjust(
         objective=objective,  # type: ignore[arg-type]
         worst_percent=worst_percent,
         class_weights=room.named_weights(weight, names, known.num_classes) if weight else None,
-        prior=shares,
-        unlabelled=said.logits if estimated else None,
+        prior="estimated" if prior == "estimated" else shares,
+        unlabelled=said.logits if prior == "estimated" else None,
         min_samples=min_samples,
         folds=folds,
         seed=seed,
@@ -147,7 +148,7 @@ def adjust(
     say(room.describe(found))
     say(f"Adjusted predictions: {out}")
     say(f"Adjustment: {place}")
-    say(f"Next: everyclass evaluate {out}")
+    say(f"Next: everyclass evaluate {shlex.quote(str(out))}")
 
 
 def _with_labels(files: list[Path], labels: list[Path]) -> dict[Path, Path]:

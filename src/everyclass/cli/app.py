@@ -25,7 +25,7 @@ from everyclass.cli import (
     split,
     zoo,
 )
-from everyclass.cli.options import say
+from everyclass.cli.printing import say
 
 __all__ = ["app"]
 

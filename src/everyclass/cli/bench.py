@@ -9,17 +9,9 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import (
-    RESULTS,
-    DataRoot,
-    Device,
-    Json,
-    Quiet,
-    check_spared,
-    print_json,
-    say,
-    shown,
-)
+from everyclass.cli.options import RESULTS, DataRoot, Device, Json, Quiet
+from everyclass.cli.printing import print_json, say, shown
+from everyclass.cli.spared_files import check_spared
 
 __all__ = ["app"]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from everyclass.cli.labels_beside import labels_for
 from everyclass.cli.options import (
     ClassNames,
     Confidence,
@@ -16,12 +18,9 @@ from everyclass.cli.options import (
     PredictedColumn,
     ScoresAre,
     Seed,
-    check_spared,
-    holds_json,
-    labels_for,
-    print_json,
-    say,
 )
+from everyclass.cli.printing import print_json, say
+from everyclass.cli.spared_files import check_spared, holds_json
 
 __all__ = ["compare"]
 
@@ -62,7 +61,7 @@ def compare(
     from everyclass.errors import InputError
 
     paths = files if baseline is None or baseline in files else [baseline, *files]
-    if len({str(path) for path in paths}) < len(paths):
+    if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise InputError("The same file was given twice; name each classifier's file once.")
     check_spared(*paths, class_names, labels, files=[out])
     check_own(out, "comparison", lambda file: holds_json(file, "only_a", "comparisons"))

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import DataRoot, Json, Quiet, Workers, print_json, say, shown
+from everyclass.cli.options import DataRoot, Json, Quiet, Workers
+from everyclass.cli.printing import print_json, say, shown
 
 __all__ = ["app"]
 
@@ -42,7 +43,10 @@ def check(
     decode: Annotated[
         bool, typer.Option("--decode", help="Open every picture; exit code 1 if one is bad.")
     ] = False,
-    bad: Annotated[Path, typer.Option(help="Where to list bad pictures.")] = Path("bad-images.csv"),
+    bad: Annotated[
+        Path | None,
+        typer.Option(help="Where to list bad pictures.", show_default="bad-images.csv"),
+    ] = None,
     workers: Workers = None,
     data_root: DataRoot = None,
     json: Json = False,
@@ -57,12 +61,16 @@ def check(
     from dataclasses import asdict
 
     from everyclass.data import PUBLISHED, check_data, parse_spec
+    from everyclass.errors import InputError
 
+    for name, given in {"--bad": bad, "--workers": workers}.items():
+        if given is not None and not decode:
+            raise InputError(f"{name} goes with --decode: without it no picture is opened.")
     found = check_data(
         data,
         root=data_root,
         decode=decode,
-        bad_list=bad,
+        bad_list=bad or Path("bad-images.csv"),
         workers=workers,
         show=shown(quiet),
     )

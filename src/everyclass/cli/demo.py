@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import Quiet, Seed, shown
+from everyclass.cli.options import Quiet, Seed
+from everyclass.cli.printing import shown
 from everyclass.cli.rescue import print_rescue
 
 __all__ = ["demo"]

@@ -18,12 +18,9 @@ from everyclass.cli.options import (
     Quiet,
     ScoresAre,
     Seed,
-    check_spared,
-    holds_json,
-    print_json,
-    say,
-    shown,
 )
+from everyclass.cli.printing import print_json, say, shown
+from everyclass.cli.spared_files import check_spared, holds_json
 
 __all__ = ["diagnose"]
 

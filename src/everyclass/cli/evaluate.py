@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from everyclass.cli.labels_beside import labels_for
 from everyclass.cli.options import (
     ClassNames,
+    Confidence,
     Counts,
     Json,
     LabelsColumn,
@@ -18,13 +20,9 @@ from everyclass.cli.options import (
     PredictedColumn,
     Quiet,
     ScoresAre,
-    baselines,
-    check_spared,
-    labels_for,
-    print_json,
-    say,
-    shown,
 )
+from everyclass.cli.printing import print_json, say, shown
+from everyclass.cli.spared_files import baselines, check_spared, holds_json
 
 if TYPE_CHECKING:
     from everyclass.metrics import GateResult
@@ -68,6 +66,11 @@ def evaluate(
         Path | None,
         typer.Option(help="Write counts and sums (.npz), to be judged with other parts later."),
     ] = None,
+    confidence: Confidence = 0.95,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A .json file for all numbers; everyclass report reads it."),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="List every class.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -77,14 +80,19 @@ def evaluate(
     Example: everyclass evaluate predictions.parquet --fail-if "lowest_recall < 0.05"
     """
     from everyclass import metrics
-    from everyclass.artifacts import load_class_names
+    from everyclass.artifacts import check_own, load_class_names
     from everyclass.errors import InputError
+    from everyclass.reporting import holds_junit
 
     if state is not None:
         metrics.check_replaceable(state)
     # A refusal is written too, so what is read is spared before a gate can be refused.
     named = baselines(_readable(fail_if or []))
-    check_spared(*files, counts, class_names, labels, *named, files=[junit, state])
+    check_spared(*files, counts, class_names, labels, *named, files=[junit, state, out])
+    if out is not None and out.suffix.lower() != ".json":
+        raise InputError(f"--out {out} has to end in .json, which is what is written.")
+    check_own(out, "evaluation", lambda file: holds_json(file, "per_class_recall"))
+    check_own(junit, "JUnit report", holds_junit)
     if (junit or github) and not fail_if:
         raise InputError("--junit and --github report gates; give at least one --fail-if.")
     with _refusals_reported(junit, github, json):
@@ -99,7 +107,7 @@ def evaluate(
         of = labels_for([*files, *map(Path, baselines(gates))], labels)
         own = of.get(files[0]) if len(files) == 1 else labels
         judged = metrics.state_of_files(*files, labels=own, class_counts=counts, **options)
-        evaluation = judged.evaluation(zero_floor=zero_floor)
+        evaluation = judged.evaluation(zero_floor=zero_floor, confidence=confidence)
         results = metrics.judge_gates(
             evaluation,
             gates,
@@ -109,6 +117,8 @@ def evaluate(
         )
     if state is not None:
         judged.save(state)
+    if out is not None:
+        evaluation.save(out)
     if json:
         said = evaluation.to_dict()
         print_json({**said, "gates": [r.to_dict() for r in results]} if gates else said)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import Json, check_spared, print_json, say
+from everyclass.cli.options import Json
+from everyclass.cli.printing import print_json, say
+from everyclass.cli.spared_files import check_spared
 
 __all__ = ["export"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +18,9 @@ from everyclass.cli.options import (
     Quiet,
     Seed,
     Workers,
-    check_spared,
-    data_files,
-    print_json,
-    say,
-    shown,
 )
+from everyclass.cli.printing import print_json, say, shown
+from everyclass.cli.spared_files import check_spared, data_files
 
 __all__ = ["extract"]
 
@@ -140,4 +138,4 @@ def extract(
         f"{features.num_features:,} features, {features.num_classes:,} classes"
     )
     if part == "train":
-        say(f"Next: everyclass rescue {out} --test TEST.npz --out rescued/")
+        say(f"Next: everyclass rescue {shlex.quote(str(out))} --test TEST.npz --out rescued/")

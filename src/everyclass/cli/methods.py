@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everyclass.cli.options import RESULTS, Json, print_json, say
+from everyclass.cli.options import RESULTS, Json
+from everyclass.cli.printing import print_json, say
 
 if TYPE_CHECKING:
     from everyclass.training import HeadRecipe, Recipe

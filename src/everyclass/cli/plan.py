@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import Confidence, Json, print_json, say
+from everyclass.cli.options import Confidence, Json
+from everyclass.cli.printing import print_json, say
 
 __all__ = ["plan"]
 

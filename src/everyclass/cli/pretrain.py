@@ -8,21 +8,9 @@ from typing import Annotated
 
 import typer
 
-from everyclass.cli.options import (
-    BadImages,
-    Data,
-    DataRoot,
-    Device,
-    Json,
-    Quiet,
-    Seed,
-    Workers,
-    check_spared,
-    data_files,
-    print_json,
-    say,
-    shown,
-)
+from everyclass.cli.options import BadImages, Data, DataRoot, Device, Json, Quiet, Seed, Workers
+from everyclass.cli.printing import print_json, say, shown
+from everyclass.cli.spared_files import check_spared, data_files
 
 __all__ = ["pretrain"]
 

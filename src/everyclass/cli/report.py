@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from everyclass.cli.labels_beside import labels_for
 from everyclass.cli.options import (
     ClassNames,
     Counts,
@@ -14,13 +15,13 @@ from everyclass.cli.options import (
     LabelsFile,
     PredictedColumn,
     ScoresAre,
-    baselines,
-    check_spared,
-    labels_for,
-    say,
 )
+from everyclass.cli.printing import say
+from everyclass.cli.spared_files import baselines, check_spared
 
 __all__ = ["report"]
+
+_ENDINGS = {".html": "html", ".htm": "html", ".md": "md"}
 
 
 def report(
@@ -91,10 +92,18 @@ def report(
     if format not in (None, "html", "md"):
         raise InputError(f"--format must be html or md; got {format!r}.")
     out = out or Path("report.md" if format == "md" else "report.html")
+    made_by = _ENDINGS.get(out.suffix.lower())
     gates = metrics.read_gates(fail_if or [])
     # A page may lie among the pictures; no picture may become one.
-    pictures = None if out.suffix.lower() in (".html", ".htm", ".md") else images
+    pictures = None if made_by else images
     check_spared(*files, counts, class_names, labels, pictures, *baselines(gates), files=[out])
+    if made_by is None and format is None:
+        raise InputError(f"--out {out} ends in neither .html nor .md; say --format html or md.")
+    if made_by is not None and format not in (None, made_by):
+        raise InputError(
+            f"--out {out} ends as a file of --format {made_by}, and --format is {format}; give one "
+            "of them only."
+        )
     check_own(out, "report", reporting.holds_report)
     options: dict[str, Any] = {
         "scores": scores,

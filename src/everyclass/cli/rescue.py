@@ -17,11 +17,9 @@ from everyclass.cli.options import (
     Quiet,
     Seed,
     Workers,
-    check_spared,
-    print_json,
-    say,
-    shown,
 )
+from everyclass.cli.printing import print_json, say, shown
+from everyclass.cli.spared_files import check_spared
 
 if TYPE_CHECKING:
     from rich.table import Table

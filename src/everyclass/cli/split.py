@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from everyclass.cli.options import Json, Overwrite, Seed, check_spared, print_json, say
+from everyclass.cli.options import Json, Overwrite, Seed
+from everyclass.cli.printing import print_json, say
+from everyclass.cli.spared_files import check_spared
 
 __all__ = ["split"]
 
@@ -55,7 +57,8 @@ def split(
             for i, c in enumerate(found.classes)
         },
     }
-    with replaced_together(out, seal="split.json") as hidden:
+    parts = [f"{part}{file.suffix.lower()}" for part in ("train", "val", "test")]
+    with replaced_together(out, seal="split.json", stale=parts) as hidden:
         for name, rows in found.rows.items():
             with atomic_write(hidden / f"{name}{file.suffix.lower()}") as stream:
                 stream.write(table.part(rows, len(labels)))

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts
-from everyclass.data.pictures import Cut, EncodedSet, decode
+from everyclass.data.pictures import BadPictureError, Cut, EncodedSet, decode
+from everyclass.errors import FileFormatError, first_line
 
 __all__ = ["Dataset", "ImageSet"]
 
@@ -92,11 +93,22 @@ class Dataset:
         Args:
             part: ``train``, ``val`` or ``test``.
             rows: of that part.
+
+        Raises:
+            FileFormatError: a picture in a file cannot be read, or no more.
         """
         if isinstance(part, ImageSet):
             return [part.images[row] for row in rows]
         assert self.cut is not None
-        return [decode(part.read(row), self.cut)[0] for row in rows]
+        pictures = []
+        for row in rows:
+            try:
+                pictures.append(decode(part.read(row), self.cut)[0])
+            except (BadPictureError, OSError) as error:
+                raise FileFormatError(
+                    f"{part.place(row)} cannot be read as a picture: {first_line(error)}."
+                ) from error
+        return pictures
 
     @property
     def class_counts(self) -> ClassCounts:

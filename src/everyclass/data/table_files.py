@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import as_array, existing_file, read_npz
+from everyclass.artifacts import as_array, check_csv_header, existing_file, read_npz
 from everyclass.errors import FileFormatError, first_line
 
 __all__ = ["TableFile"]
@@ -22,6 +24,8 @@ __all__ = ["TableFile"]
 # or the weight of each row. A head's own file has bare names, but no labels to split by.
 _OF_A_HEAD = {f"head_{name}" for name in ("weight", "bias", "scale", "kind")}
 _OF_CLASSES = {"class_names", "class_counts", *_OF_A_HEAD}
+_HEADER = 1 << 16  # bytes in which the first line shows what a file is
+_LONGEST_CELL = (1 << 31) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +148,18 @@ class TableFile:
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    content = path.read_bytes()
+    check_csv_header(path, content[:_HEADER])
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except (ValueError, csv.Error) as error:
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        with _long_cells():
+            rows = list(csv.reader(text, strict=True))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise FileFormatError(
+            f"{path} is no UTF-8 text in line {line}; save it as UTF-8."
+        ) from error
+    except csv.Error as error:
         raise FileFormatError(f"{path} is not a readable csv file: {error}.") from error
     rows = [row for row in rows if row]
     if len(rows) < 2:
@@ -158,6 +170,16 @@ def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
                 f"{path}: row {number} has {len(row)} values and the header has {len(rows[0])}."
             )
     return rows[0], rows[1:]
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let a cell be of any length: by itself Python's reader stops at 131,072 characters."""
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _read_parquet(path: Path) -> tuple[list[str], Any]:

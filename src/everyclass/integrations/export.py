@@ -16,13 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from everyclass.artifacts import Head, atomic_write
-from everyclass.errors import InputError, MissingLibraryError, RunFailedError
+from everyclass.errors import (
+    EveryclassError,
+    InputError,
+    MissingLibraryError,
+    RunFailedError,
+    first_line,
+)
 from everyclass.nn import logits_of, unwrapped
 
 __all__ = ["TOLERANCE", "export_onnx", "export_program", "save_head", "save_weights"]
 
 TOLERANCE = 1e-5
 """Largest difference of logits, relative to their size, between a network and what was written."""
+
+_MOST_OF_ONNX = 2 * 2**30  # bytes that an ONNX file can have, weights and all
 
 Example = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]
 
@@ -62,7 +70,8 @@ def export_onnx(
 
     Raises:
         MissingLibraryError: onnx, onnxscript or onnxruntime is not installed.
-        InputError: the example is a batch of one.
+        InputError: the example is a batch of one, or the weights are 2 GB or more, which an ONNX
+            file cannot hold.
         RunFailedError: the network cannot be exported, or the file says something else.
     """
     try:
@@ -72,8 +81,9 @@ def export_onnx(
         raise MissingLibraryError(
             "onnxruntime and onnxscript", "onnx onnxruntime onnxscript"
         ) from error
+    _check_size(model)
     program, inputs, names, expected = _program(model, example)
-    with _checked_file(path) as new:
+    with _checked_file(path) as new, _exporting("torch.onnx.export"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             made = torch.onnx.export(program, dynamo=True, input_names=names, verbose=False)
@@ -106,7 +116,7 @@ def export_program(
         RunFailedError: the network cannot be exported, or the file says something else.
     """
     program, inputs, _, expected = _program(model, example)
-    with _checked_file(path) as new:
+    with _checked_file(path) as new, _exporting("torch.export.export"):
         torch.export.save(program, new)
         again = torch.export.load(new).module()
         worst = 0.0
@@ -165,6 +175,30 @@ def _checked_file(path: str | Path) -> Iterator[Path]:
             stream.write(new.read_bytes())
 
 
+@contextmanager
+def _exporting(by: str) -> Iterator[None]:
+    """Say that the network cannot be exported, whatever somebody else's code raises in here."""
+    try:
+        yield
+    except EveryclassError:
+        raise
+    except Exception as error:
+        raise RunFailedError(
+            f"The network cannot be exported ({type(error).__name__}: {first_line(error)}); {by} "
+            "says more."
+        ) from error
+
+
+def _check_size(model: nn.Module) -> None:
+    numbers = sum(parameter.numel() for parameter in unwrapped(model).parameters())
+    if numbers * 4 >= _MOST_OF_ONNX:
+        raise InputError(
+            f"The network's weights are {numbers * 4 / 2**30:.1f} GB in float32, and one ONNX file "
+            "holds less than 2 GB; write a program instead: export_program(model, example, "
+            '"model.pt2").'
+        )
+
+
 def _program(
     model: nn.Module, example: Example
 ) -> tuple[Any, tuple[Tensor, ...], list[str], npt.NDArray[Any]]:
@@ -178,18 +212,11 @@ def _program(
     network = _Logits(copy.deepcopy(model).cpu().float().eval(), names).eval()
     inputs = tuple(x.cpu().float() if x.is_floating_point() else x.cpu() for x in inputs)
     batch = torch.export.Dim("batch", min=1)
-    try:
-        with torch.no_grad():
-            expected = network(*inputs).numpy()
-            program = torch.export.export(
-                network, inputs, dynamic_shapes={"inputs": tuple({0: batch} for _ in inputs)}
-            )
-    except Exception as error:
-        first = str(error).strip().split("\n")[0]
-        raise RunFailedError(
-            f"The network cannot be exported ({type(error).__name__}: {first}); "
-            "torch.export.export says more."
-        ) from error
+    with _exporting("torch.export.export"), torch.no_grad():
+        expected = network(*inputs).numpy()
+        program = torch.export.export(
+            network, inputs, dynamic_shapes={"inputs": tuple({0: batch} for _ in inputs)}
+        )
     return program, inputs, list(names) or [f"input_{i}" for i in range(len(inputs))], expected
 
 

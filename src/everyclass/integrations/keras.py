@@ -6,12 +6,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from everyclass.errors import InputError, MissingLibraryError
+from everyclass.errors import InputError, MissingLibraryError, first_line
 
 try:
     import keras
 except ImportError as error:
-    raise MissingLibraryError("keras with KERAS_BACKEND=torch", "keras") from error
+    if error.name == "keras":
+        raise MissingLibraryError("keras with KERAS_BACKEND=torch", "keras") from error
+    raise InputError(  # keras is there, and what it runs on is not
+        f"keras cannot be imported ({first_line(error)}); set KERAS_BACKEND=torch before keras is "
+        "imported, as the losses need torch, or install what it lacks."
+    ) from error
 
 __all__ = ["KerasLoss"]
 

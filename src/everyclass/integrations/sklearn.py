@@ -10,13 +10,19 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import StratifiedKFold
-from sklearn.utils import check_consistent_length, check_random_state, get_tags, indexable
+from sklearn.utils import (
+    assert_all_finite,
+    check_consistent_length,
+    check_random_state,
+    get_tags,
+    indexable,
+)
 from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from everyclass.artifacts import Features, Head
-from everyclass.errors import InputError
+from everyclass.artifacts import Features, Head, quoted, some
+from everyclass.errors import InputError, first_line
 from everyclass.metrics import geometric_mean, harmonic_mean, log_probabilities, per_class_recall
 from everyclass.stages import RescueResult, Retraining, ensemble_log_probabilities, rescue
 
@@ -93,8 +99,9 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             y: (n,) classes: numbers or strings.
 
         Raises:
-            InputError: one class only, or only one sample of each; an unknown ``use``; an estimator
-                without ``predict_proba``.
+            InputError: one class only, or only one sample of each, or of two classes only one of
+                either; an unknown ``use``; an estimator without ``predict_proba``, or one that
+                cannot be fitted to a fold that lacks a class.
         """
         if self.use not in get_args(Use):
             raise InputError(
@@ -111,11 +118,19 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError("The samples are all of one class; a classifier needs two.")
-        if np.bincount(labels).max() < 2:
+        counts = np.bincount(labels)
+        if counts.max() < 2:
             raise InputError(
                 f"Each of the {len(self.classes_)} classes has one sample, so that none can be "
                 "held out to judge by; a class needs two at least."
             )
+        if self.estimator is not None and len(counts) == 2 and counts.min() < 2:
+            raise InputError(
+                f"The class {quoted(str(self.classes_[counts.argmin()]))} has one sample, and "
+                "where it is held out there is one class only to fit the estimator to; each of two "
+                "classes needs two samples."
+            )
+        self.__dict__.pop("estimator_", None)  # of an earlier fit
         head = None
         seed = self._seed()
         if self.estimator is None:
@@ -197,9 +212,21 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             parts = list(splitter.split(labels, labels))
         X, y = indexable(X, y)
         found = np.empty((len(labels), len(self.classes_)))
-        for train, test in parts:
+        for fold, (train, test) in enumerate(parts, start=1):
             copy = clone(self.estimator)
-            copy.fit(*_safe_split(copy, X, y, train))
+            part = _safe_split(copy, X, y, train)
+            try:
+                copy.fit(*part)
+            except Exception as error:
+                missing = np.setdiff1d(self.classes_, part[1])
+                if not len(missing):
+                    raise  # for a reason that has nothing to do with the folds
+                named = some([quoted(str(name)) for name in missing])
+                raise InputError(
+                    f"The estimator, a {type(copy).__name__}, cannot be fitted to fold {fold} of "
+                    f"{folds}, which has no sample of {named} ({first_line(error)}); give such "
+                    "classes more samples, or take an estimator that does without."
+                ) from error
             found[test] = self._of_each_class(copy, _safe_split(copy, X, y, test, train)[0])
         return found
 
@@ -212,7 +239,7 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _logits(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
         check_is_fitted(self)
-        if self.estimator is None:
+        if not hasattr(self, "estimator_"):  # whatever the parameter says by now
             inputs = validate_data(self, X, dtype=np.float64, reset=False)
         else:
             X = self._as_it_is(X, reset=False)
@@ -234,10 +261,20 @@ def _product(head: Head, inputs: npt.NDArray[np.float64]) -> npt.NDArray[np.floa
 
 def _recalls(y_true: Any, y_pred: Any) -> npt.NDArray[np.float64]:
     """Recall of each class of ``y_true``."""
-    classes, both = np.unique(
-        np.concatenate([np.asarray(y_true), np.asarray(y_pred)]), return_inverse=True
-    )
-    recalls = per_class_recall(both[: len(y_true)], both[len(y_true) :], len(classes))
+    try:
+        check_consistent_length(y_true, y_pred)
+        truth, said = column_or_1d(y_true), column_or_1d(y_pred)
+        for each in (truth, said):
+            assert_all_finite(each)
+        classes = unique_labels(truth, said)
+    except (TypeError, ValueError) as error:  # a TypeError of objects that cannot be sorted
+        raise InputError(
+            f"y_true and y_pred must be (n,) classes of one kind: {first_line(error)}."
+        ) from error
+    if not len(classes):
+        raise InputError("y_true and y_pred are empty; there is no recall of nothing.")
+    labels, predicted = (np.searchsorted(classes, each) for each in (truth, said))
+    recalls = per_class_recall(labels, predicted, len(classes))
     return recalls[~np.isnan(recalls)]
 
 
@@ -246,6 +283,9 @@ def harmonic_mean_score(y_true: Any, y_pred: Any) -> float:
 
     Args:
         y_true, y_pred: (n,) classes: numbers or strings.
+
+    Raises:
+        InputError: they are no classes, such as continuous numbers, NaN, or numbers and strings.
 
     Example:
         >>> round(harmonic_mean_score(["a", "a", "b"], ["a", "b", "b"]), 3)
@@ -260,6 +300,9 @@ def geometric_mean_score(y_true: Any, y_pred: Any) -> float:
     Args:
         y_true, y_pred: (n,) classes: numbers or strings.
 
+    Raises:
+        InputError: they are no classes, such as continuous numbers, NaN, or numbers and strings.
+
     Example:
         >>> round(geometric_mean_score(["a", "a", "b"], ["a", "b", "b"]), 3)
         0.707
@@ -272,6 +315,9 @@ def lowest_recall_score(y_true: Any, y_pred: Any) -> float:
 
     Args:
         y_true, y_pred: (n,) classes: numbers or strings.
+
+    Raises:
+        InputError: they are no classes, such as continuous numbers, NaN, or numbers and strings.
 
     Example:
         >>> lowest_recall_score(["a", "a", "b"], ["a", "b", "b"])

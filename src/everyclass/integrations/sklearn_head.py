@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer
 
-from everyclass.artifacts import Head
+from everyclass.artifacts import Head, quoted, some
 from everyclass.errors import InputError, InputTypeError
 
 __all__ = ["sklearn_head"]
@@ -24,10 +24,11 @@ def sklearn_head(head: Head, *, class_names: Sequence[Any] | None = None) -> Any
 
     Args:
         head: linear or cosine; for the ensemble see :meth:`RescueResult.single_layer`.
-        class_names: C sorted names, or None for the numbers 0..C−1.
+        class_names: C different names in class order, or None for the numbers 0..C−1. Columns of
+            ``predict_proba`` are in the order of ``classes_``, which scikit-learn wants sorted.
 
     Raises:
-        InputError: names that are not one per class.
+        InputError: names that are not one per class, or the same twice.
         InputTypeError: no head, such as an ensemble.
 
     Example:
@@ -41,13 +42,17 @@ def sklearn_head(head: Head, *, class_names: Sequence[Any] | None = None) -> Any
             f"A {type(head).__name__} is no head; of an ensemble take the nearest one: "
             "result.single_layer(train).head."
         )
-    classes = np.arange(head.num_classes) if class_names is None else np.array(class_names)
-    if len(classes) != head.num_classes:
+    names = np.arange(head.num_classes) if class_names is None else np.array(class_names)
+    if len(names) != head.num_classes:
         raise InputError(
-            f"There are {len(classes)} class_names for {head.num_classes} classes; give one each."
+            f"There are {len(names)} class_names for {head.num_classes} classes; give one each."
         )
-    weight = head.weight.astype(np.float64)
-    bias = head.bias.astype(np.float64)
+    classes, order, times = np.unique(names, return_index=True, return_counts=True)
+    if len(classes) < len(names):
+        twice = some([quoted(str(name)) for name in classes[times > 1]])
+        raise InputError(f"class_names has {twice} more than once; give each class its own.")
+    weight = head.weight[order].astype(np.float64)
+    bias = head.bias[order].astype(np.float64)
     if head.kind == "cosine":
         norms = np.linalg.norm(weight, axis=1, keepdims=True)
         weight = head.scale * weight / np.maximum(norms, 1e-12)  # zero stays zero, as in Head

@@ -43,7 +43,7 @@ class PerClassRecall(Metric):  # type: ignore[misc]
         classes; ``compute()`` gives (C,) fractions, NaN for a class without samples.
 
     Raises:
-        InputError: in ``update``, shapes that do not fit or a class outside 0..C−1.
+        InputError: in ``update``, shapes that do not fit, NaN, or a class outside 0..C−1.
 
     Example:
         >>> metric = PerClassRecall(num_classes=3)
@@ -71,14 +71,14 @@ class PerClassRecall(Metric):  # type: ignore[misc]
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count a batch."""
-        if preds.is_floating_point():
-            if preds.ndim != 2 or preds.shape[1] != self.num_classes:
-                raise InputError(
-                    f"preds must be (n, {self.num_classes}) scores or (n,) classes; got shape "
-                    f"{tuple(preds.shape)}."
-                )
-            preds = preds.argmax(dim=1)
-        if target.is_floating_point() or target.shape != preds.shape or target.ndim != 1:
+        are_scores = preds.is_floating_point()
+        if are_scores and (preds.ndim != 2 or preds.shape[1] != self.num_classes):
+            raise InputError(
+                f"preds must be (n, {self.num_classes}) scores or (n,) classes; got shape "
+                f"{tuple(preds.shape)}."
+            )
+        rows = preds.shape[:1] if are_scores else preds.shape
+        if target.is_floating_point() or target.shape != rows or target.ndim != 1:
             raise InputError(
                 f"target must be (n,) whole numbers, one per row of preds; got {target.dtype} of "
                 f"shape {tuple(target.shape)} for {len(preds)} rows."
@@ -86,6 +86,9 @@ class PerClassRecall(Metric):  # type: ignore[misc]
         if self.ignore_index is not None:
             counts = target != self.ignore_index
             preds, target = preds[counts], target[counts]
+        if are_scores:
+            _check_not_nan(preds)
+            preds = preds.argmax(dim=1)
         for name, classes in (("preds", preds), ("target", target)):
             if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < len(self.right):
                 raise InputError(
@@ -111,6 +114,16 @@ class PerClassRecall(Metric):  # type: ignore[misc]
         if not bool((self.support > 0).any()):
             return recall.new_tensor(torch.nan)
         return recall.new_tensor(mean(recall.double().cpu().numpy()))
+
+
+def _check_not_nan(scores: Tensor) -> None:
+    """Refuse NaN, which argmax takes for the largest score."""
+    wrong = scores.isnan().any(dim=1)
+    if bool(wrong.any()):
+        raise InputError(
+            f"preds has NaN in {int(wrong.sum())} of {len(scores)} rows that count; look for what "
+            "made the network give NaN, such as a learning rate that is too high."
+        )
 
 
 class LowestRecall(PerClassRecall):

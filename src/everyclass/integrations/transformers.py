@@ -6,13 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
+from everyclass.artifacts import as_array
 from everyclass.errors import InputError, InputTypeError
-from everyclass.metrics import geometric_mean, harmonic_mean, per_class_recall
+from everyclass.metrics import geometric_mean, harmonic_mean
 from everyclass.nn import logits_of
+from everyclass.processes import group_of
 
-__all__ = ["compute_loss_func", "compute_metrics"]
+__all__ = ["BatchMetrics", "compute_loss_func", "compute_metrics"]
 
 IGNORED = -100  # labels of rows that the Trainer does not count either
 
@@ -33,7 +36,8 @@ def compute_loss_func(
       large ones.
 
     A ``weight`` per class is a factor on each sample: the sum is divided by the images, and not by
-    the sum of their weights.
+    the sum of their weights. Of a micro-batch in which no label counts, all being -100, the loss is
+    0.
 
     Args:
         loss: such as ``ec.losses.GMLLoss(class_counts)`` or ``nn.CrossEntropyLoss()``.
@@ -65,6 +69,8 @@ def compute_loss_func(
         logits, labels = logits_of(outputs).float()[counts], labels[counts]
         items = len(labels) if num_items_in_batch is None else num_items_in_batch
         loss.to(logits.device)
+        if not len(labels) and not _waits_for_others(loss):
+            return logits.sum()  # of nothing: 0, with a gradient of 0
         if not has_reduction:
             return loss(logits, labels) * (len(labels) / items)
         # The Trainer adds up the processes itself, so a loss of ours may not.
@@ -81,41 +87,118 @@ def compute_loss_func(
     return function
 
 
+def _waits_for_others(loss: nn.Module) -> bool:
+    """Whether other processes wait until this one has given the loss its rows, if only none."""
+    return getattr(loss, "sync", False) and group_of(loss) is not None
+
+
 def compute_metrics(predictions: Any) -> dict[str, float]:
     """``Trainer(compute_metrics=…)``: accuracy, harmonic mean and lowest recall, and their like.
 
     ``TrainingArguments(metric_for_best_model="harmonic_mean")`` then keeps the checkpoint in which
-    every class counts. Rows with the label -100 are left out, as in the loss.
+    every class counts. Rows with the label -100 are left out, as in the loss. With
+    ``batch_eval_metrics=True`` take :class:`BatchMetrics`.
 
     Args:
         predictions: what the Trainer passes: logits (…, C) and labels (…).
 
     Raises:
-        InputError: no row has a label other than -100, or there is not one label per row.
+        InputError: no row has a label other than -100, there is not one label per row, a logit of
+            a row that counts is NaN, or there are classes in the place of logits.
 
     Example:
         >>> said = np.array([[2.0, 0.0], [1.0, 0.0]]), np.array([0, 1])
         >>> compute_metrics(said)["lowest_recall"]
         0.0
     """
-    logits, labels = predictions
-    logits = logits[0] if isinstance(logits, tuple) else logits
-    logits, labels = np.asarray(logits), np.asarray(labels)
+    return _means(*_counts(predictions))
+
+
+class BatchMetrics:
+    """:func:`compute_metrics` for ``TrainingArguments(batch_eval_metrics=True)``, batch by batch.
+
+    ``Trainer(compute_metrics=BatchMetrics())``, one for each Trainer: it keeps two counts per class
+    from one batch to the next.
+
+    Raises:
+        InputError: when it is called, as :func:`compute_metrics`.
+
+    Example:
+        >>> metrics = BatchMetrics()
+        >>> metrics((np.array([[2.0, 0.0]]), np.array([0])), compute_result=False)
+        {}
+        >>> metrics((np.array([[1.0, 0.0]]), np.array([1])), compute_result=True)["accuracy"]
+        0.5
+    """
+
+    def __init__(self) -> None:
+        self._right: npt.NDArray[np.int64] | int = 0
+        self._support: npt.NDArray[np.int64] | int = 0
+
+    def __call__(self, predictions: Any, compute_result: bool = True) -> dict[str, float]:
+        """Count a batch; after the last one say the result and begin anew.
+
+        Args:
+            predictions: what the Trainer passes: logits (…, C) and labels (…).
+            compute_result: whether the batch is the last one.
+        """
+        right, support = _counts(predictions)
+        self._right, self._support = self._right + right, self._support + support
+        if not compute_result:
+            return {}
+        right, support = self._right, self._support
+        self._right = self._support = 0
+        return _means(right, support)
+
+
+def _counts(predictions: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Right and all samples of each class, of what the Trainer passes."""
+    if hasattr(predictions, "label_ids"):  # which may have inputs and losses beside them
+        logits, labels = predictions.predictions, predictions.label_ids
+    else:
+        logits, labels = predictions
+    logits = as_array(logits[0] if isinstance(logits, tuple) else logits)
+    labels = as_array(labels)
+    if logits.shape == labels.shape:
+        raise InputError(
+            f"The Trainer gave one number per label, of shape {logits.shape}, in the place of "
+            "logits; preprocess_logits_for_metrics has to return the logits."
+        )
     if labels.shape != logits.shape[:-1]:
         raise InputError(
             f"The Trainer gave labels of shape {labels.shape} for logits of shape {logits.shape}; "
             "every row of logits needs one label."
         )
     counts = labels != IGNORED
-    if not counts.any():
+    logits, labels = logits[counts], labels[counts]
+    wrong = np.isnan(logits).any(axis=-1)
+    if wrong.any():
         raise InputError(
-            f"None of the {labels.size:,} labels is a class, all are {IGNORED}, which does not "
-            "count; evaluate on a data set with labels."
+            f"The network gave NaN in {wrong.sum():,} of {len(wrong):,} rows that count; look for "
+            "what made it do so, such as a learning rate that is too high."
         )
-    predicted, labels = logits.argmax(axis=-1)[counts], labels[counts]
-    recall = per_class_recall(labels, predicted, logits.shape[-1])
+    classes = logits.shape[-1]
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise InputError(
+            f"There are labels {labels.min()}..{labels.max()}, and the network has {classes} "
+            f"classes; a label is 0..{classes - 1}, or {IGNORED} where it does not count."
+        )
+    support = np.bincount(labels, minlength=classes)
+    right = np.bincount(labels[logits.argmax(axis=-1) == labels], minlength=classes)
+    return right, support
+
+
+def _means(right: npt.NDArray[np.int64], support: npt.NDArray[np.int64]) -> dict[str, float]:
+    """What is made of the counts of each class."""
+    if not support.any():
+        raise InputError(
+            f"None of the labels is a class, all are {IGNORED}, which does not count; evaluate on "
+            "a data set with labels."
+        )
+    recall = np.full(len(support), np.nan)
+    np.divide(right, support, out=recall, where=support > 0)
     return {
-        "accuracy": float((predicted == labels).mean()),
+        "accuracy": float(right.sum() / support.sum()),
         "balanced_accuracy": float(np.nanmean(recall)),
         "geometric_mean": geometric_mean(recall),
         "harmonic_mean": harmonic_mean(recall),

@@ -24,6 +24,7 @@ __all__ = [
     "checked_labels",
     "count_tensor",
     "has_integers",
+    "is_mapped",
     "loss_dtype",
     "said_shape",
     "widest_dtype",
@@ -56,13 +57,15 @@ def can_look(values: Tensor) -> bool:
     On an accelerator it waits; in torch.compile, and at one sample of ``vmap``, it breaks.
     """
     return (
-        values.device.type == "cpu" and not torch.compiler.is_compiling() and not _is_mapped(values)
+        values.device.type == "cpu" and not torch.compiler.is_compiling() and not is_mapped(values)
     )
 
 
-def _is_mapped(values: Tensor) -> bool:
-    """Whether ``vmap`` shows one sample at a time."""
+def is_mapped(values: Tensor) -> bool:
+    """Whether ``vmap`` shows one sample at a time, or autograd one of many gradients at once."""
     functorch = torch._C._functorch
+    if functorch.is_legacy_batchedtensor(values):  # of is_grads_batched=True
+        return True
     while functorch.is_functorch_wrapped_tensor(values):
         if functorch.is_batchedtensor(values):
             return True

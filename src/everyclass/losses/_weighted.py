@@ -16,6 +16,7 @@ from everyclass.losses._inputs import (
     check_label_values,
     checked_labels,
     loss_dtype,
+    widest_dtype,
 )
 from everyclass.processes import Group, group_of, summed, weighted_mean
 
@@ -104,7 +105,10 @@ class LossModule(nn.Module):
         """What the sum of a batch's losses is divided by for their mean."""
         counted = labels[labels != ignore_index].long()
         weight = self._buffers.get("weight")
-        return counted.new_tensor(len(counted)) if weight is None else weight[counted].sum()
+        if weight is None:
+            return counted.new_tensor(len(counted))
+        # In half precision a large sum has no digits left, or is infinite.
+        return weight.to(labels.device, widest_dtype(labels))[counted].sum()
 
     def extra_repr(self) -> str:
         """Name the settings in the module's repr, by which a run knows its loss."""

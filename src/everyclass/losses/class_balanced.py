@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from everyclass.artifacts import check_number
-from everyclass.losses._inputs import count_tensor, loss_dtype
+from everyclass.losses._inputs import count_tensor, loss_dtype, widest_dtype
 from everyclass.losses._weighted import LossModule, Reduction, checked_batch
 from everyclass.losses.class_weights import class_balanced_weights
 from everyclass.losses.focal import FocalForm, check_focal, focal_loss
@@ -123,5 +122,6 @@ class ClassBalancedLoss(LossModule):
         return self._mean_over_processes(class_balanced_loss, logits, labels, **options)
 
     def _weight_of(self, labels: Tensor, ignore_index: int) -> Tensor:
-        weight = class_balanced_weights(self._counts, beta=self.beta, dtype=torch.float64)
-        return weight.to(labels.device)[labels[labels != ignore_index].long()].sum()
+        counts = self._counts._replace(values=self.class_counts.to(labels.device))
+        weight = class_balanced_weights(counts, beta=self.beta, dtype=widest_dtype(labels))
+        return weight[labels[labels != ignore_index].long()].sum()

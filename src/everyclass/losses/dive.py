@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from everyclass.artifacts import check_number
+from everyclass.losses._inputs import check_label_range, checked_labels, count_tensor
 from everyclass.losses._weighted import LossModule
 from everyclass.losses.balanced_softmax import balanced_softmax_loss
 from everyclass.losses.distillation import check_distillation, distillation_loss
@@ -55,7 +56,10 @@ def dive_loss(
         tensor(0.2477)
     """
     _check(alpha, temperature, power)
-    hard = balanced_softmax_loss(logits, labels, class_counts)
+    counts = count_tensor(class_counts)
+    labels = checked_labels(logits, labels, len(counts.values))
+    check_label_range(labels, len(counts.values))  # balanced softmax leaves rows of −100 out
+    hard = balanced_softmax_loss(logits, labels, counts)
     soft = distillation_loss(logits, teacher_logits, temperature=temperature, power=power)
     return (1 - alpha) * hard + alpha * soft
 

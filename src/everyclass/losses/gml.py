@@ -3,7 +3,8 @@
 The same number is computed in two ways, because speed and generality pull apart:
 
 - ``_definition`` is the equations in differentiable operations on log-probabilities. It is what
-  torch.compile and torch.func see and what second derivatives are taken of.
+  torch.compile, torch.func and forward-mode differentiation see, and what second derivatives are
+  taken of.
 - ``_GeometricMean`` has its gradient by hand. With w_i = p_i / Σ_{j in class y_i} p_j, the share
   of an image in the probability of its class, ∂L/∂o^i = w_i (p̃^i − onehot(y_i)) / K: the softmax
   of the forward pass, scaled, so one buffer of the size of the logits is enough.
@@ -22,6 +23,7 @@ from typing import Any, Literal, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from everyclass.artifacts import check_choice
 from everyclass.errors import InputError
@@ -31,6 +33,7 @@ from everyclass.losses._inputs import (
     check_label_values,
     checked_labels,
     count_tensor,
+    is_mapped,
     loss_dtype,
     widest_dtype,
 )
@@ -71,7 +74,8 @@ def gml_loss(
     No probability is too small for it: where one cannot be held its logarithm is used, so that
     neither the loss nor its gradient becomes infinite. A class with count 0 has probability
     exactly 0 and its logit no gradient: it is as if the classifier had no such output, and a
-    label of it is an error. At test time use the plain logits, without the counts.
+    label of it is an error. Where the label's logit is −∞ in every image of a class the loss is +∞
+    and has no gradient. At test time use the plain logits, without the counts.
 
     Args:
         logits: (n, C) floating point, n ≥ 1.
@@ -190,8 +194,9 @@ def _gml(
     def check_labels() -> None:
         check_label_values(labels, counts, names, zero_allowed=not reweight)
 
-    # torch.func cannot go through _GeometricMean, which keeps a buffer for its backward pass.
-    if torch._C._are_functorch_transforms_active():
+    # These cannot go through _GeometricMean, which keeps a buffer for its backward pass.
+    is_dual = forward_ad.unpack_dual(logits).tangent is not None
+    if is_dual or torch._C._are_functorch_transforms_active():
         check_labels()
         return _definition(logits, labels, log_counts, absent, group)
     if torch.is_grad_enabled() and logits.requires_grad:
@@ -230,7 +235,8 @@ def _per_class(
         # A class that this process has no image of must not count with the 0 that stands there.
         here = empty.index_add(0, labels, torch.ones_like(log_probs)) > 0
         top = largest(top.where(here, -torch.inf), group)
-        top = top.where(top > -torch.inf, 0)
+    # Of a class whose images all have probability 0 the sum is to be 0, and not −∞ less −∞.
+    top = top.where(top > -torch.inf, 0)
     relative = (log_probs - top.index_select(0, labels)).exp()
     sizes = empty.index_add(0, labels, torch.ones_like(relative))
     sums = empty.index_add(0, labels, relative)
@@ -297,6 +303,10 @@ class _GeometricMean(torch.autograd.Function):
             return out, *_NO_GRADIENT
         # The buffer is the caller's from here on; a second backward pass makes another.
         gradient, ctx.gradient = ctx.gradient, None
+        if is_mapped(grad):  # many gradients at once, which nothing can be overwritten by
+            if gradient is None:
+                gradient = _gradient(logits, labels, log_counts, weights)
+            return gradient * grad.to(gradient.dtype), *_NO_GRADIENT
         if gradient is None:
             gradient = _gradient(logits, labels, log_counts, weights * grad)
         elif float(grad) != 1:

@@ -21,6 +21,7 @@ from everyclass.losses._inputs import (
     said_shape,
 )
 from everyclass.losses._weighted import LossModule
+from everyclass.precision import full_precision
 from everyclass.processes import Group, gathered, group_of, rows_before, weighted_mean
 
 __all__ = ["PaCoLoss", "paco_loss"]
@@ -129,7 +130,7 @@ def _losses(
         everyones, anchor_labels = gathered(anchors, group), gathered(labels, group)
         first = rows_before(labels, group)
     # Not in bfloat16 under autocast: over a temperature of 0.05 a cosine is then off by up to 0.04.
-    with torch.autocast(logits.device.type, enabled=False):
+    with full_precision(logits.device):
         images = anchors @ torch.cat([everyones, others]).T / temperature
     all_labels = torch.cat([anchor_labels, other_labels])
     own = torch.arange(first, first + len(labels), device=labels.device)

@@ -12,9 +12,11 @@ from everyclass.artifacts import check_number
 from everyclass.losses._inputs import (
     Counts,
     check_experts,
+    check_label_range,
     checked_labels,
     count_tensor,
     loss_dtype,
+    widest_dtype,
 )
 from everyclass.losses._weighted import LossModule
 from everyclass.losses.class_weights import class_balanced_weights
@@ -72,7 +74,8 @@ def ride_loss(
     _check(diversity, max_margin, scale, flattening)
     check_experts(expert_logits)
     counts = count_tensor(class_counts)
-    checked_labels(expert_logits[0], labels, len(counts.values))
+    labels = checked_labels(expert_logits[0], labels, len(counts.values))
+    check_label_range(labels, len(counts.values))  # LDAM leaves rows of −100 out
     logits = expert_logits.to(loss_dtype(expert_logits))
     weight, temperatures = _by_class(counts, logits, reweight, flattening)
     margins: dict[str, Any] = {"max_margin": max_margin, "scale": scale, "weight": weight}
@@ -129,6 +132,9 @@ class RIDELoss(LossModule):
         if group_of(self) is None:
             return ride_loss(expert_logits, labels, self._counts, **options)
         check_experts(expert_logits)
+        num_classes = len(self.class_counts)
+        labels = checked_labels(expert_logits[0], labels, num_classes, may_be_empty=True)
+        check_label_range(labels, num_classes)
         weight, temperatures = _by_class(
             self._counts, expert_logits, self.reweight, self.flattening
         )
@@ -147,7 +153,8 @@ class RIDELoss(LossModule):
     def _weight_of(self, labels: Tensor, ignore_index: int) -> Tensor:
         if not self.reweight:
             return super()._weight_of(labels, ignore_index)
-        weight = class_balanced_weights(self._counts, dtype=torch.float64).to(labels.device)
+        counts = self._counts._replace(values=self.class_counts.to(labels.device))
+        weight = class_balanced_weights(counts, dtype=widest_dtype(labels))
         return weight[labels[labels != ignore_index].long()].sum()
 
 

@@ -24,7 +24,7 @@ def fit(train: Features) -> NearestMeanHead:
     labels = torch.from_numpy(train.labels)
     counts = torch.bincount(labels, minlength=train.num_classes).clamp(min=1)
     centre = features.mean(dim=0)
-    sums = torch.zeros(train.num_classes, features.shape[1])
+    sums = features.new_zeros(train.num_classes, features.shape[1])
     sums.index_add_(0, labels, F.normalize(features - centre))
     head = NearestMeanHead(features.shape[1], train.num_classes)
     head.set_means(centre, sums / counts[:, None])

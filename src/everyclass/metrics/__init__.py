@@ -21,7 +21,7 @@ from everyclass.metrics.mcnemar import (
 from everyclass.metrics.mean_intervals import mean_recall_intervals
 from everyclass.metrics.paired_means import draw_paired_recalls
 from everyclass.metrics.pairing import pair_outcomes
-from everyclass.metrics.power import images_to_decide, samples_needed
+from everyclass.metrics.power import further_images, images_to_decide, samples_needed
 from everyclass.metrics.recall import (
     geometric_mean,
     harmonic_mean,
@@ -52,6 +52,7 @@ __all__ = [
     "draw_paired_recalls",
     "evaluate",
     "evaluation_of_file",
+    "further_images",
     "gate",
     "geometric_mean",
     "group_intervals",

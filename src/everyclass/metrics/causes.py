@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts import Cause, ClassDiagnosis
-from everyclass.metrics.power import samples_needed
+from everyclass.metrics.power import further_images
 
 __all__ = ["THRESHOLDS", "Case", "Pair", "cause_of", "is_few", "pair_of"]
 
@@ -118,6 +118,7 @@ class Case:
         name: what a class is called in a sentence.
         typical_count: training images of the median class, or None.
         suspect_test, suspect_train: how many of its images have a suspect label.
+        looked_at_train: how many of its training images were looked at for that.
         others_held_out: mean recall of the others under the retrained head, on held-out images.
         trusted: whether held-out images are like test images, for this class.
         what: the held-out images.
@@ -133,6 +134,7 @@ class Case:
     typical_count: float | None = None
     suspect_test: int = 0
     suspect_train: int = 0
+    looked_at_train: int = 0
     others_held_out: float | None = None
     trusted: bool = False
     what: str = ""
@@ -192,10 +194,10 @@ def _fine(case: Case) -> str:
 
 def _too_few(case: Case) -> str:
     known = case.known
-    needed = samples_needed(recall=(known.right + 0.5) / (known.support + 1), half_width=0.1)
+    more = further_images(known.right, known.support, confidence=1 - case.level)
     return (
-        f"{known.right} of {known.support} images right say little about the class; with {needed} "
-        "its recall would be known to within 10 points."
+        f"{known.right} of {known.support} images right say little about the class; {more} more "
+        "would make the interval of its recall 20 points wide."
     )
 
 
@@ -204,17 +206,19 @@ def _suspect(case: Case) -> str:
     errors = known.support - known.right
     n = case.suspect_test
     rest = known.right / max(1, known.support - n)
-    if n >= max(SUSPECT_LEAST, SUSPECT_OF_ERRORS * errors) and rest >= SUSPECT_REST:
+    if rest < SUSPECT_REST:
+        return ""
+    if n >= max(SUSPECT_LEAST, SUSPECT_OF_ERRORS * errors):
         return (
             f"{n} of its {errors} errors are given to another class as surely as that class's own "
             f"images, while what is right is clear; without them its recall would be {rest:.1%}. "
             "Look at these images."
         )
-    n, count = case.suspect_train, known.training_count or 0
+    n, count = case.suspect_train, case.looked_at_train
     if n >= max(SUSPECT_LEAST, SUSPECT_OF_TRAINING * count):
         return (
-            f"{n} of its {count} training images look like another class's to a head that was not "
-            "fitted to them, while what is right is clear. Look at these images."
+            f"{n} of its {count} training images that were looked at are like another class's to a "
+            "head that was not fitted to them, while what is right is clear. Look at these images."
         )
     return ""
 
@@ -275,7 +279,8 @@ def _not_fixable(case: Case) -> str:
     return (
         f"A head retrained so that every class counts gets {reach.recall:.1%} of its "
         f"{reach.images:,} held-out images right{shown}; the others' mean is "
-        f"{case.others_held_out:.1%}. The features do not tell it from other classes."
+        f"{case.others_held_out:.1%}. Such a head does not tell it from other classes by these "
+        "features."
     )
 
 

@@ -10,6 +10,7 @@ __all__ = ["Confusions"]
 
 _DENSE = 1 << 22  # pairs of classes that are counted in an array of their own
 _ROWS = 1 << 20  # wrong images that are collected before they are counted
+_PIECES = 1 << 12  # and pieces of them
 
 Ints = npt.NDArray[np.int64]
 
@@ -36,11 +37,14 @@ class Confusions:
     def add(self, labels: Ints, predicted: Ints) -> None:
         """Count images; those that are right are passed over."""
         wrong = np.flatnonzero(labels != predicted)
+        if not len(wrong):
+            return
         # 4 bytes each: there are never more than some million classes.
         self._waiting.append(np.stack([labels[wrong], predicted[wrong]]).astype(np.int32))
         self._rows += len(wrong)
         # Adding costs as much as there are pairs already, so as many images are awaited.
-        if self._rows >= max(_ROWS, self._counts.nnz):
+        # Pieces of a few images take more room than their numbers do, so they are not many.
+        if self._rows >= max(_ROWS, self._counts.nnz) or len(self._waiting) >= _PIECES:
             self._count()
 
     def _count(self) -> None:

@@ -18,6 +18,7 @@ from everyclass.artifacts import (
     Predictions,
     Reachable,
     Suspect,
+    as_array,
     quoted,
 )
 from everyclass.errors import InputError, InputTypeError
@@ -77,7 +78,7 @@ def diagnose_predictions(
 
     Raises:
         InputError: worst is below 1, a class without images, or a confidence outside 0..1.
-        InputTypeError: not predictions.
+        InputTypeError: not predictions, or classes that are no numbers.
 
     Example:
         >>> said = Predictions([0] * 50 + [1] * 50, predicted=[0] * 98 + [1] * 2)
@@ -90,7 +91,7 @@ def diagnose_predictions(
             f"diagnose takes the Predictions of a classifier; got a {type(predictions).__name__}."
         )
     checked_tail(confidence)
-    looked_at = worst_classes(predictions, worst) if classes is None else tuple(classes)
+    looked_at = worst_classes(predictions, worst) if classes is None else _numbers_of(classes)
     worst = worst if classes is None else len(looked_at)
     file = _CaseFile(predictions, evidence or Evidence(), confidence)
     support, recall = file.support, file.recall
@@ -109,6 +110,16 @@ def diagnose_predictions(
         settings={"confidence": confidence, "worst": worst, **THRESHOLDS},
         class_names=predictions.class_names,
     )
+
+
+def _numbers_of(classes: Sequence[int]) -> tuple[int, ...]:
+    """Classes as plain integers, whatever kind of whole numbers they came as."""
+    numbers = as_array(classes)
+    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+        raise InputTypeError(
+            f"classes must be numbers of classes, such as [0, 3]; got {classes!r}."
+        )
+    return tuple(numbers.tolist())
 
 
 class _CaseFile:
@@ -176,6 +187,7 @@ class _CaseFile:
             typical_count=typical,
             suspect_test=parts.count("test"),
             suspect_train=parts.count("train"),
+            looked_at_train=self._looked_at(c),
         )
         if held_out is not None and reach is not None:
             case = replace(
@@ -251,6 +263,11 @@ class _CaseFile:
                 top, p = int(said.top[i]), float(said.p_top[i])
                 found.append(Suspect(part, int(said.rows[i]), c, top, p))  # type: ignore[arg-type]
         return tuple(found)
+
+    def _looked_at(self, c: int) -> int:
+        """Training images of a class whose labels were judged."""
+        training = self.evidence.training
+        return 0 if training is None else int((training.labels == c).sum())
 
     def _examples(self, wrong: npt.NDArray[np.intp]) -> tuple[ErrorExample, ...]:
         p = None if self.said is None else self.said.p_top

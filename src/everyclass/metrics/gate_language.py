@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from everyclass.artifacts import did_you_mean, quoted
@@ -26,6 +27,8 @@ from everyclass.errors import InputError
 __all__ = ["LISTS", "NUMBERS", "Drop", "Gate", "Number", "parse_gate"]
 
 Unit = Literal["fraction", "loss", "count"]
+# What a difference of two recalls may be off by: 0.92 − 0.9 is a little more than 0.02.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,14 @@ class Gate:
     threshold: float
 
     def holds_for(self, value: float) -> bool:
-        """Whether the condition is true of a value, so that the gate fails."""
-        return {
-            "<": value < self.threshold,
-            "<=": value <= self.threshold,
-            ">": value > self.threshold,
-            ">=": value >= self.threshold,
-        }[self.comparison]
+        """Whether the condition is true of a value, so that the gate fails.
+
+        A value that differs from the threshold by no more than rounding is the threshold.
+        """
+        if math.isclose(value, self.threshold, rel_tol=0, abs_tol=_ROUNDING):
+            return self.comparison in ("<=", ">=")
+        less = self.comparison in ("<", "<=")
+        return value < self.threshold if less else value > self.threshold
 
 
 def parse_gate(text: str) -> Gate:
@@ -146,7 +150,9 @@ class _Reader:
         number = self._need(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?")
         percent = self._take("%")
         self._need(r"\Z")
-        threshold = float(number) / 100 if percent else float(number)
+        threshold = float(number)
+        if percent and threshold and math.isfinite(threshold):
+            threshold = float(Decimal(number) / 100)  # 1.1 / 100 is not 0.011 in binary
         self._check_threshold(operand, threshold, bool(percent))
         return Gate(self._text, operand, bound, comparison, threshold)
 

@@ -71,11 +71,13 @@ def worst_mean_interval(
     add); the lowest such limit over all sets of m classes. Where hardly any image is right these
     distances are about half of what is needed, so it is no higher than the exact limit of the m
     classes that look worst, taken for one class (Hoeffding 1956: of unequal recalls the sum varies
-    no more than of equal ones). *Upper*: the highest recall θ at which,
-    were all classes equally good, the worst m would still look this bad with probability α/2. All
-    classes equal is the case in which they look worst (so it was in every setting simulated), and
-    where the bad classes stand apart this limit is higher than it need be. Of one class it is
-    :func:`lowest_recall_interval`.
+    no more than of equal ones). As if each of them had no more images than the smallest: of equal
+    classes that is the exact limit itself, and otherwise it is lower, because a mean of recalls is
+    no surer for the many images that some of its classes have. *Upper*: the highest recall θ at
+    which, were all classes equally good, the worst m would still look this bad with probability
+    α/2. All classes equal is the case in which they look worst (so it was in every setting
+    simulated), and where the bad classes stand apart this limit is higher than it need be. Of one
+    class it is :func:`lowest_recall_interval`.
 
     Args:
         right: (C,) images of each class that were given to it.
@@ -99,9 +101,8 @@ def worst_mean_interval(
     recall = k / n
     below = (recall - exact_lower(k, n, tail)) ** 2
     worst = np.argsort(recall, kind="stable")[:m]
-    together = float(exact_lower(k[worst].sum(), n[worst].sum(), tail))
     observed = float(recall[worst].mean())
-    low = max(0.0, min(lowest_of_sets(recall, below, m), together))
+    low = max(0.0, min(lowest_of_sets(recall, below, m), _as_one_class(k, n, worst, tail)))
     return low, _highest_if_equal(n, m, observed, tail)
 
 
@@ -207,6 +208,24 @@ def lowest_of_sets(
         if abs(t - before) < 1e-12:
             break
     return best
+
+
+def _as_one_class(
+    k: npt.NDArray[np.int64],
+    n: npt.NDArray[np.int64],
+    worst: npt.NDArray[np.intp],
+    tail: float,
+) -> float:
+    """The exact lower limit of the worst classes, each with as many images as the smallest.
+
+    What is right of so many is rounded down to whole images, which can only lower the limit.
+    """
+    recall = k / n
+    # Also of classes that look as bad as the last of them: which of these are taken is chance.
+    size = n[recall <= recall[worst[-1]]].min()
+    # Of equal classes this is their images that are right; rounding must not lose the last one.
+    right = np.floor((k[worst] * size / n[worst]).sum() + 1e-9)
+    return float(exact_lower(np.asarray(right, dtype=np.int64), len(worst) * size, tail))
 
 
 def _highest_if_equal(n: npt.NDArray[np.int64], m: int, observed: float, tail: float) -> float:

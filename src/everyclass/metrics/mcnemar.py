@@ -22,8 +22,8 @@ def mid_p_mcnemar(only_a: Any, only_b: Any) -> npt.NDArray[np.float64]:
 
     Under no difference, of the m images that only one of the two gets right each is A's or B's with
     probability ½: :math:`p = 2 P(X < s) + P(X = s)` with s the smaller number and
-    X ~ Bin(m, ½), which is the exact test less half the chance of what was seen; the exact one is
-    needlessly cautious (Fagerland, Lydersen and Laake 2013).
+    X ~ Bin(m, ½). That is the exact test's p less the probability :math:`P(X = s)` of what was
+    seen; the exact one is needlessly cautious (Fagerland, Lydersen and Laake 2013).
 
     Args:
         only_a: (C,) images that only A gets right.
@@ -56,7 +56,7 @@ def adjust_p_values(p_values: Any, correction: Correction = "holm") -> npt.NDArr
             wrong on average. "none".
 
     Raises:
-        InputError: an unknown correction.
+        InputError: an unknown correction, or a number outside 0..1.
 
     Example:
         >>> adjust_p_values([0.01, 0.04, 0.03])
@@ -66,6 +66,9 @@ def adjust_p_values(p_values: Any, correction: Correction = "holm") -> npt.NDArr
     if correction not in get_args(Correction):
         raise InputError(f"correction must be 'holm', 'bh' or 'none'; got {correction!r}.")
     tested = ~np.isnan(p)
+    outside = p[tested & ((p < 0) | (p > 1))]
+    if outside.size:
+        raise InputError(f"p_values must lie between 0 and 1, or be NaN; got {outside[0]:g}.")
     adjusted = p.copy()
     if correction == "none" or not tested.any():
         return adjusted

@@ -134,8 +134,9 @@ def checked_draws(replicates: int, seed: int) -> None:
 
     Raises:
         InputError: fewer than 100, or a seed below 0.
-        InputTypeError: a seed that is not whole.
+        InputTypeError: one of them is not whole.
     """
+    check_whole_number("replicates", replicates)
     if replicates < 100:
         raise InputError(f"replicates must be 100 at least for an interval; got {replicates}.")
     check_whole_number("seed", seed)

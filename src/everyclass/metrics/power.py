@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy.typing as npt
 from scipy import stats
 
 from everyclass.errors import InputError
-from everyclass.metrics.intervals import checked_tail
+from everyclass.metrics.intervals import checked_tail, recall_intervals
 
-__all__ = ["images_to_decide", "paired_power", "samples_needed"]
+__all__ = ["further_images", "images_to_decide", "paired_power", "samples_needed"]
 
 _MOST = 10_000_000
 
@@ -83,6 +84,38 @@ def samples_needed(
     assert lift is not None
     fixed, broken = _discordant(recall, lift, broken)
     return _for_lift(fixed, broken, 2 * tail / classes, power)
+
+
+@functools.lru_cache(maxsize=8192)
+def further_images(
+    right: int, support: int, *, confidence: float = 0.95, half_width: float = 0.1
+) -> int:
+    """How many more test images of a class make Wilson's interval of its recall narrow enough.
+
+    Its recall is taken to be (right + ½) / (support + 1), so that a class with no error, or with
+    nothing right, is not taken for one that never has any.
+
+    Args:
+        right: images of the class that were given to it.
+        support: images of the class; it may have none.
+        confidence: of the interval.
+        half_width: half of the interval's width.
+
+    Returns:
+        Number of images; 0 where the interval is narrow enough already.
+
+    Example:
+        >>> further_images(3, 3), further_images(0, 0)
+        (40, 93)
+    """
+    needed = samples_needed(
+        recall=(right + 0.5) / (support + 1), half_width=half_width, confidence=confidence
+    )
+    if support:
+        ((low, high),) = recall_intervals([right], [support], confidence=confidence)
+        if high - low <= 2 * half_width:
+            return 0
+    return max(1, needed - support)
 
 
 def images_to_decide(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from everyclass.artifacts import Predictions
 
@@ -47,8 +48,7 @@ def log_probabilities(scores: Floats, *, are_logits: bool) -> npt.NDArray[np.flo
     scores = scores.astype(np.float64)
     if are_logits:
         with np.errstate(over="ignore"):  # logits further apart than a double reaches
-            scores = scores - scores.max(axis=1, keepdims=True)
-        return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
+            return np.asarray(special.log_softmax(scores, axis=1))
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(scores))
 

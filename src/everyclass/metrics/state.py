@@ -20,6 +20,7 @@ from everyclass.artifacts import (
     as_names,
     holds_names,
     look_like_probs,
+    names_in_order,
 )
 from everyclass.errors import InputError, InputTypeError
 from everyclass.metrics.classes import Classes
@@ -72,7 +73,7 @@ class EvaluationState:
         # Names that are numbers, which integer labels would not be positions in.
         self._other_numbers: Any = class_names if are_other_numbers(class_names) else None
         if class_names is not None:
-            names = as_names(class_names, len(class_names))
+            names = as_names(class_names, len(names_in_order(class_names)))
             self._use(Classes(len(class_names), True, names))
         if class_counts is not None:
             self.class_counts = class_counts
@@ -179,7 +180,10 @@ class EvaluationState:
             raise InputTypeError(f"merge takes an EvaluationState; got a {type(other).__name__}.")
         if other.num_samples:
             self._check_kind(other._scores is not None)
+        named = self.class_names is not None
         self._use(self._classes.joined(other._classes))
+        if not named:
+            self._other_numbers = other._other_numbers
         self._outcomes[:, : other.num_classes] += other._outcomes
         self._confusions.merge(other._confusions)
         if other._scores is not None:
@@ -278,6 +282,7 @@ class EvaluationState:
                 self._confusions.pairs(),
                 self._scores,
                 self._looks_like_probs,
+                self._other_numbers,
             ),
         )
 
@@ -294,4 +299,5 @@ class EvaluationState:
         state._classes, state._outcomes = stored.classes, stored.outcomes
         state._confusions = Confusions.of_pairs(stored.pairs)
         state._scores, state._looks_like_probs = stored.scores, stored.looks_like_probs
+        state._other_numbers = stored.other_numbers
         return state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class StoredState:
         pairs: (3, k) true class, predicted class, images; off the diagonal, in rising order.
         scores: sums over images, or None.
         looks_like_probs: whether all that is called logits does; None if nothing is.
+        other_numbers: the names where they were numbers, and not those that the classes have.
     """
 
     classes: Classes
@@ -46,6 +47,7 @@ class StoredState:
     pairs: npt.NDArray[np.int64]
     scores: ScoreSums | None
     looks_like_probs: bool | None
+    other_numbers: Sequence[float] | None = None
 
 
 def holds_state(path: str | Path) -> bool:
@@ -77,6 +79,9 @@ def write_state(path: str | Path, state: StoredState) -> None:
         "class_names": state.classes.names,
         "class_counts": None if state.classes.training is None else state.classes.training.counts,
         "looks_like_probs": state.looks_like_probs,
+        "other_numbers": None
+        if state.other_numbers is None
+        else np.array(list(state.other_numbers), dtype=np.float64),
         **({} if state.scores is None else asdict(state.scores)),
     }
     write_npz(path, {name: np.array(v) for name, v in arrays.items() if v is not None})
@@ -108,9 +113,22 @@ def read_state(path: str | Path) -> StoredState:
             arrays["pairs"].astype(np.int64),
             _checked_sums(arrays, outcomes[0]) if "log_p" in arrays else None,
             None if looks is None else bool(looks),
+            _checked_numbers(arrays, names),
         )
     except (ArithmeticError, KeyError, TypeError, ValueError, EveryclassError) as error:
         raise FileFormatError(f"{path} is a damaged {_WHAT}: {error}.") from error
+
+
+def _checked_numbers(
+    arrays: Mapping[str, npt.NDArray[Any]], names: Sequence[str] | None
+) -> list[float] | None:
+    """The names as the numbers that they were; files of earlier versions do not hold them."""
+    numbers = arrays.get("other_numbers")
+    if numbers is None:
+        return None
+    if names is None or numbers.shape != (len(names),) or numbers.dtype != np.float64:
+        raise ValueError("other_numbers must be one double for each class name")
+    return [float(number) for number in numbers]
 
 
 def _checked_outcomes(arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64]:

@@ -1,8 +1,9 @@
 """Backbones and heads."""
 
+from everyclass.nn.backbones import BACKBONES
 from everyclass.nn.batch_norm_relu import BatchNormReLU
 from everyclass.nn.class_means import ClassMeans
-from everyclass.nn.classifier import BACKBONES, HEADS, Classifier, build_classifier, check_takes
+from everyclass.nn.classifier import HEADS, Classifier, build_classifier, check_takes
 from everyclass.nn.convolution import Convolution
 from everyclass.nn.ensemble_head import EnsembleHead, EnsembleOfMeans, log_mean_of_softmaxes
 from everyclass.nn.experts import ExpertBackbone, ExpertHead, RoutedExpertHead

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from everyclass.artifacts import atomic_write, cache_folder
-from everyclass.errors import first_line
+from everyclass.errors import InputTypeError, first_line
 
 __all__ = [
     "CHANNELS",
@@ -50,12 +50,14 @@ def compiled_kernel(source: Path) -> ctypes.CDLL | None:
     compiler = _compiler()
     if compiler is None or platform.system() != "Linux":
         return None
-    # -march=native means another program on another processor.
-    identity = [source.read_text(), *compiler, _processor(), torch.__version__, *_FLAGS]
+    # -march=native means another program on another processor, and the library is linked to the
+    # OpenMP runtime in the place where this torch lies.
+    runtime = _openmp()
+    identity = [source.read_text(), *compiler, _processor(), torch.__version__, *_FLAGS, runtime]
     digest = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:16]
     name = f"{source.stem}-{digest}"
     try:
-        return ctypes.CDLL(str(_kept(name) or _compile(compiler, source, name)))
+        return _loaded(_kept(name)) or ctypes.CDLL(str(_compile(compiler, source, name)))
     except (OSError, subprocess.SubprocessError) as error:
         warnings.warn(
             f"The kernel {source.name} is not used, and training on the CPU is slower for it: "
@@ -66,12 +68,19 @@ def compiled_kernel(source: Path) -> ctypes.CDLL | None:
         return None
 
 
-def kernels_apply(x: Tensor) -> bool:
-    """Whether a kernel may see this tensor's memory: nothing traces, transforms or imitates it."""
+def kernels_apply(x: Tensor, *others: Tensor | None) -> bool:
+    """Whether a kernel may see these tensors' memory: nothing traces, transforms or imitates them.
+
+    Args:
+        x: the images, (n, C, h, w).
+        others: what else the kernel is given, such as weights.
+    """
     return (
-        type(x) is Tensor  # others may say that they are on the CPU and have nothing there
+        # Other types may say that they are on the CPU and have nothing there.
+        all(each is None or type(each) in (Tensor, nn.Parameter) for each in (x, *others))
         and x.device.type == "cpu"
         and x.dim() == 4
+        and torch._C._len_torch_dispatch_stack() == 0  # a mode such as FakeTensorMode
         and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
@@ -98,7 +107,14 @@ def call_kernel(source: Path, name: str, *arguments: Tensor | int | float | None
 
 def _in_c(argument: Tensor | int | float | None) -> Any:
     if isinstance(argument, Tensor):
-        return ctypes.c_void_p(argument.data_ptr())
+        address = argument.data_ptr()
+        if address == 0 and argument.numel():
+            raise InputTypeError(
+                f"A kernel was given a {type(argument).__name__} of shape {tuple(argument.shape)} "
+                "without memory; run forward and backward both inside FakeTensorMode, or both "
+                "outside it."
+            )
+        return ctypes.c_void_p(address)
     if isinstance(argument, int):
         return ctypes.c_int64(argument)
     return argument if argument is None else ctypes.c_double(argument)
@@ -136,14 +152,29 @@ def _kept(name: str) -> Path | None:
     return None
 
 
-def _compile(compiler: list[str], source: Path, name: str) -> Path:
+def _loaded(library: Path | None) -> ctypes.CDLL | None:
+    """A library of the cache; None where there is none. What cannot be loaded is removed."""
+    if library is None:
+        return None
+    try:
+        return ctypes.CDLL(str(library))
+    except OSError:
+        library.unlink(missing_ok=True)
+        return None
+
+
+def _openmp() -> str:
+    """What links a library to torch's own OpenMP runtime; to the compiler's where it has none."""
     runtimes = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
-    openmp = [str(runtimes[0])] if runtimes else ["-fopenmp"]
+    return str(runtimes[0]) if runtimes else "-fopenmp"
+
+
+def _compile(compiler: list[str], source: Path, name: str) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         part, whole = Path(folder, "part.o"), Path(folder, "whole.so")
         for command in (
             [*compiler, *_FLAGS, "-fopenmp", "-c", str(source), "-o", str(part)],
-            [*compiler, "-shared", str(part), *openmp, "-lm", "-o", str(whole)],
+            [*compiler, "-shared", str(part), _openmp(), "-lm", "-o", str(whole)],
         ):
             subprocess.run(command, check=True, capture_output=True, timeout=120)
         made = whole.read_bytes()

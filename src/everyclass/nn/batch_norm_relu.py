@@ -52,8 +52,9 @@ class BatchNormReLU(nn.BatchNorm2d):
 
     def _has_kernel(self, x: Tensor, shortcut: Tensor | None) -> bool:
         # The kernel trusts shapes and types; what torch broadcasts, converts or refuses is torch's.
+        own = (self.weight, self.bias, self.running_mean, self.running_var)
         return (
-            kernels_apply(x)
+            kernels_apply(x, shortcut, *own)
             and x.dtype in (torch.float32, torch.bfloat16)
             and x.shape[1] == self.num_features
             and x.shape[1] in CHANNELS
@@ -65,7 +66,7 @@ class BatchNormReLU(nn.BatchNorm2d):
                 and values.device.type == "cpu"
                 and values.dtype == torch.float32
                 and values.is_contiguous()
-                for values in (self.weight, self.bias, self.running_mean, self.running_var)
+                for values in own
             )
             and compiled_kernel(_SOURCE) is not None
         )

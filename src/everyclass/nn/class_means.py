@@ -16,9 +16,9 @@ INITIAL_LENGTH = 0.9
 class ClassMeans(nn.Module):
     """Means over the last epoch and this one so far (Du et al. 2024, ProCo).
 
-    Two sums are kept: ``so far`` counts the current epoch only, and takes the place of the other
-    when the next one begins, so that no feature is older than an epoch. A class of which nothing
-    has been seen has a random mean.
+    Sums are kept twice: ``new_sums`` and ``new_counts`` are of the current epoch only, and take the
+    place of ``sums`` and ``counts`` when the next one begins, so that no feature is older than an
+    epoch. A class of which nothing has been seen has a random mean.
 
     Args:
         num_classes: C.

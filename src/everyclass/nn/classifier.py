@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from everyclass.errors import InputError, first_line
+from everyclass.nn.backbones import BACKBONES, EXPERTS
 from everyclass.nn.experts import ExpertHead, RoutedExpertHead
 from everyclass.nn.heads import CosineHead, NearestMeanHead, ScaledLinear
-from everyclass.nn.mlp import mlp, mlp_experts, mlp_fused_experts
-from everyclass.nn.resnet_cifar import (
-    resnet32,
-    resnet32_experts,
-    resnet32_fused_experts,
-    resnet32_wide,
-)
 from everyclass.nn.timm_backbone import build_timm_backbone, timm_experts
+from everyclass.precision import full_precision
 
-__all__ = ["BACKBONES", "HEADS", "Classifier", "build_classifier", "check_takes"]
+__all__ = ["HEADS", "Classifier", "build_classifier", "check_takes"]
 
 
 def _linear(num_features: int, num_classes: int) -> nn.Linear:
@@ -31,17 +27,6 @@ def _linear(num_features: int, num_classes: int) -> nn.Linear:
     return head
 
 
-EXPERTS = (2, 3, 4, 6)
-
-BACKBONES: dict[str, Callable[[], nn.Module]] = {
-    "resnet32": resnet32,
-    "resnet32-wide": resnet32_wide,
-    **{f"resnet32-{n}-experts": partial(resnet32_experts, n) for n in EXPERTS},
-    "resnet32-3-experts-fused": resnet32_fused_experts,
-    "mlp": mlp,
-    **{f"mlp-{n}-experts": partial(mlp_experts, n) for n in EXPERTS},
-    "mlp-3-experts-fused": mlp_fused_experts,
-}
 HEADS: dict[str, Callable[[int, int], nn.Module]] = {
     "linear": _linear,
     "cosine": CosineHead,
@@ -123,16 +108,18 @@ class Classifier(nn.Module):
         return features
 
     def classify(self, features: Tensor) -> Tensor:
-        """The head's logits of (n, d) features, in float32 under autocast too.
+        """The head's logits of (n, d) features, under autocast too in the type of its weights.
 
         bfloat16 knows a logit of 15 to a sixteenth only, and what ties there goes to the class that
         comes first, which in long-tailed data is the larger one.
         """
-        device = features.device.type
-        if not torch.is_autocast_enabled(device):
+        device = features.device
+        known = torch.amp.is_autocast_available(device.type)
+        if not known or not torch.is_autocast_enabled(device.type):
             return self.head(features)
-        with torch.autocast(device, enabled=False):
-            return self.head(features.float())
+        weight = next((p for p in self.head.parameters() if p.is_floating_point()), None)
+        with full_precision(device):
+            return self.head(features.to(torch.float32 if weight is None else weight.dtype))
 
 
 def check_takes(model: nn.Module, height: int, width: int, name: str) -> None:
@@ -174,7 +161,8 @@ def build_classifier(
         weights: of a backbone of timm: "none", "pretrained", or a file.
 
     Raises:
-        InputError: there is no such backbone or head, or it has no weights of its own.
+        InputError: there is no such backbone or head, it has no weights of its own, or the head is
+            of experts that the backbone does not have.
 
     Example:
         >>> model = build_classifier("resnet32", num_classes=100, seed=0)
@@ -183,10 +171,36 @@ def build_classifier(
     """
     if head not in HEADS:
         raise InputError(f"There is no head {head!r}; there are {', '.join(HEADS)}.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _drawing_from(seed):
         trunk = _trunk(backbone, weights)
+        _check_experts(backbone, trunk, head)
         return Classifier(trunk, HEADS[head](int(trunk.num_features), num_classes))  # type: ignore[arg-type]
+
+
+@contextmanager
+def _drawing_from(seed: int) -> Iterator[None]:
+    """What is drawn in here comes from a seed; the global generators are left as they were."""
+    device = torch.get_default_device()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        # Not torch.manual_seed, which seeds the generators of all devices and nobody puts back.
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type != "cpu":  # of others only torch knows how
+            torch.manual_seed(seed)
+        yield
+
+
+def _check_experts(backbone: str, trunk: nn.Module, head: str) -> None:
+    """Refuse a head of experts on a backbone that has none, or another number of them."""
+    wanted = re.match(r"(\d)-experts", head)
+    there = getattr(trunk, "num_experts", None)
+    if wanted and there != int(wanted[1]):
+        raise InputError(
+            f"The head {head} is for {wanted[1]} experts and the backbone {backbone} has "
+            f"{there or 'none'}; take a backbone of {wanted[1]} experts, or the head linear."
+        )
 
 
 def _trunk(backbone: str, weights: str) -> nn.Module:

@@ -63,7 +63,7 @@ class Convolution(nn.Conv2d):
 
 def _has_kernel(x: Tensor, weight: Tensor) -> bool:
     return (
-        kernels_apply(x)
+        kernels_apply(x, weight)
         and weight.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")

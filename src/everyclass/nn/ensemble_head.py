@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everyclass.artifacts import Head
+from everyclass.nn._known_settings import KnowsSettings
 from everyclass.nn.outputs import logits_of
+from everyclass.precision import at_least_float32, full_precision
 
 __all__ = ["EnsembleHead", "EnsembleOfMeans", "log_mean_of_softmaxes"]
 
@@ -21,7 +24,7 @@ def log_mean_of_softmaxes(logits: Tensor) -> Tensor:
     return torch.logaddexp(old, new) - math.log(2)
 
 
-class EnsembleHead(nn.Module):
+class EnsembleHead(KnowsSettings):
     """The log of eq. 11's probabilities, from one product with 2C rows.
 
     Args:
@@ -31,6 +34,8 @@ class EnsembleHead(nn.Module):
     Shape:
         (…, d) → (…, C) log-probabilities, valid as logits.
     """
+
+    _told = ("cosine",)
 
     def __init__(self, old: Head, new: Head, t_old: float, t_new: float) -> None:
         super().__init__()
@@ -61,17 +66,23 @@ class EnsembleHead(nn.Module):
             >>> EnsembleHead.empty(512, 10).weight.shape
             torch.Size([20, 512])
         """
-        rows, bias = torch.zeros(num_classes, num_features).numpy(), torch.zeros(num_classes)
-        old, new = (Head(rows, bias.numpy(), "cosine" if c else "linear") for c in cosine)
+        rows = np.zeros((num_classes, num_features), np.float32)
+        bias = np.zeros(num_classes, np.float32)
+        old, new = (Head(rows, bias, "cosine" if c else "linear") for c in cosine)
         return cls(old, new, 1.0, 1.0)
 
     def forward(self, features: Tensor) -> Tensor:
-        logits = F.linear(features, self.weight).unflatten(-1, (2, self.out_features))
-        if any(self.cosine):  # which is a linear head on features of length one
-            length = features.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-            lengths = [length if cosine else torch.ones_like(length) for cosine in self.cosine]
-            logits = logits / torch.stack(lengths, dim=-2)
-        return log_mean_of_softmaxes(logits + self.bias)
+        dtype = self.weight.dtype
+        # Not in half precision, in which rows of a cosine over a small temperature give infinity.
+        wide = at_least_float32(dtype)
+        features = features.to(wide)
+        with full_precision(features.device):
+            logits = F.linear(features, self.weight.to(wide)).unflatten(-1, (2, self.out_features))
+            if any(self.cosine):  # which is a linear head on features of length one
+                length = features.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+                lengths = [length if cosine else torch.ones_like(length) for cosine in self.cosine]
+                logits = logits / torch.stack(lengths, dim=-2)
+            return log_mean_of_softmaxes(logits + self.bias).to(dtype)
 
 
 class EnsembleOfMeans(nn.Module):

@@ -8,6 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everyclass.errors import InputError
+from everyclass.nn._known_settings import KnowsSettings
+from everyclass.precision import at_least_float32, full_precision
+
 __all__ = ["ExpertBackbone", "ExpertHead", "RoutedExpertHead"]
 
 HIDDEN = 16
@@ -45,11 +49,11 @@ class ExpertBackbone(nn.Module):
 
 
 def of_length_one(features: Tensor) -> Tensor:
-    """Features at length one, in float32 at least."""
-    return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)))
+    """Features at length one, in float32 at least: in float16 nothing divided by nothing is NaN."""
+    return F.normalize(features.to(at_least_float32(features.dtype)))
 
 
-class ExpertHead(nn.Module):
+class ExpertHead(KnowsSettings):
     """The mean of E cosine heads, each on its own part of the features.
 
     Args:
@@ -60,13 +64,23 @@ class ExpertHead(nn.Module):
 
     Shape:
         (n, E · d), each part of length one → (n, C).
+
+    Raises:
+        InputError: features that E experts cannot share alike.
     """
+
+    _told = ("scale",)
 
     def __init__(
         self, num_experts: int, num_features: int, num_classes: int, scale: float = 30.0
     ) -> None:
         super().__init__()
-        self.scale = scale
+        if num_experts < 1 or num_features < num_experts or num_features % num_experts:
+            raise InputError(
+                f"num_features must be num_experts times the width of one expert; got "
+                f"{num_features} features for {num_experts} experts."
+            )
+        self.scale = float(scale)
         width = num_features // num_experts
         directions = torch.empty(num_experts, num_classes, width).uniform_(-1, 1)
         self.weight = nn.Parameter(F.normalize(directions, dim=2))  # see CosineHead
@@ -74,13 +88,11 @@ class ExpertHead(nn.Module):
     def expert_logits(self, features: Tensor) -> Tensor:
         """Each expert's own logits: (E, n, C)."""
         parts = features.unflatten(1, (len(self.weight), -1)).transpose(0, 1)
+        dtype = self.weight.dtype
         # Not in bfloat16, in which a cosine times 30 is known to an eighth only.
-        with torch.autocast(features.device.type, enabled=False):
-            return (
-                self.scale
-                * parts.to(self.weight.dtype)
-                @ F.normalize(self.weight, dim=2).transpose(1, 2)
-            )
+        with full_precision(features.device):
+            directions = F.normalize(self.weight.to(at_least_float32(dtype)), dim=2).to(dtype)
+            return self.scale * parts.to(dtype) @ directions.transpose(1, 2)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.expert_logits(features).mean(dim=0)
@@ -94,13 +106,15 @@ class RoutedExpertHead(ExpertHead):
     far; one linear unit, shared by all steps, decides.
 
     Args:
-        num_experts, num_features, num_classes, scale: see :class:`ExpertHead`.
+        num_experts, num_features, num_classes, scale: see :class:`ExpertHead`; two experts or more.
     """
 
     def __init__(
         self, num_experts: int, num_features: int, num_classes: int, scale: float = 30.0
     ) -> None:
         super().__init__(num_experts, num_features, num_classes, scale)
+        if num_experts < 2:
+            raise InputError(f"A router chooses among 2 experts or more; got {num_experts}.")
         width = num_features // num_experts
         self.hidden = nn.ModuleList(nn.Linear(width, HIDDEN) for _ in range(num_experts - 1))
         self.router = nn.Linear(HIDDEN + min(MOST_LOGITS, num_classes), 1)
@@ -120,7 +134,7 @@ class RoutedExpertHead(ExpertHead):
         """
         parts = features.to(self.weight.dtype).unflatten(1, (len(self.weight), -1)).unbind(1)
         largest = running.topk(self.router.in_features - HIDDEN, dim=2).values
-        with torch.autocast(features.device.type, enabled=False):
+        with full_precision(features.device):
             steps = [
                 self.router(torch.cat([F.relu(layer(part)), logits], dim=1))[:, 0]
                 for layer, part, logits in zip(self.hidden, parts[:-1], largest[:-1], strict=True)
@@ -138,6 +152,7 @@ class RoutedExpertHead(ExpertHead):
     def of_all(self) -> ExpertHead:
         """The mean of all experts, whatever the routers say, with the same weights."""
         features = self.weight.shape[0] * self.weight.shape[2]
-        head = ExpertHead(len(self.weight), features, self.weight.shape[1], self.scale)
+        with torch.device("meta"):  # where nothing is drawn
+            head = ExpertHead(len(self.weight), features, self.weight.shape[1], self.scale)
         head.weight = self.weight
         return head

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from everyclass.artifacts import check_whole_number
 from everyclass.processes import gathered
 
 __all__ = ["FeatureQueue"]
@@ -16,6 +17,9 @@ class FeatureQueue(nn.Module):
     Args:
         size: features kept.
         width: of each.
+
+    Raises:
+        InputError, InputTypeError: a size or a width that is no whole number above 0.
 
     Attributes:
         features: (size, width) float32, zero where nothing is yet.
@@ -35,6 +39,8 @@ class FeatureQueue(nn.Module):
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
+        check_whole_number("size", size, 1)
+        check_whole_number("width", width, 1)
         self.register_buffer("features", torch.zeros(size, width))
         self.register_buffer("labels", torch.full((size,), -1))
         self.register_buffer("place", torch.tensor(0))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everyclass.artifacts import Head
-from everyclass.nn.experts import ExpertHead, RoutedExpertHead
+from everyclass.nn._known_settings import KnowsSettings
+from everyclass.nn.experts import ExpertHead, RoutedExpertHead, of_length_one
+from everyclass.precision import at_least_float32, full_precision
 
 __all__ = [
     "CentredUnit",
@@ -22,7 +25,7 @@ __all__ = [
 ]
 
 
-class CosineHead(nn.Module):
+class CosineHead(KnowsSettings):
     """Logits = scale · cos(feature, class weight), + b where it has a bias.
 
     Args:
@@ -36,11 +39,13 @@ class CosineHead(nn.Module):
         (n, d) → (n, C).
     """
 
+    _told = ("scale",)
+
     def __init__(
         self, num_features: int, num_classes: int, scale: float = 30.0, *, bias: bool = False
     ) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale = float(scale)
         self.bias = nn.Parameter(torch.zeros(num_classes)) if bias else None
         directions = torch.empty(num_classes, num_features).uniform_(-1, 1)
         # How fast a direction turns goes with 1 / length², so the length at first is a constant of
@@ -49,10 +54,10 @@ class CosineHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         # Not in bfloat16, in which a cosine times 30 is known to an eighth only.
-        with torch.autocast(features.device.type, enabled=False):
-            logits = self.scale * F.linear(
-                F.normalize(features.to(self.weight.dtype)), F.normalize(self.weight)
-            )
+        dtype = self.weight.dtype
+        with full_precision(features.device):
+            features = of_length_one(features.to(at_least_float32(dtype))).to(dtype)
+            logits = self.scale * F.linear(features, of_length_one(self.weight).to(dtype))
             return logits if self.bias is None else logits + self.bias
 
 
@@ -96,7 +101,8 @@ class CentredUnit(nn.Module):
         self.centre = nn.Parameter(torch.zeros(num_features))
 
     def forward(self, features: Tensor) -> Tensor:
-        return F.normalize(features - self.centre)
+        centred = features - self.centre
+        return of_length_one(centred).to(centred.dtype)
 
 
 class NearestMeanHead(nn.Sequential):
@@ -138,7 +144,7 @@ def head_of_module(module: nn.Module) -> Head | None:
         return Head(_numpy(module.weight), _numpy(bias), "cosine", module.scale)
     if isinstance(module, ExpertHead) and not isinstance(module, RoutedExpertHead):
         rows = module.scale / len(module.weight) * F.normalize(module.weight, dim=2)
-        return Head(_numpy(rows.transpose(0, 1).flatten(1)), torch.zeros(rows.shape[1]).numpy())
+        return Head(_numpy(rows.transpose(0, 1).flatten(1)), np.zeros(rows.shape[1], np.float32))
     if not isinstance(module, nn.Linear):
         return None
     bias = module.bias if module.bias is not None else torch.zeros(module.out_features)
@@ -158,10 +164,12 @@ def module_of_head(head: Head) -> nn.Linear | CosineHead:
     """
     shape = head.num_features, head.num_classes
     layer: nn.Linear | CosineHead
-    if head.kind == "cosine":
-        layer = CosineHead(*shape, head.scale, bias=bool(head.bias.any()))
-    else:
-        layer = nn.Linear(*shape)
+    with torch.device("meta"):  # where nothing is drawn
+        if head.kind == "cosine":
+            layer = CosineHead(*shape, head.scale, bias=bool(head.bias.any()))
+        else:
+            layer = nn.Linear(*shape)
+    layer = layer.to_empty(device=torch.get_default_device())
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(head.weight))
         if layer.bias is not None:

@@ -16,9 +16,17 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.utils import parametrize
 
 from everyclass.artifacts import Head
+from everyclass.errors import InputError
 from everyclass.nn.heads import CosineHead, ScaledLinear, head_of_module, module_of_head
 
-__all__ = ["could_be_last", "proven_head", "unwrapped", "weight_rows", "with_head"]
+__all__ = [
+    "as_convolution",
+    "could_be_last",
+    "proven_head",
+    "unwrapped",
+    "weight_rows",
+    "with_head",
+]
 
 _ROWS = 64  # of a batch, enough for a proof
 
@@ -69,7 +77,15 @@ def proven_head(layer: nn.Module, inputs: Tensor, outputs: Tensor) -> Head | Non
         layer: whose weights it has.
         inputs: (n, d) what entered it.
         outputs: (n, C) what came out.
+
+    Raises:
+        InputError: n is 0, which proves nothing.
     """
+    if len(inputs) == 0:
+        raise InputError(
+            "No row has gone through the last layer, which proves nothing about it; give a batch "
+            "of one sample or more."
+        )
     inputs, outputs = inputs[:_ROWS], outputs[:_ROWS]
     for head in _possible_heads(layer, inputs, outputs):
         if _is_product(head, inputs, outputs):
@@ -87,9 +103,10 @@ def _possible_heads(layer: nn.Module, inputs: Tensor, outputs: Tensor) -> Iterat
         weight = rows.float().cpu()
         bias = getattr(layer, "bias", None)
         fits = isinstance(bias, Tensor) and bias.shape == (len(weight),)
-        offset = bias.detach().float().cpu() if fits else torch.zeros(len(weight))  # type: ignore[union-attr]
-        yield Head(weight.numpy(), offset.numpy())
-        cosine = Head(weight.numpy(), torch.zeros(len(weight)).numpy(), "cosine")
+        none = np.zeros(len(weight), np.float32)
+        offset = bias.detach().float().cpu().numpy() if fits else none  # type: ignore[union-attr]
+        yield Head(weight.numpy(), offset)
+        cosine = Head(weight.numpy(), none, "cosine")
         said = torch.from_numpy(cosine.logits(inputs.float().cpu().numpy()))
         scale = float((said * outputs.float().cpu()).sum() / said.square().sum())
         if scale > 0:

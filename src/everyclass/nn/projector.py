@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everyclass.errors import InputError
+
 __all__ = ["Projector"]
 
 
@@ -20,10 +22,17 @@ class Projector(nn.Module):
 
     Shape:
         (n, widths[0]) → (n, widths[-1]) float32.
+
+    Raises:
+        InputError: fewer than two widths.
     """
 
     def __init__(self, widths: Sequence[int], *, batch_norm: bool = True) -> None:
         super().__init__()
+        if len(widths) < 2:
+            raise InputError(
+                f"widths must name those of the input and of the output at least; got {[*widths]}."
+            )
         layers: list[nn.Module] = []
         for before, after in pairwise(widths[:-1]):
             layers.append(nn.Linear(before, after))

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from everyclass.artifacts import did_you_mean, existing_file, load_safetensors
-from everyclass.errors import FileFormatError, InputError, MissingFileError, first_line
+from everyclass.errors import (
+    FileFormatError,
+    InputError,
+    MissingFileError,
+    MissingLibraryError,
+    first_line,
+)
+from everyclass.nn.backbones import BACKBONES
 from everyclass.nn.experts import ExpertBackbone
 
 __all__ = ["Preprocessing", "TimmBackbone", "build_timm_backbone", "timm_experts"]
@@ -80,7 +87,8 @@ def build_timm_backbone(name: str, weights: str = "none") -> TimmBackbone:
             layer is left out.
 
     Raises:
-        InputError: timm is not installed, or has no such network or no weights for it.
+        InputError: timm has no such network or no weights for it.
+        MissingLibraryError: timm is not installed.
         MissingFileError: there is no file of that name, or the weights cannot be downloaded.
         FileFormatError: the file does not fit the network.
     """
@@ -113,7 +121,8 @@ def timm_experts(name: str, num_experts: int) -> ExpertBackbone:
         num_experts: E.
 
     Raises:
-        InputError: timm is not installed, or the network is no ResNet.
+        InputError: timm has no such network, or it is no ResNet.
+        MissingLibraryError: timm is not installed.
     """
     timm = _timm(name)
 
@@ -134,16 +143,18 @@ def timm_experts(name: str, num_experts: int) -> ExpertBackbone:
 
 
 def _timm(name: str) -> Any:
-    from everyclass.nn.classifier import BACKBONES
-
-    known = f"There is no backbone {name!r}; there are {', '.join(BACKBONES)}"
+    known = ", ".join(BACKBONES)
     try:
         import timm
     except ImportError as error:
-        raise InputError(f"{known}, and with timm all that it has: pip install timm") from error
+        library = f"timm (there is no backbone {name!r} without it; there are {known})"
+        raise MissingLibraryError(library, "timm") from error
     if not timm.is_model(name):
         hint = did_you_mean(name, timm.list_models())
-        raise InputError(f"{known}, and all that timm has, which is not this one{hint}")
+        raise InputError(
+            f"There is no backbone {name!r}; there are {known}, and all that timm has, which is "
+            f"not this one{hint}"
+        )
     return timm
 
 

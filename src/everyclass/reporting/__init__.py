@@ -7,6 +7,7 @@ from everyclass.reporting.from_files import named_files, report_of_files
 from everyclass.reporting.gates import (
     gate_table,
     github_annotations,
+    holds_junit,
     junit_xml,
     refusal_as_github,
     refusal_as_junit,
@@ -28,6 +29,7 @@ __all__ = [
     "evaluation_html",
     "gate_table",
     "github_annotations",
+    "holds_junit",
     "holds_report",
     "junit_xml",
     "named_files",

@@ -18,6 +18,7 @@ from everyclass.reporting.data import Report
 from everyclass.reporting.html import write_report
 from everyclass.reporting.judged import Judged
 from everyclass.reporting.markdown import write_comment
+from everyclass.reporting.rows import level_of
 from everyclass.reporting.same_classes import judged_alike
 from everyclass.reporting.thumbnails import Example, Pictures, pictures_of, thumbnail
 
@@ -58,8 +59,8 @@ def report(
         Where it is.
 
     Raises:
-        InputError: not the same images, labels or classes, an unknown name or format, or an id
-            that leads out of the folder of images.
+        InputError: no classifier, not the same images, labels or classes, an unknown name or
+            format, or an id that leads out of the folder of images.
         OutputError: no permission, no space, or no such folder.
 
     Example:
@@ -71,6 +72,8 @@ def report(
     """
     if isinstance(predictions, Predictions):
         predictions = {"the classifier": predictions}
+    if not predictions:
+        raise InputError("A report needs the predictions of one classifier at least; got none.")
     for name, value in predictions.items():
         if not isinstance(value, Predictions):
             raise InputTypeError(f"{name} is a {type(value).__name__}; give Predictions.")
@@ -181,7 +184,9 @@ def _comparisons(judged: Mapping[str, Judged]) -> dict[str, Comparison]:
     first = next(iter(judged), None)
     if first not in known or len(known) < 2:
         return {}
-    return {found.names[1]: found for found in compare_all(known, baseline=first)}
+    level = level_of(judged[first].evaluation) or 0.95
+    found = compare_all(known, baseline=first, confidence=level)
+    return {each.names[1]: each for each in found}
 
 
 def _ids(judged: Judged | None, baseline: Judged) -> Any:

@@ -44,7 +44,9 @@ def reliability_rows(report: Report) -> list[ReliabilityRow]:
             continue
         images, summed, right = bins.T
         counts = np.rint(images).astype(np.int64)
-        limits = recall_intervals(np.rint(right).astype(np.int64), counts)
+        limits = recall_intervals(
+            np.rint(right).astype(np.int64), counts, confidence=report.confidence or 0.95
+        )
         rows += [
             {
                 "classifier": name,

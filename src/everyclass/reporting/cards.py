@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from everyclass.artifacts import CAUSES, ClassDiagnosis, Evaluation
+from everyclass.metrics import further_images
 from everyclass.reporting.data import Report
-from everyclass.reporting.needed import further_images
 from everyclass.reporting.rows import class_interval
 from everyclass.reporting.thumbnails import Example
 
@@ -40,7 +40,7 @@ class Card:
         right: test images recognised.
         precision: share of the images given to it that are its own, or None.
         takers: the classes that take its images, most first.
-        more_images: further test images for ± 10 points, 0 if there are enough.
+        more_images: further test images for an interval 20 points wide, 0 if there are enough.
         cause: a few words, or None where it was not looked into.
         reason: a sentence.
         examples: images that are given to other classes.
@@ -122,6 +122,7 @@ def _card(
     interval = None if limits is None else (float(limits[0]), float(limits[1]))
     counts, precision = report.class_counts, float(evaluation.per_class_precision[c])
     training = None if counts is None else int(counts.counts[c])
+    right = round(recall * support)
     return Card(
         name=report.names[c],
         index=c,
@@ -130,9 +131,9 @@ def _card(
         before=None if first is None else float(first.per_class_recall[c]),
         support=support,
         training_count=training,
-        right=round(recall * support),
+        right=right,
         precision=None if np.isnan(precision) else precision,
         takers=takers,
-        more_images=further_images(recall, support),
+        more_images=further_images(right, support, confidence=report.confidence or 0.95),
         examples=tuple(report.examples.get(c, ())),
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GROUP_COLOURS",
     "MOST_BARS",
+    "MOST_NAMES",
     "OLD_COLOUR",
     "TEXT_COLOUR",
     "Width",
@@ -37,7 +38,7 @@ __all__ = [
 MOST_BARS = 200
 MOST_NAMES = 30
 GROUP_COLOURS = {"many": "#0072b2", "medium": "#009e73", "few": "#d55e00"}
-OLD_COLOUR = "#a3aab4"
+OLD_COLOUR = "#868e99"
 TEXT_COLOUR = "#5f6773"
 LINE_COLOUR = "#d5d9df"
 FLOOR_ON_LOG = 0.7  # where bars start on a logarithmic axis, so that one image has a bar
@@ -57,6 +58,8 @@ def recall_chart(
 ) -> alt.LayerChart:
     """Draw recall of every class before and after, most training images first (figures 1 and 2).
 
+    Where training images are not known, classes stay in their order and have one colour.
+
     Up to 200 classes: a wide grey bar is the recall before, a narrow coloured one after. More:
     neighbouring classes are taken together; a line is their mean recall, and the shade below it
     reaches down to the mean of their worst tenth.
@@ -75,7 +78,11 @@ def recall_chart(
     import altair as alt
 
     rows = _most_first(rows)
-    colours = {old: OLD_COLOUR} | {f"{new}: {g}": colour for g, colour in GROUP_COLOURS.items()}
+    colours = {old: OLD_COLOUR}
+    if any(row["group"] for row in rows):
+        colours |= {_series(new, group): colour for group, colour in GROUP_COLOURS.items()}
+    else:
+        colours[_series(new, "")] = GROUP_COLOURS["many"]
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     shown = alt.Legend(title=None) if legend else None
     layers = _recall_bars if len(rows) <= MOST_BARS else _recall_lines
@@ -89,8 +96,7 @@ def recall_chart(
         ).properties(
             width=width,
             height=height,
-            description=f"Recall per class of two classifiers, {old} and {new}; "
-            "the class with most training images comes first.",
+            description=f"Recall per class of two classifiers, {old} and {new}; {_order_of(rows)}.",
         )
     )
 
@@ -157,7 +163,8 @@ def _recall_bars(
     import altair as alt
 
     values = [
-        {**_plain(row), "points": _points(row), "series": f"{new}: {row['group']}"} for row in rows
+        {**_plain(row), "points": _points(row), "series": _series(new, row["group"])}
+        for row in rows
     ]
     base = alt.Chart(inline(values)).encode(x=_class_axis(rows))
     narrow = alt.RelativeBandSize(band=0.5)
@@ -175,7 +182,7 @@ def _recall_lines(
 ) -> alt.LayerChart:
     import altair as alt
 
-    values = [{**row, "series": f"{new}: {row['group']}"} for row in _bin_values(rows)]
+    values = [{**row, "series": _series(new, row["group"])} for row in _bin_values(rows)]
     base = alt.Chart(inline(values))
     line = base.encode(x=_rank_axis("middle", rows))
     mean_old, mean_new = recall_axis("mean_old"), recall_axis("mean_new")
@@ -234,6 +241,11 @@ def counts_chart(
             description="Training images per class, most first.",
         )
     )
+
+
+def _series(new: str, group: str) -> str:
+    """What the legend calls the classes of a group; where there are no groups, the classifier."""
+    return f"{new}: {group}" if group else new
 
 
 def _plain(row: ClassRow) -> dict[str, Any]:
@@ -297,6 +309,8 @@ def _rank_axis(field: str, rows: Sequence[ClassRow]) -> alt.X:
 
 
 def _order_of(rows: Sequence[ClassRow]) -> str:
+    if all(row["training_count"] is None for row in rows):
+        return f"{len(rows):,} class{'' if len(rows) == 1 else 'es'}"
     most, fewest = rows[0]["training_count"] or 0, rows[-1]["training_count"] or 0
     if most == fewest:
         return f"{len(rows):,} classes of {most:,} training images each"

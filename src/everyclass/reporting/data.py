@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import ClassCounts, Comparison, Diagnosis, Evaluation, some
+from everyclass.artifacts import ClassCounts, Comparison, Diagnosis, Evaluation, quoted, some
 from everyclass.errors import InputError
-from everyclass.reporting.rows import ClassRow, class_names, recall_rows
+from everyclass.reporting.rows import ClassRow, class_names, level_of, recall_rows
 from everyclass.reporting.thumbnails import Example
 
 __all__ = ["Classifier", "Effect", "Report"]
@@ -30,13 +30,13 @@ class Effect:
         classes: how many there are.
         mean_change: their mean change of recall, a signed fraction; 0 if there are none.
         largest: the class that moves most, or None.
-        certain: how many of them move more than chance would, or None where that was not tested.
+        shown: how many of them are shown to move, or None where that was not tested.
     """
 
     classes: int
     mean_change: float
     largest: ClassRow | None
-    certain: int | None = None
+    shown: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,9 @@ class Report:
         candidates: what a rescue compared, with numbers on the images that decided.
 
     Raises:
-        InputError: an unknown classifier, evaluations on different test data or classes or with
-            another ``zero_floor``, or a verdict for a classifier that was not evaluated.
+        InputError: an unknown classifier, evaluations on different test data or classes, with
+            another ``zero_floor`` or with intervals of another confidence, or a verdict for a
+            classifier that was not evaluated.
 
     Example:
         >>> counts = ClassCounts([90, 9], names=("cat", "lynx"))
@@ -125,8 +126,38 @@ class Report:
                     f"The evaluation of {key!r} has {evaluation.num_classes} classes and "
                     f"class_counts has {counts.num_classes}."
                 )
+            if counts is not None:
+                self._check_names(key, evaluation.class_names, counts.names)
             if first:
                 self._check_same(key, evaluation, first, self.evaluations[first])
+        self._check_levels()
+
+    def _check_names(
+        self, key: str, own: tuple[str, ...] | None, counted: tuple[str, ...] | None
+    ) -> None:
+        """Refuse training images of other classes, or in another order."""
+        if own is None or counted is None or own == counted:
+            return
+        pairs = enumerate(zip(own, counted, strict=True))
+        c = next(c for c, (mine, theirs) in pairs if mine != theirs)
+        raise InputError(
+            f"The evaluation of {key!r} calls class {c} {quoted(own[c])} and class_counts calls it "
+            f"{quoted(counted[c])}; give the counts of the same classes in the same order."
+        )
+
+    def _check_levels(self) -> None:
+        """Refuse intervals of several confidences side by side."""
+        levels = {repr(key): level_of(e) for key, e in self.evaluations.items()}
+        for key, found in self.comparisons.items():
+            levels[f"the comparison with {key!r}"] = found.settings.get("confidence")
+        known = [(what, level) for what, level in levels.items() if level is not None]
+        for what, level in known[1:]:
+            if level != known[0][1]:
+                raise InputError(
+                    f"The intervals of {known[0][0]} have a confidence of {known[0][1]:g} and "
+                    f"those of {what} one of {level:g}; make them with the same confidence "
+                    "(evaluate --confidence)."
+                )
 
     def _check_same(self, key: str, new: Evaluation, first: str, old: Evaluation) -> None:
         """Refuse other classes, or in another order, other images of them, and another floor."""
@@ -151,6 +182,17 @@ class Report:
                 f"than {old.zero_floor:g}; their means can only be compared with the same "
                 "zero_floor (evaluate --zero-floor)."
             )
+
+    @property
+    def confidence(self) -> float | None:
+        """Of the intervals; None where no evaluation has any, or none says of what confidence."""
+        levels = (level_of(evaluation) for evaluation in self.evaluations.values())
+        return next((level for level in levels if level is not None), None)
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether a number of an evaluation has an interval."""
+        return any(e.intervals is not None for e in self.evaluations.values())
 
     @property
     def is_rescue(self) -> bool:
@@ -254,6 +296,21 @@ class Report:
         found = self.comparison
         return _effect(self.payers(), None if found is None else len(found.paid))
 
+    @property
+    def worst_fell(self) -> bool:
+        """Whether the worst class has less under the shown classifier than under the first one.
+
+        By a tenth of a point at least, which is what is printed. Where it has nothing under both:
+        whether there are more classes that have nothing.
+        """
+        old, new = self.evaluations.get(self.baseline or ""), self.evaluations.get(self.shown or "")
+        if old is None or new is None:
+            return False
+        if old.lowest_recall or new.lowest_recall:
+            return round(new.lowest_recall, 3) < round(old.lowest_recall, 3)
+        zeros = self.zeros()
+        return zeros[self.shown or ""] > zeros[self.baseline or ""]
+
     def each(self) -> Iterator[tuple[str, Evaluation]]:
         """Every classifier with its evaluation, in their order."""
         return ((name, self.evaluations[name]) for name in self.classifiers)
@@ -280,11 +337,11 @@ class Report:
         return list(_flat(self.settings))
 
 
-def _effect(rows: Sequence[ClassRow], certain: int | None) -> Effect:
+def _effect(rows: Sequence[ClassRow], shown: int | None) -> Effect:
     if not rows:
-        return Effect(0, 0.0, None, certain)
+        return Effect(0, 0.0, None, shown)
     mean = float(np.mean([row["change"] for row in rows]))
-    return Effect(len(rows), mean, rows[0], certain)
+    return Effect(len(rows), mean, rows[0], shown)
 
 
 def _flat(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from itertools import takewhile
 
 __all__ = [
     "exact_percent",
+    "intervals_of",
     "loss",
     "number",
     "of_classes",
@@ -29,6 +30,11 @@ def percent(value: float | None) -> str:
 def exact_percent(value: float) -> str:
     """Such as ``0.01%``: as many digits as a number has that somebody chose."""
     return f"{100 * value:g}%"
+
+
+def intervals_of(confidence: float | None) -> str:
+    """Such as ``95% interval``; without the percentage where it is not known."""
+    return "interval" if confidence is None else f"{exact_percent(confidence)} interval"
 
 
 def percent_range(limits: Sequence[float] | None) -> str:

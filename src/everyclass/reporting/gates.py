@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from xml.etree import ElementTree
 
 from everyclass.artifacts import cells, escaped, padded, printable
 from everyclass.metrics import GateResult
 
-__all__ = ["gate_table", "github_annotations", "junit_xml", "refusal_as_github", "refusal_as_junit"]
+__all__ = [
+    "gate_table",
+    "github_annotations",
+    "holds_junit",
+    "junit_xml",
+    "refusal_as_github",
+    "refusal_as_junit",
+]
+
+_LOOKED_AT = 1 << 10  # bytes
 
 # XML 1.0 has no way to write these, not even as references.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -51,6 +61,12 @@ def refusal_as_junit(reason: str) -> bytes:
     case = _case(suite, "judge the predictions")
     ElementTree.SubElement(case, "error", {"type": "input", "message": said}).text = said
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def holds_junit(file: Path) -> bool:
+    """Whether a file is a JUnit report, of whatever tests."""
+    with open(file, "rb") as stream:
+        return b"<testsuite" in stream.read(_LOOKED_AT)
 
 
 def _suite(counts: dict[str, str]) -> tuple[ElementTree.Element, ElementTree.Element]:

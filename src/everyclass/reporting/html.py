@@ -17,15 +17,15 @@ from everyclass.errors import EveryclassError, RunFailedError, first_line
 from everyclass.reporting import formats
 from everyclass.reporting.calibration import reliability_chart, reliability_rows
 from everyclass.reporting.cards import worst_cards
-from everyclass.reporting.charts import MOST_BARS, counts_chart
+from everyclass.reporting.charts import MOST_BARS, MOST_NAMES, counts_chart
 from everyclass.reporting.confused import pair_rows
 from everyclass.reporting.data import Report
 from everyclass.reporting.explorer import bars_chart, class_columns, lines_chart
 from everyclass.reporting.needed import needed_images
 from everyclass.reporting.numbers import number_rows
-from everyclass.reporting.rows import ClassRow, recall_rows
+from everyclass.reporting.rows import BINS, GROUPS, ClassRow, recall_rows
 from everyclass.reporting.slopes import slope_chart
-from everyclass.reporting.words import Sentence, called, words_of
+from everyclass.reporting.words import ALONE, Sentence, called, how_tested, words_of
 
 if TYPE_CHECKING:
     import jinja2
@@ -35,6 +35,14 @@ __all__ = ["render_report", "write_report"]
 
 MOST_CHANGES = 10
 PAGE = 50  # rows of the table of classes that are written out where there are many
+# What the page's own script needs to know too.
+CONSTANTS = {
+    "GROUPS": GROUPS,
+    "MOST_BARS": MOST_BARS,
+    "MOST_NAMES": MOST_NAMES,
+    "BINS": BINS,
+    "PAGE": PAGE,
+}
 
 
 def render_report(report: Report) -> str:
@@ -60,6 +68,7 @@ def render_report(report: Report) -> str:
         table=table if len(table) <= MOST_BARS else table[:PAGE],
         most_bars=MOST_BARS,
         page=PAGE,
+        constants=CONSTANTS,
         payers=report.payers(MOST_CHANGES),
         risers=report.risers(MOST_CHANGES),
         cards=worst_cards(report),
@@ -68,6 +77,8 @@ def render_report(report: Report) -> str:
         needed=needed_images(report),
         charts=_charts(report, rows, reliability),
         columns=class_columns(report),
+        how_tested=how_tested,
+        alone=ALONE,
         called=lambda name: _said(called(report, name)),
         title_of=lambda name: name.capitalize() if report.is_rescue else name,
         policy=_policy(scripts),

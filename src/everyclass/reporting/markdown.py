@@ -11,16 +11,18 @@ from everyclass.metrics import GateResult
 from everyclass.reporting.data import Report
 from everyclass.reporting.formats import (
     exact_percent,
+    intervals_of,
     number,
     of_classes,
     percent,
     percent_range,
     points,
     points_range,
+    sentence,
 )
 from everyclass.reporting.marks import COMMENT_MARK
 from everyclass.reporting.numbers import number_rows
-from everyclass.reporting.words import Sentence, words_of
+from everyclass.reporting.words import ALONE, Sentence, how_tested, words_of
 
 __all__ = ["render_comment", "write_comment"]
 
@@ -102,11 +104,11 @@ def _table(report: Report) -> list[str]:
             said = f" ({points_range(between)})" if between else ""
             cells.append(f"**{points(cell['difference'])}**{said}")
         lines.append(f"| {_TITLES[row['key']]} | {' | '.join(cells)} |")
-    notes = "95% intervals."
+    notes = f"{sentence(intervals_of(report.confidence) + 's')}" if report.has_intervals else ""
     if any(report.floored().values()):
         floor = exact_percent(report.evaluations[report.classifiers[0]].zero_floor)
         notes += f" \\* Recalls below {floor} count as {floor} in these means."
-    return [*lines, "", f"<sub>{notes}</sub>", ""]
+    return [*lines, "", *([f"<sub>{notes.strip()}</sub>", ""] if notes else [])]
 
 
 def _moved(report: Report) -> list[str]:
@@ -116,7 +118,7 @@ def _moved(report: Report) -> list[str]:
     lines = []
     for kind, classes in (("paid", comparison.paid), ("rose", comparison.rose)):
         if not classes:
-            lines += [f"**No class certainly {kind}.**", ""]
+            lines += [f"**No class significantly {kind}.**", ""]
             continue
         said = [
             f"{_code(report.names[c])} {points(float(comparison.difference[c]))} "
@@ -124,14 +126,17 @@ def _moved(report: Report) -> list[str]:
             for c in classes[:_MOST]
         ]
         more = f" and {number(len(classes) - _MOST)} more" if len(classes) > _MOST else ""
-        lines += [f"**{of_classes(len(classes))} certainly {kind}:** {', '.join(said)}{more}", ""]
+        heading = f"**{of_classes(len(classes))} significantly {kind}:**"
+        lines += [f"{heading} {', '.join(said)}{more}", ""]
     undecided = len(comparison.undecided)
-    return [*lines, f"Of {of_classes(undecided)} it cannot be told.", ""] if undecided else lines
+    told = f"Of {of_classes(undecided)} it cannot be told. " if undecided else ""
+    notes = f"{told}Significant: {how_tested(comparison)}. {ALONE}"
+    return [*lines, f"<sub>{notes}</sub>", ""]
 
 
-def _said(sentence: Sentence) -> str:
+def _said(said: Sentence) -> str:
     # Names that are classifiers' or classes' are code; a reason in words of ours stays text.
-    return sentence.text.format(*map(_code, sentence.names))
+    return said.text.format(*map(_code, said.names))
 
 
 def _code(text: str, most: int = _WIDTH) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from everyclass.metrics import samples_needed
+from everyclass.metrics import further_images
 from everyclass.reporting.data import Report
+from everyclass.reporting.rows import right_images
 
-__all__ = ["Needed", "NeededRow", "further_images", "needed_images"]
+__all__ = ["Needed", "NeededRow", "needed_images"]
 
 HALF_WIDTH = 0.1
 
@@ -31,7 +31,7 @@ class Needed:
     """How many more images to label.
 
     Attributes:
-        half_width: how well each recall is to be known.
+        width: of the interval that each recall is to have.
         short: classes with fewer test images than that takes.
         total: further images of all of them.
         to_know: the worst of these classes.
@@ -41,7 +41,7 @@ class Needed:
         power: with which they would.
     """
 
-    half_width: float
+    width: float
     short: int
     total: int
     to_know: Sequence[NeededRow]
@@ -55,8 +55,12 @@ def needed_images(report: Report, most: int = 8) -> Needed | None:
     if report.judged is None:
         return None
     evaluation = report.evaluations[report.judged]
-    recall, support = evaluation.per_class_recall, evaluation.support
-    more = np.array([further_images(r, n) for r, n in zip(recall, support, strict=True)])
+    support = evaluation.support
+    level = report.confidence or 0.95
+    counts = zip(right_images(evaluation).tolist(), support.tolist(), strict=True)
+    more = np.array(
+        [further_images(k, n, confidence=level, half_width=HALF_WIDTH) for k, n in counts]
+    )
     worst = [int(c) for c in evaluation.worst_first() if more[c] > 0][:most]
     comparison = report.comparison
     undecided: list[int] = []
@@ -65,7 +69,7 @@ def needed_images(report: Report, most: int = 8) -> Needed | None:
         undecided = [c for c in comparison.undecided if np.isfinite(images[c])]
         undecided.sort(key=lambda c: (float(images[c]), c))
     return Needed(
-        half_width=HALF_WIDTH,
+        width=2 * HALF_WIDTH,
         short=int((more > 0).sum()),
         total=int(more.sum()),
         to_know=[NeededRow(report.names[c], int(support[c]), int(more[c])) for c in worst],
@@ -82,20 +86,3 @@ def needed_images(report: Report, most: int = 8) -> Needed | None:
         ],
         power=None if comparison is None else comparison.settings["power"],
     )
-
-
-def further_images(recall: float, support: int) -> int:
-    """How many more test images of a class make its recall known to ± 10 points.
-
-    Example:
-        >>> further_images(1 / 3, 3)
-        80
-    """
-    if np.isnan(recall):
-        recall = 0.5  # nothing is known: as many as the worst case takes
-    return max(0, _enough(float(recall)) - int(support))
-
-
-@functools.lru_cache(maxsize=8192)
-def _enough(recall: float) -> int:
-    return samples_needed(recall=recall, half_width=HALF_WIDTH)

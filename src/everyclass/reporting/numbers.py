@@ -46,7 +46,10 @@ def number_rows(report: Report) -> list[NumberRow]:
     """The worst classes, the means, the groups, calibration; in the order of the table."""
     if not report.evaluations:
         return []
-    rows = [_row(report, key, _values(report, key), _limits(report, key)) for key in SUMMARY]
+    lowest, *means = (
+        _row(report, key, _values(report, key), _limits(report, key)) for key in SUMMARY
+    )
+    rows = [lowest]
     scored = next(report.each())[1].num_scored
     for percent in _WORST:
         if scored * int(percent) <= 100:
@@ -55,13 +58,14 @@ def number_rows(report: Report) -> list[NumberRow]:
         limits = {
             n: ((e.intervals or {}).get("worst") or {}).get(percent) for n, e in report.each()
         }
-        rows.insert(len(rows) - 4, _row(report, f"worst_{percent}", values, limits))
+        rows.append(_row(report, f"worst_{percent}", values, limits))
+    rows += means
     for group in GROUPS if report.groups is not None else ():
         assert report.groups is not None
-        means = {n: _mean_recall(e, report.groups == group) for n, e in report.each()}
-        if None not in means.values():
+        of_group = {n: _mean_recall(e, report.groups == group) for n, e in report.each()}
+        if None not in of_group.values():
             limits = {n: _group_limits(e, group) for n, e in report.each()}
-            rows.append(_row(report, group, means, limits))
+            rows.append(_row(report, group, of_group, limits))
     for key in _SCORES:
         numbers = _values(report, key)
         if None not in numbers.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from everyclass.reporting.charts import GROUP_COLOURS, OLD_COLOUR, styled
+from everyclass.reporting.charts import GROUP_COLOURS, OLD_COLOUR, TEXT_COLOUR, styled
 
 if TYPE_CHECKING:
     import altair as alt
@@ -75,7 +75,7 @@ def _panel(
             along.mark_text(align="left", dx=7, dy=-7, fontSize=11, color=OURS).encode(
                 text="method:N"
             ),
-            theirs.mark_text(align="left", dx=6, dy=3, fontSize=9, color=OLD_COLOUR).encode(
+            theirs.mark_text(align="left", dx=6, dy=3, fontSize=9, color=TEXT_COLOUR).encode(
                 text="method:N"
             ),
         ],

@@ -65,8 +65,7 @@ const change = (low, high) => `${points(low / 1000)} to ${points(high / 1000)}`;
 const classes = (number) => `${thousands(number)} class${number === 1 ? "" : "es"}`;
 
 // --- the classes --------------------------------------------------------------------------------
-const GROUPS = ["many", "medium", "few"];
-const MOST_BARS = 200, MOST_NAMES = 30, BINS = 60, PAGE = 50;
+const { GROUPS, MOST_BARS, MOST_NAMES, BINS, PAGE } = $("constants") ? json("constants") : {};
 
 class Explorer {
   constructor(data) {

@@ -13,17 +13,20 @@ import numpy.typing as npt
 from everyclass.artifacts import ClassCounts, Evaluation
 
 __all__ = [
+    "BINS",
     "GROUPS",
     "BinRow",
     "ClassRow",
     "bin_rows",
     "class_interval",
     "class_names",
+    "level_of",
     "recall_rows",
     "right_images",
 ]
 
 GROUPS = ("many", "medium", "few")
+BINS = 60  # neighbouring classes are taken together into about so many
 
 # "class" is a keyword, hence the functional form.
 ClassRow = TypedDict(
@@ -125,6 +128,14 @@ def class_interval(evaluation: Evaluation | None, index: int) -> list[float] | N
     return None if limits is None else limits[index]
 
 
+def level_of(evaluation: Evaluation) -> float | None:
+    """The confidence of an evaluation's intervals; None where it has none, or does not say."""
+    if evaluation.intervals is None:
+        return None
+    level = (evaluation.interval_settings or {}).get("confidence")
+    return None if level is None else float(level)
+
+
 def right_images(evaluation: Evaluation) -> npt.NDArray[np.int64]:
     """(C,) images of each class that are given to it, of which an evaluation says the share."""
     right = np.nan_to_num(evaluation.per_class_recall) * evaluation.support
@@ -136,17 +147,18 @@ def _limits(evaluation: Evaluation | None, number: int) -> Sequence[list[float] 
     return [None] * number if limits is None else limits
 
 
-def bin_rows(rows: Sequence[ClassRow], bins: int = 60) -> list[BinRow]:
+def bin_rows(rows: Sequence[ClassRow], bins: int = BINS) -> list[BinRow]:
     """Take neighbouring classes together, about ``bins`` times and never across groups.
 
     Args:
         rows: classes, most training images first.
-        bins: how many, roughly; a group that has classes always has one.
+        bins: how many, roughly; a group that has classes always has one. Classes whose training
+            images are not known are a group too.
     """
     size = math.ceil(len(rows) / bins)
     found: list[BinRow] = []
     first = 0
-    for group in GROUPS:
+    for group in (*GROUPS, ""):
         members = [row for row in rows if row["group"] == group]
         parts = math.ceil(len(members) / size)
         for part in range(parts):  # parts of nearly equal size

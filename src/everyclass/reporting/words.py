@@ -6,11 +6,16 @@ in their own way.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from scipy import stats
+
+from everyclass.artifacts import Comparison
 from everyclass.reporting.data import Effect, Report
 from everyclass.reporting.formats import (
+    exact_percent,
     number,
     of_classes,
     percent,
@@ -18,8 +23,11 @@ from everyclass.reporting.formats import (
     points_range,
     sentence,
 )
+from everyclass.reporting.numbers import number_rows
 
-__all__ = ["Sentence", "Words", "called", "words_of"]
+__all__ = ["ALONE", "Sentence", "Words", "called", "how_tested", "words_of"]
+
+ALONE = "The interval beside a class is of that class alone."
 
 _CALLED = {
     "old": "the old classifier",
@@ -112,15 +120,16 @@ def _compared(report: Report) -> Words:
         ]
         return Words(headline, "open", _exchange(report), reason)
     mean = comparison.numbers["harmonic_mean"]
-    low, high = mean["interval"]
+    low, high = _as_one_of(mean, _choices(report), comparison.settings["confidence"])
     if low > 0:
         paid = len(comparison.paid)
-        cost = f", but {of_classes(paid)} certainly pay{'s' if paid == 1 else ''}" if paid else ""
+        cost = f", but {of_classes(paid)} significantly pay{'s' if paid == 1 else ''}"
+        cost = cost if paid else ""
         tone, text = "change", f"{{}} serves the weak classes better than {{}}{cost}."
     elif high < 0:
         tone, text = "keep", "{} serves the weak classes worse than {}."
     else:
-        tone, text = "open", "For the weak classes, no certain difference between {} and {}."
+        tone, text = "open", "For the weak classes, no significant difference between {} and {}."
     reason = [
         Sentence(
             f"Harmonic mean of recall {move}: {points(mean['difference'])} points "
@@ -128,15 +137,35 @@ def _compared(report: Report) -> Words:
             "images."
         )
     ]
-    if len(report.others) > 1 and report.show is None:
+    choices = _choices(report)
+    if choices > 1:
+        level = exact_percent(round(1 - comparison.settings["confidence"], 9))
         reason.append(
             Sentence(
-                f"Of {number(len(report.others))} classifiers {{}} has the highest harmonic mean "
-                "on these very images; expect a little less on others.",
+                f"Of {number(choices)} classifiers {{}} has the highest harmonic mean on these "
+                f"very images, so it is judged at {level} / {number(choices)}; expect a little "
+                "less on others.",
                 (new,),
             )
         )
     return Words(Sentence(text, (new, old)), tone, _exchange(report), reason)
+
+
+def _choices(report: Report) -> int:
+    """Of how many classifiers the shown one is the best on the images that it is judged on."""
+    return len(report.others) if report.show is None else 1
+
+
+def _as_one_of(found: Mapping[str, Any], choices: int, confidence: float) -> tuple[float, float]:
+    """The interval of a difference at the level over the number of choices (Bonferroni).
+
+    Each side is stretched as that of a normal distribution would be, which is approximate.
+    """
+    low, high = found["interval"]
+    tail = (1 - confidence) / 2
+    stretch = float(stats.norm.isf(tail / choices) / stats.norm.isf(tail))
+    middle = found["difference"]
+    return middle - stretch * (middle - low), middle + stretch * (high - middle)
 
 
 def _single(report: Report) -> Words:
@@ -174,7 +203,7 @@ def _single(report: Report) -> Words:
 
 
 def _exchange(report: Report) -> list[Sentence]:
-    """What is paid, and what is given for it."""
+    """What is paid, the recall of the worst class among it if it falls, and what is given."""
     assert report.shown is not None
     old, new = report.evaluations[report.baseline or ""], report.evaluations[report.shown]
     cost, dearer = report.cost(), new.accuracy < old.accuracy
@@ -185,19 +214,39 @@ def _exchange(report: Report) -> list[Sentence]:
             f"It costs {number(cost.classes)} of {of_classes(new.num_scored)} some recall, "
             f"{points(-cost.mean_change, signed=False)} points on average"
         )
-        paid += _certainly(cost)
+        paid += _significantly(cost)
     paid += f", and {accuracy}." if dearer else "."
-    given = "In return the " if cost.classes or dearer else "The "
-    if old.lowest_recall or new.lowest_recall:
-        given += f"recall of the worst class {_moves(old.lowest_recall, new.lowest_recall)}"
-    else:
-        zeros = report.zeros()
-        given += (
-            "number of classes that are never recognised goes from "
-            f"{number(zeros[report.baseline or ''])} to {number(zeros[report.shown])}"
-        )
+    if report.worst_fell:
+        lines = [Sentence(paid), Sentence(f"The {_worst_moves(report)}.")]
+        return lines if dearer else [*lines, Sentence(sentence(accuracy))]
+    given = "In return the " if _worst_rises(report) and (cost.classes or dearer) else "The "
+    given += _worst_moves(report)
     given += "." if dearer else f", and {accuracy}."
     return [Sentence(paid), Sentence(given)]
+
+
+def _worst_moves(report: Report) -> str:
+    """What becomes of the worst class, or of the number of classes that have nothing."""
+    zeros = report.zeros()
+    old, new = report.evaluations[report.baseline or ""], report.evaluations[report.shown or ""]
+    if old.lowest_recall or new.lowest_recall:
+        return f"recall of the worst class {_moves(old.lowest_recall, new.lowest_recall)}"
+    before, after = zeros[report.baseline or ""], zeros[report.shown or ""]
+    if before == after:
+        return f"number of classes that are never recognised stays at {number(after)}"
+    return (
+        f"number of classes that are never recognised goes from {number(before)} to {number(after)}"
+    )
+
+
+def _worst_rises(report: Report) -> bool:
+    """Whether the worst class gains, as far as the digits that are printed say."""
+    zeros = report.zeros()
+    old, new = report.evaluations[report.baseline or ""], report.evaluations[report.shown or ""]
+    if old.lowest_recall or new.lowest_recall:
+        same = percent(old.lowest_recall) == percent(new.lowest_recall)
+        return new.lowest_recall > old.lowest_recall and not same
+    return zeros[report.shown or ""] < zeros[report.baseline or ""]
 
 
 def _costs(report: Report) -> list[Sentence]:
@@ -212,7 +261,9 @@ def _costs(report: Report) -> list[Sentence]:
                 (row["class"],),
             )
         )
-    lines += _certain_lines(report, cost, "paid", "loss")
+    if report.worst_fell:
+        lines.append(Sentence(f"The {_worst_moves(report)}."))
+    lines += _shown_lines(report, cost, "paid", "loss")
     return lines + _group_lines(report, falling=True) + _accuracy_lines(report, falling=True)
 
 
@@ -230,7 +281,7 @@ def _gains(report: Report) -> list[Sentence]:
                 (row["class"],),
             )
         ]
-    lines += _certain_lines(report, gain, "rose", "gain")
+    lines += _shown_lines(report, gain, "rose", "gain")
     lines += _group_lines(report, falling=False) + _accuracy_lines(report, falling=False)
     old, new = report.evaluations[report.baseline or ""], report.evaluations[report.shown]
     if old.never_predicted or new.never_predicted:
@@ -243,35 +294,46 @@ def _gains(report: Report) -> list[Sentence]:
     return lines
 
 
-def _certainly(effect: Effect) -> str:
-    if effect.certain is None:
+def _significantly(effect: Effect) -> str:
+    if effect.shown is None:
         return ""
-    if not effect.certain:
-        return " (for none of them is that certain)"
-    return f" ({number(effect.certain)} of them certainly)"
+    if not effect.shown:
+        return " (for none of them is that significant)"
+    return f" ({number(effect.shown)} of them significantly)"
 
 
-def _certain_lines(report: Report, effect: Effect, kind: str, what: str) -> list[Sentence]:
+def how_tested(comparison: Comparison) -> str:
+    """The test of single classes, its level, and for how many of them it was corrected."""
+    settings = comparison.settings
+    tests = f"{number(settings['tests'])} test{'' if settings['tests'] == 1 else 's'}"
+    corrected = {
+        "holm": f"with Holm's correction for {tests}",
+        "bh": f"with Benjamini and Hochberg's correction for {tests}",
+        "none": f"without a correction for {tests}",
+    }[settings["correction"]]
+    level = exact_percent(round(1 - settings["confidence"], 9))
+    return f"mid-p McNemar at {level} on the same images, {corrected}"
+
+
+def _shown_lines(report: Report, effect: Effect, kind: str, what: str) -> list[Sentence]:
     comparison = report.comparison
     if comparison is None or not effect.classes:
         return []
     found = getattr(comparison, kind)
     if not found:
-        return [Sentence(f"For no single class is the {what} more than chance might do.")]
+        return [Sentence(f"For no single class is the {what} significant.")]
     intervals = comparison.interval[found[0]].tolist()
     return [
         Sentence(
-            f"For {of_classes(len(found))} the {what} is certain, even among so many tests"
+            f"For {of_classes(len(found))} the {what} is significant ({how_tested(comparison)})"
             f"; {{}} first, {points(float(comparison.difference[found[0]]))} points "
-            f"({points_range(intervals)}).",
+            f"({points_range(intervals)}). {ALONE}",
             (report.names[found[0]],),
         )
     ]
 
 
 def _group_lines(report: Report, *, falling: bool) -> list[Sentence]:
-    from everyclass.reporting.numbers import number_rows
-
     lines = []
     for row in number_rows(report):
         if row["key"] not in ("many", "medium", "few"):

@@ -10,8 +10,9 @@ from everyclass.training.devices import (
     inference_precision,
 )
 from everyclass.training.learner import Learner, Outcome, Supervised
-from everyclass.training.loop import EpochLog, TrainingSettings, fit
-from everyclass.training.recipe import HeadRecipe, Recipe, modern
+from everyclass.training.loop import EpochLog, fit
+from everyclass.training.modern import modern
+from everyclass.training.recipe import HeadRecipe, Recipe
 from everyclass.training.recipe_file import (
     named_in_errors,
     recipe_file_fingerprint,
@@ -19,6 +20,7 @@ from everyclass.training.recipe_file import (
     run_recipe_file,
 )
 from everyclass.training.schedules import Schedule, build_scheduler
+from everyclass.training.sgd import SgdSettings
 
 __all__ = [
     "EpochLog",
@@ -28,8 +30,8 @@ __all__ = [
     "Precision",
     "Recipe",
     "Schedule",
+    "SgdSettings",
     "Supervised",
-    "TrainingSettings",
     "autocast",
     "build_scheduler",
     "choose_device",

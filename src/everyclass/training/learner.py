@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from everyclass.data import CutMix, Mixup
 from everyclass.nn import Classifier
 
-__all__ = ["Learner", "Outcome", "Supervised", "shown_epoch"]
+__all__ = ["Learner", "Outcome", "Supervised"]
 
 
 class Outcome(NamedTuple):
@@ -21,11 +22,6 @@ class Outcome(NamedTuple):
 
     loss: Tensor
     logits: Tensor
-
-
-def shown_epoch(epoch: int, repeat_after: int | None) -> int:
-    """The epoch, from 1, whose batches this one shows."""
-    return epoch if repeat_after is None else (epoch - 1) % repeat_after + 1
 
 
 class Learner(nn.Module, ABC):
@@ -54,7 +50,7 @@ class Learner(nn.Module, ABC):
         self.loss = loss
         self.teachers = nn.ModuleList(teachers).requires_grad_(False)
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
-        self.repeat_after(None)
+        self.keep_answers(False)
 
     @abstractmethod
     def forward(
@@ -68,38 +64,48 @@ class Learner(nn.Module, ABC):
             generator: on the CPU, for whatever the step draws.
         """
 
-    def repeat_after(self, epochs: int | None) -> None:
-        """Tell after how many epochs the same batches come again; None: never.
+    def keep_answers(self, wanted: bool) -> None:
+        """Tell whether the same batches come again.
 
         What teachers say of a batch is then kept, in half precision, and asked for once. The loop
         calls this as it begins: what was said of other batches is forgotten.
         """
-        self._period = epochs
-        self._said: dict[int, list[Tensor]] = {}  # by teachers, of each batch of an epoch
-        self._epoch = self._batch = 0
+        self._keeps = wanted
+        self._said: dict[bytes, Tensor] = {}  # by teachers, of each batch
+        self._batch: bytes | None = None
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Tell what changes with the epoch, from 1; called before its first batch."""
-        self._epoch = shown_epoch(epoch, self._period)
-        self._batch = 0
         for part in self.loss.modules():  # a deferred loss may be within another
             begin: Callable[[int, int], None] | None = getattr(part, "begin_epoch", None)
             if begin is not None:
                 begin(epoch, epochs)
+
+    def begin_batch(self, number: int, rows: Tensor, generator: torch.Generator) -> None:
+        """Tell which batch comes next, so that it is known again; called before each step.
+
+        Args:
+            number: of the batch in its epoch, those counted too that could not be read.
+            rows: (b,) the images in it, int64 on the CPU.
+            generator: what the step will be given.
+        """
+        if self._keeps and len(self.teachers):
+            digest = hashlib.sha256(f"{number}".encode())
+            digest.update(rows.numpy().tobytes())
+            digest.update(generator.get_state().numpy().tobytes())
+            self._batch = digest.digest()
 
     def taught(self, images: Tensor) -> Tensor:
         """The teachers' (b, C) float32 logits; the mean, where there are several.
 
         Called once for each batch.
         """
-        if self._period is None:
+        if self._batch is None:
             return self._asked(images)
-        said = self._said.setdefault(self._epoch, [])
-        if self._batch == len(said):
+        if self._batch not in self._said:
             # Rounded before they are first used: a resumed training asks for them anew.
-            said.append(self._asked(images).half())
-        self._batch += 1
-        return said[self._batch - 1].float()
+            self._said[self._batch] = self._asked(images).half()
+        return self._said[self._batch].float()
 
     @torch.no_grad()
     def _asked(self, images: Tensor) -> Tensor:

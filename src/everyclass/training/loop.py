@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from everyclass.data import (
 )
 from everyclass.errors import FileFormatError, InputError, RunFailedError, first_line
 from everyclass.processes import (
+    from_first,
     generator_of,
     is_first,
     my_share,
@@ -37,44 +38,11 @@ from everyclass.progress import Progress, silent
 from everyclass.training.allocator import keep_large_buffers
 from everyclass.training.checkpoints import load_checkpoint, save_checkpoint
 from everyclass.training.devices import autocast
-from everyclass.training.learner import Learner, Outcome, shown_epoch
-from everyclass.training.schedules import Schedule, build_scheduler
+from everyclass.training.learner import Learner, Outcome
+from everyclass.training.schedules import build_scheduler
+from everyclass.training.sgd import SgdSettings
 
-__all__ = ["EpochLog", "TrainingSettings", "fit"]
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """What the loop needs to know besides the network, the loss and the images.
-
-    Attributes:
-        schedule: epochs and learning rate.
-        batch_size: images per step, of all processes together; the last, smaller batch of an epoch
-            is used too.
-        momentum, nesterov, weight_decay: of SGD, on every parameter trained, as in the published
-            recipes.
-        trained: beginnings of parameter names and the factor of their learning rate; what begins
-            with none of them is frozen, and the longest that fits counts.
-        precision: what the network computes in; weights and losses stay float32.
-        seed: of the order of images, of their augmentation, and of what a network draws itself,
-            such as dropout.
-        repeat_after: epochs after which images come in the same order, augmented and mixed in the
-            same way, so that teachers have to look once only; None: never.
-        compile: compile the network where a compiler is found.
-        checkpoint_every: epochs between checkpoints.
-    """
-
-    schedule: Schedule
-    batch_size: int = 128
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 2e-4
-    trained: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
-    repeat_after: int | None = None
-    compile: bool = False
-    checkpoint_every: int = 1
+__all__ = ["EpochLog", "fit"]
 
 
 @dataclass(frozen=True)
@@ -102,9 +70,12 @@ def fit(
     learner: Learner,
     images: BatchSource | Sequence[BatchAugmentation],
     labels: Tensor,
-    settings: TrainingSettings,
+    settings: SgdSettings,
     *,
     device: torch.device,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    seed: int = 0,
+    compile: bool = False,
     sampler: RowSampler | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochLog], None] = lambda log: None,
@@ -112,11 +83,12 @@ def fit(
 ) -> nn.Module:
     """Train the network of ``learner`` in place; go on from ``checkpoint`` if one is there.
 
-    A run that was stopped at any moment and started again ends with the same weights, bit for
-    bit, as one left alone on the same machine: the checkpoint holds what the learner carries, the
-    optimiser, the schedule and the generator that orders and augments the images. What a network
-    draws itself, such as dropout, comes from torch's global generators: they follow from the seed
-    and the epoch in here, and those of the CPU and of ``device`` are the caller's again afterwards.
+    A run that was stopped at any moment and started again ends with the same weights as one left
+    alone, on the CPU of the same machine bit for bit; a GPU may add up in another order each time.
+    The checkpoint holds what the learner carries, the optimiser, the schedule and the generator
+    that orders and augments the images. What a network draws itself, such as dropout, comes from
+    torch's global generators: they follow from the seed and the epoch in here, and those of the CPU
+    and of ``device`` are the caller's again afterwards.
 
     Where there are several processes, each has its share of every batch, loss and gradient are
     those of the whole batch, and the first one writes checkpoints that any number of processes can
@@ -127,10 +99,14 @@ def fit(
         images: the training images, with as many augmentations as the learner takes views; a
             list of augmentations is of images on the device.
         labels: (n,) int64.
-        settings: see :class:`TrainingSettings`.
+        settings: how it is trained: a recipe's, or :class:`SgdSettings` alone.
         device: where to train.
+        precision: what the network computes in; weights and losses stay float32.
+        seed: of the order of images, of their augmentation, and of what a network draws itself,
+            such as dropout.
+        compile: compile the network where a compiler is found.
         sampler: which images an epoch shows; default each one once.
-        checkpoint: file to write after every few epochs, and to resume from.
+        checkpoint: file to write after every epoch, and to resume from.
         on_epoch: called after every epoch.
         show: how progress is shown.
 
@@ -145,8 +121,8 @@ def fit(
     keep_large_buffers()
     source = MemorySource(images) if isinstance(images, Sequence) else images
     learner.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner.autocast = partial(autocast, device, settings.precision)
-    learner.repeat_after(settings.repeat_after)
+    learner.autocast = partial(autocast, device, precision)
+    learner.keep_answers(settings.repeat_after is not None)
     sampler = sampler or InstanceBalanced(labels)
     labels = labels.to(device)
     optimizer = torch.optim.SGD(
@@ -157,15 +133,15 @@ def fit(
         weight_decay=settings.weight_decay,
     )
     scheduler = build_scheduler(optimizer, settings.schedule)
-    generator = torch.Generator().manual_seed(settings.seed)
+    generator = torch.Generator().manual_seed(seed)
     parts: dict[str, Any] = {"model": learner.model}
     parts |= {name: getattr(learner, name) for name in learner.carried}
     parts |= {"optimizer": optimizer, "scheduler": scheduler}
     done_epochs = 0
-    if checkpoint is not None and checkpoint.exists():
+    if checkpoint is not None and from_first(checkpoint.exists()):
         done_epochs = _resume(checkpoint, parts, generator)
 
-    if settings.compile:
+    if compile:
         _compile(learner.model.backbone, device)  # not every learner calls the whole network
     learn = _over_processes(learner, settings)
     epochs = settings.schedule.epochs
@@ -174,35 +150,38 @@ def fit(
     with _own_randomness(device), show("training", epochs * size, "images", done) as task:
         for epoch in range(done_epochs + 1, epochs + 1):
             start = time.perf_counter()
-            torch.manual_seed(_seed_of(settings.seed, epoch))
+            torch.manual_seed(_seed_of(seed, epoch))
             learning_rate = max(group["lr"] for group in optimizer.param_groups)
             learner.begin_epoch(epoch, epochs)
             learner.train()
-            shown = shown_epoch(epoch, settings.repeat_after)
+            shown = _shown_epoch(epoch, settings.repeat_after)
             if settings.repeat_after is not None:
-                generator = generator_of(settings.seed, shown)
+                generator = generator_of(seed, shown)
             order = sampler.draw(generator, shown, epochs)
-            own = _of_this_process(generator, settings.seed, shown)
+            own = _of_this_process(generator, seed, shown)
             batches = _batches(order, settings.batch_size, least=2 * world_size())
             shares = source.augmented([my_share(rows) for rows in batches], own)
             sums = torch.zeros(3, device=device)  # loss, images that are right, images
-            for whole, (rows, batch) in zip(batches, shares, strict=True):
+            for number, (whole, (rows, batch)) in enumerate(zip(batches, shares, strict=True)):
                 if _is_enough(rows):
+                    learner.begin_batch(number, rows, own)
                     sums += _step(learn, optimizer, batch, labels[rows.to(device)], own)
                     task.advance(len(whole), f"epoch {epoch}/{epochs}")
             total, right, seen = summed_in_place(sums).tolist()
             mean_loss = _mean_loss(total, seen, epoch)
             scheduler.step()
             seconds = time.perf_counter() - start
-            on_epoch(
-                EpochLog(epoch, mean_loss, right / seen, learning_rate, seconds, settings.precision)
-            )
-            due = epoch == epochs or epoch % settings.checkpoint_every == 0
-            if checkpoint is not None and due and is_first():
+            on_epoch(EpochLog(epoch, mean_loss, right / seen, learning_rate, seconds, precision))
+            if checkpoint is not None and is_first():
                 state = {name: part.state_dict() for name, part in parts.items()}
                 state |= {"epoch": epoch, "generator": generator.get_state()}
                 save_checkpoint(checkpoint, state)
     return learner.model.eval()
+
+
+def _shown_epoch(epoch: int, repeat_after: int | None) -> int:
+    """The epoch, from 1, whose batches this one shows."""
+    return epoch if repeat_after is None else (epoch - 1) % repeat_after + 1
 
 
 def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
@@ -282,7 +261,7 @@ def _is_enough(rows: Tensor) -> bool:
     return len(rows) > 1  # batch norm needs two
 
 
-def _over_processes(learner: Learner, settings: TrainingSettings) -> nn.Module:
+def _over_processes(learner: Learner, settings: SgdSettings) -> nn.Module:
     """The learner, or DDP around it where there are several processes.
 
     Raises:
@@ -331,7 +310,7 @@ def _resume(checkpoint: Path, parts: dict[str, Any], generator: torch.Generator)
         ) from error
 
 
-def _parameter_groups(learner: Learner, settings: TrainingSettings) -> list[dict[str, Any]]:
+def _parameter_groups(learner: Learner, settings: SgdSettings) -> list[dict[str, Any]]:
     """The trained parameters, grouped by learning rate; the network's others are frozen.
 
     Raises:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from everyclass.artifacts import ClassCounts, Features, check_number, check_whole_number
 from everyclass.data import CutMix, InstanceBalanced, Mixup, RowSampler
 from everyclass.errors import EveryclassError, InputError, first_line
 from everyclass.training.learner import Learner, Supervised
-from everyclass.training.schedules import Schedule
+from everyclass.training.recipe_in_words import held_by, in_words
+from everyclass.training.sgd import SgdSettings
 
-__all__ = ["HeadRecipe", "Recipe", "modern"]
+__all__ = ["HeadRecipe", "Recipe"]
 
-_STRONG = "autoaugment"
 _MADE_BY = {
     "loss": "loss=lambda counts: nn.CrossEntropyLoss()",
     "sampler": "sampler=ClassAware, or partial(ClassAware, images_per_class=2)",
@@ -27,8 +25,10 @@ _MADE_BY = {
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A method as data: what the one loop trains, on what, with which loss.
+class Recipe(SgdSettings):
+    """A method as data: what the one loop trains, on what, with which loss, and how.
+
+    How it trains are the attributes of :class:`SgdSettings`, which are given by name.
 
     Attributes:
         name: what the command line calls it.
@@ -44,18 +44,11 @@ class Recipe:
         weights: of a backbone of timm: "none", "pretrained", or a file.
         head: one of ``everyclass.nn.HEADS``.
         keep_head: begin with the head of ``start`` instead of a fresh one.
-        trained: beginnings of parameter names and the factor of their learning rate; what begins
-            with none of them is frozen, and the longest that fits counts.
         shift_batch_norm: let the statistics of what is frozen in the backbone follow the batches.
         sampler: which images an epoch shows: from the training labels to a sampler.
         augmentation: one of ``everyclass.data.AUGMENTATIONS``.
         other_views: the augmentations of further views of the same images.
         mixing: ``Mixup`` or ``CutMix``, or None.
-        repeat_after: epochs after which the same batches come again, to pixel and mixture, so that
-            teachers look once only; None: never. What they say of each is kept: n · C · 2 bytes an
-            epoch.
-        schedule: epochs and learning rate.
-        batch_size, momentum, nesterov, weight_decay: of SGD.
         retraining: settings of a rescue of its network, where a part of the method belongs there.
         file_fingerprint: of the user's own file that it was read from; None of the library's.
 
@@ -76,18 +69,11 @@ class Recipe:
     weights: str = "none"
     head: str = "linear"
     keep_head: bool = False
-    trained: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
     shift_batch_norm: bool = False
     sampler: Callable[[npt.ArrayLike], RowSampler] = InstanceBalanced
     augmentation: str = "basic"
     other_views: tuple[str, ...] = ()
     mixing: Mixup | CutMix | None = None
-    repeat_after: int | None = None
-    schedule: Schedule = field(default_factory=Schedule)
-    batch_size: int = 128
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 2e-4
     retraining: Mapping[str, Any] = field(default_factory=dict)
     file_fingerprint: str | None = None
 
@@ -154,12 +140,12 @@ class Recipe:
         Args:
             counts: training images per class; with them also what loss and learner are made of.
         """
-        values = asdict(replace(self, start=None, teachers=()))
+        values = {"name": self.name, **asdict(replace(self, start=None, teachers=()))}
         for words in ("loss", "learner", "summary", "source"):
             del values[words]
         values["start"] = None if self.start is None else self.start.name
         values["teachers"] = [teacher.name for teacher in self.teachers]
-        values["sampler"] = _in_words(self.sampler)
+        values["sampler"] = in_words(self.sampler)
         if self.mixing is not None:
             values["mixing"] = {type(self.mixing).__name__: self.mixing.alpha}
         values["schedule"]["milestones"] = list(self.schedule.milestones)
@@ -179,8 +165,8 @@ class Recipe:
         if counts is not None:
             loss = self.make_loss(counts)
             values["loss"] = " ".join(repr(loss).split())
-            values["loss_values"] = _held_by(loss)
-            values["learner"] = _in_words(self.learner)
+            values["loss_values"] = held_by(loss)
+            values["learner"] = in_words(self.learner)
         return values
 
 
@@ -220,88 +206,4 @@ class HeadRecipe:
         said = {"name": self.name, "head": self.head, "start": self.start.name}
         if self.file_fingerprint is not None:
             said["file_fingerprint"] = self.file_fingerprint
-        return said if counts is None else {**said, "fit": _in_words(self.fit)}
-
-
-def _in_words(made_by: Callable[..., Any]) -> str:
-    """A class or function by its name, with the arguments that a ``partial`` gives it."""
-    if not isinstance(made_by, partial):
-        return str(getattr(made_by, "__qualname__", repr(made_by)))
-    given = [*map(repr, made_by.args), *(f"{k}={v!r}" for k, v in made_by.keywords.items())]
-    return f"{_in_words(made_by.func)}({', '.join(given)})"
-
-
-def _held_by(loss: nn.Module) -> dict[str, Any]:
-    """Numbers, words and tensors of a loss and its parts: a repr need not say them all."""
-    held: dict[str, Any] = {}
-    for place, part in loss.named_modules():
-        own = {**vars(part), **part._parameters, **part._buffers}
-        for name, value in sorted(own.items()):
-            if name.startswith("_") or name in ("training", "class_names"):
-                continue
-            where = f"{place}.{name}" if place else name
-            if isinstance(value, Tensor):
-                held[where] = _in_short(value)
-            elif isinstance(value, bool | int | float | str):
-                held[where] = value
-            elif isinstance(value, tuple | list):
-                held[where] = repr(value)
-    return held
-
-
-def _in_short(values: Tensor) -> str:
-    """A tensor in four numbers, rounded so that they are the same on every machine."""
-    flat = values.detach().double().flatten()
-    if not len(flat):
-        return f"{tuple(values.shape)}"
-    places = torch.arange(1, len(flat) + 1, dtype=torch.float64, device=flat.device)
-    by_place = (flat * places).sum() / places.sum()  # tells one order from another
-    said = {"least": flat.min(), "mean": flat.mean(), "by place": by_place, "largest": flat.max()}
-    return f"{tuple(values.shape)}: " + ", ".join(f"{k} {float(v):.4g}" for k, v in said.items())
-
-
-def modern(recipe: Recipe | HeadRecipe) -> Recipe | HeadRecipe:
-    """The same method under strong augmentation and a longer schedule.
-
-    AutoAugment and Cutout, twice the epochs, cosine decay: the usual recipe of papers after 2020,
-    so that what augmentation gives is never taken for what a method gives. Weight decay 1e-3,
-    chosen on held-out images (docs/experiments.md). Of a method in two stages it changes the first
-    one only, and of one with teachers theirs too.
-
-    Args:
-        recipe: a paper's recipe.
-
-    Returns:
-        The recipe with ``-modern`` after its name.
-
-    Raises:
-        InputError: the recipe, or one that it rests on, has strong augmentation already.
-    """
-    name = f"{recipe.name}-modern"
-    if strong := _strong_already(recipe):
-        rests = "" if strong == recipe.name else f"rests on {strong}, which "
-        raise InputError(
-            f"{recipe.name} {rests}is trained under strong augmentation as it is; there is no "
-            f"{name}."
-        )
-    if isinstance(recipe, Recipe):
-        recipe = replace(recipe, teachers=tuple(map(modern, recipe.teachers)))
-    if recipe.start is not None:
-        start = modern(recipe.start)
-        assert isinstance(start, Recipe)
-        return replace(recipe, name=name, start=start)
-    assert isinstance(recipe, Recipe)
-    return replace(
-        recipe,
-        name=name,
-        augmentation=_STRONG,
-        schedule=replace(recipe.schedule, epochs=2 * recipe.schedule.epochs, decay="cosine"),
-        weight_decay=1e-3,
-    )
-
-
-def _strong_already(recipe: Recipe | HeadRecipe) -> str | None:
-    """The first trained from scratch under strong augmentation, of it and what it rests on."""
-    if recipe.start is None and isinstance(recipe, Recipe) and recipe.augmentation == _STRONG:
-        return recipe.name
-    return next(filter(None, map(_strong_already, recipe.rests_on)), None)
+        return said if counts is None else {**said, "fit": in_words(self.fit)}

@@ -215,7 +215,7 @@ def _is_number(text: str) -> bool:
 
 
 def class_folders(root: str | Path) -> list[str]:
-    """The names of the folders in a folder, sorted; hidden ones are left out.
+    """The names of the folders in a folder, sorted; hidden ones and a Mac's leftovers are left out.
 
     Raises:
         MissingFileError: there is no such folder.
@@ -227,13 +227,19 @@ def class_folders(root: str | Path) -> list[str]:
         entries = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
     except OSError as error:
         raise FileFormatError(f"{root} cannot be read: {error.strerror}.") from error
-    return [name for name in entries if not name.startswith(".")]  # such as .ipynb_checkpoints
+    return [name for name in entries if _is_shown(name)]
+
+
+def _is_shown(name: str) -> bool:
+    """Not .ipynb_checkpoints, nor ._1.jpg, nor the folder of such in archives made on a Mac."""
+    return not name.startswith(".") and name != "__MACOSX"
 
 
 def list_folder(root: str | Path) -> Listed:
     """List a folder that has a folder of pictures for each class, in the order of their names.
 
-    Links to folders are followed; what several lead to is listed once in each class.
+    Links to folders are followed; what several lead to is listed once in each class. Hidden folders
+    and files are left out. A folder without a picture is a class without one.
 
     Raises:
         MissingFileError: there is no such folder.
@@ -255,7 +261,7 @@ def list_folder(root: str | Path) -> Listed:
             os.path.relpath(os.path.join(folder, file), root)
             for folder, files in _below(root / name, refuse)
             for file in files
-            if file.lower().endswith(ENDINGS)
+            if file.lower().endswith(ENDINGS) and _is_shown(file)
         )
         paths += found
         labels += [label] * len(found)
@@ -279,5 +285,6 @@ def _below(top: Path, refuse: Callable[[OSError], NoReturn]) -> Iterator[tuple[s
             folders.clear()
             continue
         visited.add((about.st_dev, about.st_ino))
-        folders.sort()  # so that the same one of several links is followed everywhere
+        # Sorted, so that the same one of several links is followed everywhere.
+        folders[:] = sorted(filter(_is_shown, folders))
         yield folder, files

@@ -149,15 +149,16 @@ def find_parquet(folder: Path, part: str) -> tuple[Path, ...]:
 
 def read_parquet(
     paths: Sequence[Path], image: str | None = None, label: str | None = None
-) -> tuple[Parquet, npt.NDArray[np.int64], tuple[str, ...] | None]:
-    """Open parquet files with a column of pictures and one of class numbers.
+) -> tuple[Parquet, npt.NDArray[Any], tuple[str, ...] | None]:
+    """Open parquet files with a column of pictures and one of class numbers, or of class names.
 
     Args:
         paths: the files, in order.
         image, label: the columns, if they are not called as usual.
 
     Returns:
-        The pictures, their labels, and the class names where the files say them.
+        The pictures, their labels as numbers or as names, and what the files say that numbers are
+        called.
 
     Raises:
         FileFormatError: no such file or column, or one file numbers its classes otherwise than
@@ -174,7 +175,7 @@ def read_parquet(
                 image = _column(path, schema.names, image, IMAGE_COLUMNS, "image")
                 label = _column(path, schema.names, label, LABEL_COLUMNS, "label")
                 names = _same_names(names, described_names(schema.metadata, label), path)
-                labels.append(opened.read(columns=[label])[label].to_numpy())
+                labels.append(_labels(path, opened.read(columns=[label])[label], label))
                 for group in range(opened.num_row_groups):
                     starts.append(starts[-1] + opened.metadata.row_group(group).num_rows)
                     groups.append((number, group))
@@ -186,7 +187,32 @@ def read_parquet(
             ) from error
     assert image is not None
     source = Parquet(tuple(paths), image, np.array(starts), tuple(groups))
-    return source, checked_labels(np.concatenate(labels), str(paths[0]), label or ""), names
+    of_names = [each.dtype == object for each in labels]
+    if any(of_names) and not all(of_names):
+        raise FileFormatError(
+            f"{paths[of_names.index(True)]} has class names in the column {label}, and "
+            f"{paths[of_names.index(False)]} class numbers; use one of both in all files."
+        )
+    called = np.concatenate(labels)
+    if all(of_names):
+        return source, called, None
+    return source, checked_labels(called, str(paths[0]), label or ""), names
+
+
+def _labels(path: Path, column: Any, name: str) -> npt.NDArray[Any]:
+    """A column of labels; objects where these are names."""
+    import pyarrow as pa
+
+    if column.null_count:
+        row = column.combine_chunks().is_null().index(True).as_py()
+        raise FileFormatError(
+            f"{path}: the column {name} is empty in row {row}; label that picture, or leave it out."
+        )
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return np.array(column.to_pylist(), dtype=object)
+    return np.asarray(column.to_numpy())
 
 
 def _same_names(

@@ -18,6 +18,7 @@ ClassifierName = Literal["old", "retrained", "ensemble"]
 DRAWS = 2000
 PRIOR = 0.25
 LEVEL = 0.05
+_CHUNK_VALUES = 1 << 22  # gamma variates held at a time
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,12 @@ def _drawn_differences(
     outcome = 2 * old_right + new_right
     table = np.bincount(labels * 4 + outcome, minlength=4 * num_classes).reshape(-1, 4)
     table = table[table.sum(axis=1) > 0]
-    old, new = draw_paired_recalls(table, PRIOR, DRAWS, np.random.default_rng(seed))
-    means = stats.hmean(np.stack([new, old]), axis=-1)
-    return np.asarray(means[0] - means[1])
+    generator = np.random.default_rng(seed)
+    step = max(1, _CHUNK_VALUES // table.size)
+    parts = []
+    for start in range(0, DRAWS, step):  # one after the other they are what they are at once
+        draws = min(step, DRAWS - start)
+        old, new = draw_paired_recalls(table, PRIOR, draws, generator)
+        means = stats.hmean(np.stack([new, old]), axis=-1)
+        parts.append(means[0] - means[1])
+    return np.concatenate(parts)

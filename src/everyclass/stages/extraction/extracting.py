@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -12,17 +12,22 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from everyclass.artifacts import Features, as_labels, free_memory
+from everyclass.artifacts import Features, as_labels, as_names, free_memory
 from everyclass.data import BatchSource
 from everyclass.errors import InputError, InputTypeError, RunFailedError
 from everyclass.nn import Classifier, head_of_module, unwrapped
 from everyclass.progress import Progress, silent
 from everyclass.stages.extraction.batches import BatchReader
 from everyclass.stages.extraction.last_layer import LastLayer, Watch, find_last_layer
-from everyclass.stages.extraction.loaders import batches_of, known_class_names, num_batches
+from everyclass.stages.extraction.loaders import (
+    batches_of,
+    check_known_classes,
+    known_class_names,
+    num_batches,
+)
 from everyclass.training import autocast
 
-__all__ = ["batches_of_view", "extract", "extract_views"]
+__all__ = ["embedded_view", "extract", "extract_views"]
 
 
 @torch.no_grad()  # not inference_mode: what networks cache in eval mode has to stay usable
@@ -63,8 +68,8 @@ def extract(
         Features with labels and the network's own head.
 
     Raises:
-        InputError: the last layer is not found, the loader is empty or yields something else, or
-            labels are not one class per sample.
+        InputError: the last layer is not found, the loader is empty or yields something else,
+            labels are not one class per sample, or there are names of another number of classes.
     """
     if not isinstance(model, nn.Module):
         raise InputTypeError(
@@ -72,6 +77,9 @@ def extract(
             "extract(model, loader). A state_dict is no network; load it into one."
         )
     model = unwrapped(model)
+    known = known_class_names(loader) if class_names is None else None
+    if known is not None and len(set(known)) == len(known):
+        class_names = known
     reader = BatchReader.of(model, label_key, class_names)
     last: LastLayer | None = None
     watch: Watch | None = None
@@ -85,6 +93,9 @@ def extract(
                 network = partial(model, *args, **kwargs)
                 if last is None or watch is None:
                     last = find_last_layer(model, network, head)
+                    if known is not None:
+                        check_known_classes(known, last.head.num_classes)
+                    as_names(class_names, last.head.num_classes)
                     watch = Watch(last.layers, last.per_token, head)
                 logits = watch.run(network)
                 features.append(last.features(watch.caught, logits))
@@ -103,8 +114,6 @@ def extract(
                 watch.close()
     if last is None:
         raise InputError("The loader yields no batch; there is nothing to extract.")
-    if class_names is None:
-        class_names = known_class_names(loader, last.head.num_classes)
     return Features(
         torch.cat(features).numpy(),
         torch.cat(labels).numpy(),
@@ -161,6 +170,10 @@ def extract_views(
     Returns:
         Features of shape (n, d) for one view, else (v, n, d), float32; of the images that could be
         read.
+
+    Raises:
+        InputError: there is less free memory than that.
+        RunFailedError: pictures went missing on the way.
     """
     model.eval()
     generator = torch.Generator().manual_seed(seed)
@@ -169,15 +182,17 @@ def extract_views(
     size = batch_size or images.batch_size
     with show(title, num_views * len(labels), "images") as task:
         for view in range(num_views):
-            read, parts = [], []
-            for some, batch in batches_of_view(images, rows.split(size), view, generator):
-                with autocast(device, precision):
-                    parts.append(model.embed(batch).float().cpu())
-                read.append(some)
-                task.advance(len(some))
-            if view and len(torch.cat(read)) != len(rows):
-                raise RunFailedError("Pictures went missing while their features were extracted.")
-            rows = torch.cat(read)
+            rows, parts = embedded_view(
+                model,
+                images,
+                rows.split(size),
+                view,
+                generator,
+                device=device,
+                precision=precision,
+                expected=rows if view else None,
+                done=task.advance,
+            )
             torch.cat(parts, out=torch.from_numpy(stacked[view, : len(rows)]))
     stacked = stacked[:, : len(rows)]
     return Features(
@@ -205,23 +220,63 @@ def _room(views: int, images: int, width: int) -> npt.NDArray[np.float32]:
     return np.empty((views, images, width), dtype=np.float32)
 
 
-def batches_of_view(
+def embedded_view(
+    model: Classifier,
     images: BatchSource,
     batches: Sequence[Tensor],
     view: int,
     generator: torch.Generator,
     *,
+    device: torch.device,
+    precision: Literal["fp32", "bf16"],
+    expected: Tensor | None = None,
     none_is_fine: bool = False,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of one view of the images: the first is plain, the others are augmented.
+    done: Callable[[int], None] = lambda images: None,
+) -> tuple[Tensor, list[Tensor]]:
+    """Features of one view of images: the first is plain, the others are augmented.
 
     Args:
+        model: backbone and head, in eval mode.
         images: with one augmentation.
         batches: rows.
         view: its number, from 0.
         generator: of what is random.
+        device, precision: what the backbone runs on and in.
+        expected: the rows that another view has; None: whatever can be read.
         none_is_fine: no error where no image could be read.
+        done: told how many images each batch had.
+
+    Returns:
+        The rows that could be read, (n,) int64, and their features batch by batch, (b, d) float32
+        on the CPU.
+
+    Raises:
+        RunFailedError: other rows could be read than expected.
     """
+    read, parts = [torch.empty(0, dtype=torch.int64)], []
+    for some, batch in _batches_of_view(images, batches, view, generator, none_is_fine):
+        with autocast(device, precision):
+            parts.append(model.embed(batch).float().cpu())
+        read.append(some.cpu())
+        done(len(some))
+    rows = torch.cat(read)
+    if expected is not None and not torch.equal(rows, expected):
+        raise RunFailedError(
+            f"View {view + 1} is of other pictures than the views before it ({len(rows):,} could "
+            f"be read, and {len(expected):,} before): pictures went missing, or came back, while "
+            "their features were extracted. Leave them where they are, and run the same again."
+        )
+    return rows, parts
+
+
+def _batches_of_view(
+    images: BatchSource,
+    batches: Sequence[Tensor],
+    view: int,
+    generator: torch.Generator,
+    none_is_fine: bool,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows and images of each batch of which something could be read."""
     if view == 0:
         yield from images.plain(batches, none_is_fine=none_is_fine)
     else:

@@ -73,7 +73,7 @@ def extract_part(
         Features with ids: what each image's list calls it, or its row in memory.
 
     Raises:
-        InputError: the data set has no such part, or the run is of other classes.
+        InputError: the data set has no such part, or the run is not finished.
         MissingFileError, FileFormatError: as for loading the data and the weights; a picture is
             missing or damaged and the policy is "fail".
     """
@@ -114,8 +114,12 @@ def extract_part(
 
 def _of_run(run: Run, dataset: Dataset) -> tuple[Classifier, Dataset]:
     """A run's network, and the data set normalised as the one that it was trained on."""
+    if run.result is None:
+        raise InputError(
+            f"The training in {run.folder} is not finished; go on with it by everyclass pretrain."
+        )
     mean, std = data_of(run).normalisation
-    known = dataset.num_classes if run.result is None else len(run.result["class_counts"])
+    known = len(run.result["class_counts"])
     model = load_linear_network(run, known)
     if known != dataset.num_classes:
         model = Classifier(model.backbone, nn.Identity())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from everyclass.artifacts import FeatureFolder, Features, Head, remove_features, rows_per_chunk
 from everyclass.data import BadPictures, BatchSource
 from everyclass.data.workers import as_many_workers
-from everyclass.errors import InputError, RunFailedError
+from everyclass.errors import InputError
 from everyclass.nn import Classifier, head_of_module, unwrapped
 from everyclass.processes import (
     barrier,
@@ -27,9 +28,7 @@ from everyclass.processes import (
     world_size,
 )
 from everyclass.progress import Progress, silent
-from everyclass.stages.extraction.extracting import batches_of_view, extract
-from everyclass.stages.extraction.loaders import known_class_names
-from everyclass.training import autocast
+from everyclass.stages.extraction.extracting import embedded_view, extract
 
 __all__ = ["extract_into", "extract_views_into"]
 
@@ -116,16 +115,17 @@ def extract_views_into(
     def chunk(number: int, rows: range) -> _Chunk:
         known, views, kept = set(bad.found), [], torch.empty(0, dtype=torch.int64)
         for view in range(num_views):
-            generator, read, parts = generator_of(seed, view, number), [kept[:0]], []
-            batches = torch.tensor(rows).split(size)
-            asked = batches_of_view(images, batches, view, generator, none_is_fine=True)
-            for some, batch in asked:
-                with autocast(device, precision):
-                    parts.append(model.embed(batch).float().cpu())
-                read.append(some.cpu())
-            if view and len(torch.cat(read)) != len(kept):
-                raise RunFailedError("Pictures went missing while their features were extracted.")
-            kept = torch.cat(read)
+            kept, parts = embedded_view(
+                model,
+                images,
+                torch.tensor(rows).split(size),
+                view,
+                generator_of(seed, view, number),
+                device=device,
+                precision=precision,
+                expected=kept if view else None,
+                none_is_fine=True,
+            )
             views.append(torch.cat(parts).numpy() if parts else np.empty((0, width), np.float32))
         new = {path: why for path, why in bad.found.items() if path not in known}
         left_out = {} if len(kept) == len(rows) else new or dict(bad.found)
@@ -179,14 +179,13 @@ def extract_into(
     def read(rows: range) -> Features:
         with as_many_workers(workers):
             loader = DataLoader(Subset(dataset, list(rows)), batch_size, num_workers=workers)
-            batches = iter(loader)
-        return extract(model, batches, head=head, label_key=label_key, class_names=class_names)
+            part = _Part(dataset, iter(loader))
+        return extract(model, part, head=head, label_key=label_key, class_names=class_names)
 
     size = len(dataset)  # type: ignore[arg-type]
     first = read(range(min(2, size)))
     assert first.head is not None
-    if class_names is None:  # a Subset does not say what its data set knows
-        class_names = known_class_names(dataset, first.num_classes)
+    names = first.class_names
     with first_goes_first():
         folder = FeatureFolder(
             place,
@@ -197,7 +196,7 @@ def extract_into(
             plan={
                 "network": _fingerprint(unwrapped(model)),
                 "head": _digest(first.head.weight.tobytes()),
-                "class_names": None if class_names is None else list(class_names),
+                "class_names": None if names is None else list(names),
                 "batch_size": batch_size,
                 **(plan or {}),
             },
@@ -213,7 +212,18 @@ def extract_into(
         made = read(rows)
         return made.features, made.labels, None, {}
 
-    return _made(folder, chunk, first.head, class_names, show)
+    return _made(folder, chunk, first.head, names, show)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Batches of some items, beside the data set that knows what its classes are called."""
+
+    dataset: Dataset[Any]
+    batches: Iterator[Any]
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.batches
 
 
 def _made(

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from everyclass.errors import InputError
 
-__all__ = ["BATCH_SIZE", "LABEL_KEYS", "batches_of", "known_class_names", "num_batches"]
+__all__ = [
+    "BATCH_SIZE",
+    "LABEL_KEYS",
+    "batches_of",
+    "check_known_classes",
+    "known_class_names",
+    "num_batches",
+]
 
 LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 BATCH_SIZE = 64
@@ -71,15 +78,13 @@ def _loaded(dataset: Any) -> Iterable[Any]:
         raise
 
 
-def known_class_names(loader: Any, num_classes: int) -> tuple[str, ...] | None:
+def known_class_names(loader: Any) -> tuple[str, ...] | None:
     """The class names that a loader's data set knows, such as ImageFolder's ``classes``.
+
+    They are as the data set has them: one may stand twice.
 
     Args:
         loader: a loader or a data set.
-        num_classes: C, the outputs of the network.
-
-    Raises:
-        InputError: the data set knows another number of classes than the network.
     """
     dataset = getattr(loader, "dataset", loader)
     names = getattr(dataset, "classes", None)
@@ -89,10 +94,22 @@ def known_class_names(loader: Any, num_classes: int) -> tuple[str, ...] | None:
         names = getattr(features[columns[0]], "names", None) if columns else None  # type: ignore[index]
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         return None
+    return tuple(names)
+
+
+def check_known_classes(names: Sequence[str], num_classes: int) -> None:
+    """Refuse a data set that knows another number of classes than the network.
+
+    Args:
+        names: what :func:`known_class_names` gives.
+        num_classes: C, the outputs of the network.
+
+    Raises:
+        InputError: there are more names than outputs, or fewer.
+    """
     if len(names) != num_classes:
         raise InputError(
             f"The data set knows {len(names)} classes and the network {num_classes}, so its labels "
             "may be numbered differently; number them as the network's outputs are, or pass "
             "class_names=[…] in the order of those if they are."
         )
-    return tuple(names) if len(set(names)) == len(names) else None

@@ -13,21 +13,21 @@ from typing import Any, Literal
 
 import torch
 
-from everyclass.artifacts import Predictions, Run
+from everyclass.artifacts import Run
 from everyclass.data import BadPictures, DataConfig, Dataset, load_dataset
 from everyclass.errors import InputError
+from everyclass.nn import Classifier
 from everyclass.processes import (
     alone,
     barrier,
     first_goes_first,
     from_first,
     is_first,
-    world_size,
 )
 from everyclass.progress import Progress, silent
 from everyclass.stages.extraction.run_network import image_batches, load_network
 from everyclass.stages.pretraining.building import learner_of, with_computed_head
-from everyclass.stages.pretraining.judging import finish, predicted
+from everyclass.stages.pretraining.judging import judge
 from everyclass.stages.pretraining.left_out import note_left_out, remember_left_out
 from everyclass.stages.pretraining.run_config import (
     backbone_for,
@@ -43,7 +43,6 @@ from everyclass.training import (
     HeadRecipe,
     Precision,
     Recipe,
-    TrainingSettings,
     choose_device,
     fit,
     inference_precision,
@@ -206,12 +205,41 @@ def _train_and_judge(
             stacklevel=2,
         )
     remember_left_out(run, bad)
-    reading: dict[str, Any] = {"bad": bad, "workers": workers}
-    finished = from_first(run.result is not None)
     clock = time.perf_counter()
-    if finished:
+    if from_first(run.result is not None):
         model = load_network(run, dataset.num_classes)
-    elif isinstance(recipe, HeadRecipe):
+    else:
+        model = _network_of(
+            run,
+            recipe,
+            dataset,
+            begun,
+            where,
+            precision=precision,
+            bad=bad,
+            workers=workers,
+            show=show,
+        )
+    if isinstance(recipe, Recipe):
+        clock = time.perf_counter()  # the log knows how long the epochs took
+    judge(run, model, dataset, bad, device=where, precision=precision, workers=workers, since=clock)
+
+
+def _network_of(
+    run: Run,
+    recipe: Recipe | HeadRecipe,
+    dataset: Dataset,
+    begun: Sequence[Run],
+    where: torch.device,
+    *,
+    precision: Literal["fp32", "bf16"],
+    bad: BadPictures,
+    workers: int | None,
+    show: Progress,
+) -> Classifier:
+    """The network that the recipe makes; its weights are in the run's checkpoint."""
+    reading: dict[str, Any] = {"bad": bad, "workers": workers}
+    if isinstance(recipe, HeadRecipe):
         if is_first():
             with alone():
                 made = with_computed_head(
@@ -219,60 +247,26 @@ def _train_and_judge(
                 )
             save_checkpoint(run.checkpoint, {"model": made.state_dict()})
         barrier()
-        model = load_network(run, dataset.num_classes)
-    else:
-        seed, compile = (run.config[key] for key in ("seed", "compile"))
-        learner = learner_of(recipe, dataset, begun, backbone=run.config["backbone"], seed=seed)
-        model = learner.model
-        fit(
-            learner,
-            image_batches(
-                dataset,
-                dataset.train,
-                where,
-                recipe.augmentation,
-                *recipe.other_views,
-                **reading,
-            ),
-            torch.from_numpy(dataset.train.labels),
-            TrainingSettings(
-                schedule=recipe.schedule,
-                batch_size=recipe.batch_size,
-                momentum=recipe.momentum,
-                nesterov=recipe.nesterov,
-                weight_decay=recipe.weight_decay,
-                trained=recipe.trained,
-                precision=precision,
-                seed=seed,
-                repeat_after=recipe.repeat_after,
-                compile=compile,
-            ),
-            device=where,
-            sampler=recipe.sampler(dataset.train.labels),
-            checkpoint=run.checkpoint,
-            on_epoch=partial(_after_epoch, run, bad),
-            show=show,
-        )
-        clock = time.perf_counter()  # the log knows how long the epochs took
-    model.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if world_size() > 1 and not finished:  # the first one's statistics of batch norm, for all
-        barrier()
-        model.load_state_dict(load_network(run, dataset.num_classes).state_dict())
-    judged = image_batches(dataset, dataset.test, where, **reading)
-    rows, logits = predicted(model, judged, where, precision)
-    note_left_out(run, bad)
-    if is_first():
-        predictions = Predictions(
-            labels=dataset.test.labels[rows.numpy()],
-            logits=logits.numpy(),
-            class_names=dataset.class_names,
-            class_counts=dataset.class_counts,
-        )
-        predictions.save(run.predictions)
-        if not finished:
-            seconds = run.seconds + time.perf_counter() - clock
-            finish(run, dataset, predictions, bad, device=where, seconds=seconds)
-    barrier()
+        return load_network(run, dataset.num_classes)
+    seed, compile = (run.config[key] for key in ("seed", "compile"))
+    learner = learner_of(recipe, dataset, begun, backbone=run.config["backbone"], seed=seed)
+    fit(
+        learner,
+        image_batches(
+            dataset, dataset.train, where, recipe.augmentation, *recipe.other_views, **reading
+        ),
+        torch.from_numpy(dataset.train.labels),
+        recipe,
+        device=where,
+        precision=precision,
+        seed=seed,
+        compile=compile,
+        sampler=recipe.sampler(dataset.train.labels),
+        checkpoint=run.checkpoint,
+        on_epoch=partial(_after_epoch, run, bad),
+        show=show,
+    )
+    return learner.model
 
 
 def _after_epoch(run: Run, bad: BadPictures, log: EpochLog) -> None:

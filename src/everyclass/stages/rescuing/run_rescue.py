@@ -17,7 +17,7 @@ from everyclass.stages.rescuing.new_folder import gone_if_empty
 from everyclass.stages.rescuing.rescuing import rescue
 from everyclass.stages.rescuing.result import RescueResult
 from everyclass.stages.retraining.missing_classes import MissingClasses
-from everyclass.stages.retraining.retraining import Retraining
+from everyclass.stages.retraining.retraining import Retraining, resumable
 
 __all__ = ["rescue_run", "retraining_of"]
 
@@ -63,6 +63,9 @@ def rescue_run(
 ) -> RescueResult:
     """Extract, rescue, judge on the test set, and write everything into ``RUN/rescue/``.
 
+    Where the head is fitted by SGD, what is finished of it is kept in the folder until all is done,
+    so that the same call goes on where one was stopped.
+
     Args:
         run: a finished training.
         out: another folder for the results.
@@ -89,7 +92,7 @@ def rescue_run(
     folder = Path(out or run.folder / "rescue")
     is_new = not folder.exists()
     prepare_folder(folder, overwrite=overwrite)
-    with gone_if_empty(folder, is_new):
+    with gone_if_empty(folder, is_new), resumable(retraining, folder) as kept:
         train, held_out, test = extract_run(
             run,
             num_views=num_views,
@@ -105,7 +108,7 @@ def rescue_run(
             train,
             val=held_out,
             strategy=strategy,
-            retraining=retraining,
+            retraining=kept,
             missing_classes=missing_classes,
             seed=seed,
             show=show,

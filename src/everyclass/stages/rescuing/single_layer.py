@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.optimize
+import torch
 
 from everyclass.adjustment import balanced_weights
 from everyclass.artifacts import Features, Head
 from everyclass.metrics import harmonic_mean, log_probabilities, per_class_recall
 from everyclass.stages.choosing.ensembling import Ensemble
+from everyclass.stages.retraining.standardised import scale_of
 
 __all__ = ["SingleLayer", "approximate_by_one_layer"]
 
@@ -96,13 +98,14 @@ def approximate_by_one_layer(
     labels = np.tile(train.labels, train.num_views)
     weights = balanced_weights(labels)
     centre = x.mean(axis=0) if bias else np.zeros(x.shape[1])
-    spread = np.sqrt(((x - centre) ** 2).mean(axis=0))
-    scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-12)
-    columns = (x - centre) * scale
+    x -= centre
+    spread = np.sqrt((x**2).mean(axis=0))
+    scale = scale_of(torch.from_numpy(spread), torch.from_numpy(centre)).numpy()
+    x *= scale
     if bias:
-        columns = np.hstack([columns, np.ones((len(columns), 1))])
-    found = _fit(columns, wanted, weights)
-    weight = found[:, : x.shape[1]] * scale
+        x = np.hstack([x, np.ones((len(x), 1))])
+    found = _fit(x, wanted, weights)
+    weight = found[:, : train.num_features] * scale
     offset = found[:, -1] - weight @ centre if bias else np.zeros(len(weight))
     head = Head(weight.astype(np.float32), offset.astype(np.float32))
     return _judged(head, classifier, train if judged_on is None else judged_on)

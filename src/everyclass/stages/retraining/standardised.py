@@ -15,7 +15,16 @@ from everyclass.artifacts import Features, Head
 from everyclass.errors import InputError
 from everyclass.processes import my_share, rank, summed_in_place, world_size
 
-__all__ = ["LARGE", "Rows", "Standardised", "Streamed", "shuffled", "standardise", "standardised"]
+__all__ = [
+    "LARGE",
+    "Rows",
+    "Standardised",
+    "Streamed",
+    "scale_of",
+    "shuffled",
+    "standardise",
+    "standardised",
+]
 
 LARGE = 1 << 30  # bytes of features as float32 from which on they are converted as they are used
 BLOCK = 1 << 12  # rows
@@ -197,7 +206,7 @@ def standardised(train: Features) -> Rows:
     mean, squares = summed_in_place(sums) / rows
     _check_finite(squares)
     std = (squares - mean.square()).clamp_min(0).sqrt()
-    return Streamed(train, mean.float(), _scale(std.float(), mean.float()))
+    return Streamed(train, mean.float(), scale_of(std.float(), mean.float()))
 
 
 def _check_finite(of_columns: Tensor) -> None:
@@ -217,7 +226,7 @@ def standardise(
     """
     stacked = torch.from_numpy(views.reshape(-1, views.shape[-1])).float()
     std, mean = torch.std_mean(stacked, dim=0, correction=0)
-    scale = _scale(std, mean)
+    scale = scale_of(std, mean)
     return Standardised(
         features=(stacked - mean) * scale,
         labels=torch.from_numpy(np.tile(labels, len(views))),
@@ -226,7 +235,13 @@ def standardise(
     )
 
 
-def _scale(std: Tensor, mean: Tensor) -> Tensor:
+def scale_of(std: Tensor, mean: Tensor) -> Tensor:
+    """What each column is multiplied by, to have unit variance; 0 for one that is constant.
+
+    Args:
+        std: (d,) of the columns.
+        mean: (d,) what is taken from the columns first.
+    """
     # A column that varies by rounding only would otherwise be blown up into noise.
-    constant = std <= 1e-6 * mean.abs() + torch.finfo(std.dtype).tiny
+    constant = std <= 1e-6 * mean.abs() + torch.finfo(torch.float32).tiny
     return torch.where(constant, torch.zeros_like(std), 1 / std)

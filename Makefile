@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint docs test-slow test-integrations bench clean
+.PHONY: demo test lint docs test-slow test-browser test-integrations bench clean
 
 demo: $(VENV)/.installed ## Install, rescue a small classifier, show where its report is.
 	$(BIN)/everyclass demo
@@ -24,6 +24,11 @@ docs: .venv-docs/.installed ## The manual into site/, strictly: a bad link or an
 
 test-slow: $(VENV)/.tested-with ## Every test; EVERYCLASS_DATA names the folder with CIFAR.
 	$(BIN)/python -m pytest
+
+test-browser: $(VENV)/.tested-with ## The report in Debian's chromium, which apt-get installs.
+	@command -v chromium >/dev/null || { echo "chromium is not installed: apt-get install chromium"; exit 2; }
+	$(PIP) install -q -c constraints.txt -e ".[browser]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reporting/test_report_in_browser.py
 
 # 5.5 GB of other people's libraries, in an environment of their own.
 INTEGRATIONS := .venv-integrations

@@ -25,8 +25,10 @@ from everyclass.artifacts import (
     Head,
     Predictions,
     Run,
+    _archives,
     atomic_write,
     birth_certificate,
+    free_memory,
     holding_lock_file,
     json_text,
     prepare_folder,
@@ -718,3 +720,27 @@ def test_a_file_that_cannot_take_its_place(tmp_path: Path) -> None:
     ):
         (new / "a.txt").write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "cache", "free"),
+    [("1000", "300", "inactive_file 100", 800), ("100", "300", "", 0), ("max", "300", "", None)],
+)
+def test_free_memory_is_that_of_the_container_too(
+    limit: str,
+    used: str,
+    cache: str,
+    free: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of_machine = free_memory()
+    files = []
+    for name, content in (("limit", limit), ("used", used), ("about", f"anon 5\n{cache}\n")):
+        (tmp_path / name).write_text(content)
+        files.append(str(tmp_path / name))
+    monkeypatch.setattr(_archives, "_GROUPS", [(*files, "inactive_file")])
+    if free is None:
+        assert free_memory() > of_machine / 2
+    else:
+        assert free_memory() == free

@@ -275,14 +275,17 @@ IN_TWO_PROCESSES = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import torch
-from test_lightning_callbacks import LogClasswiseRecall, Module, RescueAtEnd, lightning, loaders
+from test_lightning_callbacks import (
+    BestClasswiseCheckpoint, LogClasswiseRecall, Module, RescueAtEnd, lightning, loaders,
+)
 
 torch.set_num_threads(1)
 train, val = loaders()
-rescued = RescueAtEnd(train, test=val, folder=sys.argv[2] + "/rescued")
+rescued = RescueAtEnd(train, test=val, folder=sys.argv[2] + "/rescued", checkpoint="best")
+best = BestClasswiseCheckpoint(sys.argv[2] + "/kept")
 trainer = lightning.Trainer(
     max_epochs=1, accelerator="cpu", devices=2, strategy="ddp", logger=False,
-    callbacks=[LogClasswiseRecall(10, worst=10), rescued], enable_checkpointing=False,
+    callbacks=[LogClasswiseRecall(10, worst=10), rescued, best],
     enable_progress_bar=False, enable_model_summary=False, default_root_dir=sys.argv[2],
 )
 module = Module()
@@ -307,6 +310,7 @@ def test_two_processes_count_together_and_the_first_rescues(tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "rescued" / "report.html").exists()
+    assert (tmp_path / "kept" / "best.ckpt").exists()
 
 
 def test_the_rescue_at_the_end(tmp_path: Path) -> None:

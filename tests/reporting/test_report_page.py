@@ -295,6 +295,14 @@ def test_the_style_knows_the_colours_of_the_charts(report: Report) -> None:
         assert f'.chart [stroke="{colour}"]' in text
 
 
+def test_the_script_has_its_numbers_from_the_page(report: Report) -> None:
+    page = Page(render_report(report))
+    assert html.CONSTANTS in [{**d, "GROUPS": tuple(d.get("GROUPS", ()))} for d in page.data]
+    script = page.scripts[-1][1]
+    for name in html.CONSTANTS:
+        assert not re.search(rf"\b{name} = ", script)
+
+
 def test_8142_classes_are_written_quickly_and_stay_small(
     report_of: Callable[..., Report], tmp_path: Path
 ) -> None:

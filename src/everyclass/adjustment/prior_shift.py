@@ -151,8 +151,9 @@ def _in_order(prior: Mapping[Any, Any], names: tuple[str, ...] | None) -> list[A
     else:
         prior = {str(key): value for key, value in prior.items()}
         order = list(prior) if names is None else names
+    known = set(order)
     missing = [key for key in order if key not in prior]
-    unknown = [key for key in prior if key not in set(order)]
+    unknown = [key for key in prior if key not in known]
     if missing or unknown:
         raise InputError(
             f"The prior does not fit the classes: missing {some(missing) or 'none'}, unknown "

@@ -27,12 +27,17 @@ __all__ = [
     "write_npz",
 ]
 
-_LIMITS = [  # of a container's memory, and what it uses: control groups of version 2, and of 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
+_GROUPS = [  # files of a container's memory: its limit, what it uses, and what of that is cache
+    (f"/sys/fs/cgroup/{limit}", f"/sys/fs/cgroup/{used}", f"/sys/fs/cgroup/{about}", cache)
+    for limit, used, about, cache in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        ),
+    )
 ]
 
 
@@ -145,15 +150,18 @@ def npy_header(
 
 def free_memory() -> int:
     """Bytes that can be taken without pushing anything out, of the machine's or the container's."""
-    return min(_free_of_machine(), _free_of_container())
+    machine, container = _free_of_machine(), _free_of_container()
+    return machine if container is None else min(machine, container)
 
 
-def _free_of_container() -> int | float:
-    """What the control group may take beyond what it has; all there is where it has no limit."""
-    for limit, used in _LIMITS:
+def _free_of_container() -> int | None:
+    """What the control group may take beyond what it has; None where it has no limit."""
+    for limit, used, about, cache in _GROUPS:
         with contextlib.suppress(OSError, ValueError):  # no such file; "max"
-            return max(0, int(Path(limit).read_text()) - int(Path(used).read_text()))
-    return math.inf
+            free = int(Path(limit).read_text()) - int(Path(used).read_text())
+            lines = (line.split() for line in Path(about).read_text().splitlines())
+            return max(0, free + sum(int(value) for name, value in lines if name == cache))
+    return None
 
 
 def _free_of_machine() -> int:

@@ -15,7 +15,13 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Trained networks, small and checked.", no_args_is_help=True)
 
-Folder = Annotated[Path, typer.Option(help="Where the networks are.")]
+Folder = Annotated[
+    Path,
+    typer.Option(
+        help="Where the networks are.",
+        show_default="zoo, else EVERYCLASS_ZOO, else that of the clone",
+    ),
+]
 
 
 @app.command("list")

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch.utils.data import DataLoader, TensorDataset
 
+from everyclass import data
 from everyclass.data import (
     ClassAware,
     ClassBalanced,
@@ -38,6 +39,12 @@ some_labels = st.lists(st.sampled_from([0, 1, 2, 5, 70_000]), min_size=1, max_si
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def test_every_sampler_is_tried() -> None:
+    there = (getattr(data, name) for name in data.__all__)
+    samplers = {each for each in there if isinstance(each, type) and issubclass(each, RowSampler)}
+    assert samplers - {RowSampler} == {*SAMPLERS}
 
 
 def drawn(sampler: RowSampler, epoch: int = 1, epochs: int = 1, seed: int = 0) -> list[int]:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everyclass import losses
 from everyclass.artifacts import ClassCounts
 from everyclass.errors import EveryclassError, InputError, InputTypeError
 from everyclass.losses import (
@@ -261,6 +262,15 @@ CASES = [
         given=logits_and_contrasts,
     ),
 ]
+
+
+def test_every_loss_has_a_case() -> None:
+    """GML, whose loss is of classes and no mean over images, has its contract in test_gml.py."""
+    there = {name for name in losses.__all__ if name.endswith("Loss")}
+    tried = {case.module.__name__ for case in CASES if isinstance(case.module, type)}
+    assert there - tried == {"GMLLoss", "DeferredLoss"}
+
+
 OF_IMAGES = [case for case in CASES if "reduction" in case.knows]
 COUNTED = [case for case in CASES if case.counted]
 

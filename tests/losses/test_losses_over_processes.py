@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from everyclass import losses
 from everyclass.errors import InputError
 from everyclass.losses import (
     BalancedSoftmaxLoss,
@@ -53,6 +54,11 @@ LOSSES: dict[str, nn.Module] = {
     "paco": PaCoLoss(COUNTS, temperature=0.5),
 }
 LOSSES["ride, late"].begin_epoch(1, 1)  # type: ignore[operator]
+
+
+def test_every_loss_is_tried() -> None:
+    there = {name for name in losses.__all__ if name.endswith("Loss")}
+    assert there == {type(loss).__name__ for loss in LOSSES.values()}
 
 
 def make_batch(seed: int = 0) -> dict[str, Tensor]:

@@ -159,8 +159,8 @@ def _free_of_container() -> int | None:
     for limit, used, about, cache in _GROUPS:
         with contextlib.suppress(OSError, ValueError):  # no such file; "max"
             free = int(Path(limit).read_text()) - int(Path(used).read_text())
-            lines = (line.split() for line in Path(about).read_text().splitlines())
-            return max(0, free + sum(int(value) for name, value in lines if name == cache))
+            lines = (line.partition(" ") for line in Path(about).read_text().splitlines())
+            return max(0, free + sum(int(value) for name, _, value in lines if name == cache))
     return None
 
 

@@ -226,6 +226,53 @@ def test_keep_old_keeps_the_rows_of_missing_classes(everyclass: Command, files: 
     assert not np.allclose(t["retrained"] * new.weight[1], old["weight"][1], rtol=1e-3)
 
 
+@pytest.mark.filterwarnings("always")
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_test_set_that_was_seen_is_told(everyclass: Command, files: Path, part: str) -> None:
+    common = ("rescue", files / "train.npz", "--head", files / "head.npz", *QUICK)
+    seen = ("--val", files / "val.npz", "--test", files / f"{part}.npz", "--out", files / "out")
+    done = everyclass(*common, *seen)
+    assert done.code == 0
+    name = {"train": "training", "val": "validation"}[part]
+    assert f"Warning: 100% of the test rows are {name} rows, number by number" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        (("--penalty", "5"), "--penalty"),
+        (("--solver", "minibatch", "--epochs", "3"), "--epochs and --solver"),
+        (("--no-reweight",), "--no-reweight"),
+        (("--solver", "minibatch", "--resample"), "--resample and --solver"),
+    ],
+)
+def test_offsets_take_no_settings_of_retraining(
+    everyclass: Command, files: Path, options: tuple[str, ...], flag: str
+) -> None:
+    for strategy in ("additive", "offsets", "tau_norm"):
+        done = everyclass(
+            "rescue", files / "train.npz", "--strategy", strategy, *options, "--out", files / "out"
+        )
+        done.refused(f"{flag} goes with retraining, and the strategy {strategy} retrains nothing")
+    assert not (files / "out").exists()
+
+
+def test_only_the_folder_of_a_rescue_is_replaced(everyclass: Command, files: Path) -> None:
+    rescued = ("rescue", files / "train.npz", *QUICK, "--overwrite", "--out")
+    mine = files / "mine"
+    mine.mkdir()
+    (mine / "old.npz").write_bytes(b"predictions")
+    (mine / "notes.txt").write_text("mine")
+    everyclass(*rescued, mine).refused(f"{mine} holds old.npz and is no earlier rescue's")
+    assert names_in(mine) == {"old.npz", "notes.txt"}
+    (mine / "old.npz").unlink()
+    for _ in range(2):
+        assert everyclass(*rescued, mine).code == 0
+    assert (mine / "notes.txt").read_text() == "mine"
+    (mine / "evaluation.json").unlink()  # as a killed rescue leaves it
+    assert everyclass(*rescued, mine).code == 0
+
+
 def test_progress_goes_to_stderr(everyclass: Command, files: Path) -> None:
     done = everyclass("rescue", files / "train.npz", "--out", files / "out", "--solver",
                       "minibatch", "--penalty", "0.01", "--json")  # fmt: skip

@@ -136,6 +136,13 @@ def rescue(
             f"{_flags(of_sgd)} goes with --solver minibatch or running; the exact solver has no "
             "batches."
         )
+    _check_retrains(
+        strategy,
+        **_given(penalty=penalty, gml_weight=gml_weight, **of_sgd),
+        no_reweight=not reweight,
+        resample=resample,
+        solver=solver != "exact",
+    )
     settings: dict[str, Any] = {
         "reweight": reweight,
         "resample": resample,
@@ -212,6 +219,19 @@ def _given(**options: Any) -> dict[str, Any]:
 
 def _flags(options: dict[str, Any]) -> str:
     return " and ".join(f"--{name.replace('_', '-')}" for name in options)
+
+
+def _check_retrains(strategy: str, **settings: Any) -> None:
+    """Refuse settings of retraining, those that are not False, with a strategy of offsets."""
+    from everyclass import stages
+    from everyclass.errors import InputError
+
+    given = {name: value for name, value in settings.items() if value is not False}
+    if given and strategy in stages.STRATEGIES and not stages.retrains(strategy):
+        raise InputError(
+            f"{_flags(given)} goes with retraining, and the strategy {strategy} retrains nothing: "
+            "it moves the old head's logits; leave one of the two out."
+        )
 
 
 def _compared(result: RescueResult) -> Table:

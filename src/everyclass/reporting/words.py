@@ -304,15 +304,18 @@ def _significantly(effect: Effect) -> str:
 
 def how_tested(comparison: Comparison) -> str:
     """The test of single classes, its level, and for how many of them it was corrected."""
+    level = exact_percent(round(1 - comparison.settings["confidence"], 9))
+    return f"mid-p McNemar at {level} on the same images, {_corrected(comparison)}"
+
+
+def _corrected(comparison: Comparison) -> str:
     settings = comparison.settings
     tests = f"{number(settings['tests'])} test{'' if settings['tests'] == 1 else 's'}"
-    corrected = {
+    return {
         "holm": f"with Holm's correction for {tests}",
         "bh": f"with Benjamini and Hochberg's correction for {tests}",
         "none": f"without a correction for {tests}",
     }[settings["correction"]]
-    level = exact_percent(round(1 - settings["confidence"], 9))
-    return f"mid-p McNemar at {level} on the same images, {corrected}"
 
 
 def _shown_lines(report: Report, effect: Effect, kind: str, what: str) -> list[Sentence]:
@@ -325,9 +328,9 @@ def _shown_lines(report: Report, effect: Effect, kind: str, what: str) -> list[S
     intervals = comparison.interval[found[0]].tolist()
     return [
         Sentence(
-            f"For {of_classes(len(found))} the {what} is significant ({how_tested(comparison)})"
-            f"; {{}} first, {points(float(comparison.difference[found[0]]))} points "
-            f"({points_range(intervals)}). {ALONE}",
+            f"For {of_classes(len(found))} the {what} is significant {_corrected(comparison)}; "
+            f"{{}} first, {points(float(comparison.difference[found[0]]))} points "
+            f"({points_range(intervals)} by itself).",
             (report.names[found[0]],),
         )
     ]

@@ -3,7 +3,7 @@
 from everyclass.adjustment import fit_temperature
 from everyclass.stages.choosing.deciding import ClassifierName, Verdict, decide
 from everyclass.stages.choosing.ensembling import Ensemble, ensemble_log_probabilities
-from everyclass.stages.choosing.strategies import STRATEGIES
+from everyclass.stages.choosing.strategies import STRATEGIES, retrains
 from everyclass.stages.diagnosing.diagnosing import diagnose
 from everyclass.stages.extraction.extracting import extract, extract_views
 from everyclass.stages.extraction.frozen_backbone import extract_part
@@ -69,4 +69,5 @@ __all__ = [
     "resumable",
     "retrain",
     "retraining_of",
+    "retrains",
 ]

@@ -37,6 +37,7 @@ __all__ = [
     "best_of",
     "check_head",
     "check_strategy",
+    "retrains",
     "usual_remedies",
     "with_a_head",
 ]
@@ -363,6 +364,11 @@ def check_strategy(strategy: str, settings: Retraining) -> None:
             f"The objective {settings.objective} goes with the strategy gml, which retrains with "
             f"one objective; the strategy {strategy} says itself what is tried: leave one out."
         )
+
+
+def retrains(strategy: str) -> bool:
+    """Whether a strategy fits new heads, so that settings of retraining have something to set."""
+    return not set(STRATEGIES[strategy]) <= set(OFFSETS)
 
 
 def check_head(strategy: str, old: Head | None) -> None:

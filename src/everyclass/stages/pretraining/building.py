@@ -30,14 +30,25 @@ def learner_of(
         begun: the finished runs that the recipe rests on.
         backbone: the network's.
         seed: of the first weights.
+
+    Raises:
+        InputError: the recipe's head does not fit the backbone, or what it begins with.
     """
-    model = build_classifier(
-        backbone,
-        dataset.num_classes,
-        seed=seed,
-        head=recipe.head,
-        weights="none" if recipe.start is not None else recipe.weights,
-    )
+    try:
+        model = build_classifier(
+            backbone,
+            dataset.num_classes,
+            seed=seed,
+            head=recipe.head,
+            weights="none" if recipe.start is not None else recipe.weights,
+        )
+    except InputError as error:
+        if recipe.start is None:
+            raise
+        raise InputError(
+            f"{recipe.name} needs a network with the features of {recipe.start.name}'s, and "
+            f"{begun[0].folder} has another one. {error}"
+        ) from error
     check_takes(model.backbone, *dataset.image_size, backbone)
     given: dict[str, Any] = {} if recipe.mixing is None else {"mixing": recipe.mixing}
     if "" not in recipe.trained and not recipe.shift_batch_norm:
@@ -56,8 +67,8 @@ def _begin_with(model: Classifier, finished: Classifier, run: Run, recipe: Recip
     """Give ``model`` the backbone of a finished network, and its head where the recipe keeps it.
 
     Raises:
-        InputError: the recipe is made for another kind of head, or for other features, or keeps
-            more of the head than its own kind has room for.
+        InputError: the recipe is made for another kind of head, or keeps more of the head than its
+            own kind has room for.
     """
     assert recipe.start is not None
     kind = run.config["recipe"]["head"]
@@ -67,13 +78,6 @@ def _begin_with(model: Classifier, finished: Classifier, run: Run, recipe: Recip
             f"{recipe.start.name} has; that of {run.folder} is {kind}."
         )
     model.backbone.load_state_dict(finished.backbone.state_dict())
-    try:
-        model.head(torch.zeros(1, int(model.backbone.num_features)))  # type: ignore[arg-type]
-    except RuntimeError as error:
-        raise InputError(
-            f"{recipe.name} needs a network with the features of {recipe.start.name}'s, for a head "
-            f"of kind {recipe.head}; the run to begin with has another one."
-        ) from error
     if recipe.keep_head:
         lost = model.head.load_state_dict(finished.head.state_dict(), strict=False).unexpected_keys
         if lost:

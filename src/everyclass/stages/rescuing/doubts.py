@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from everyclass.artifacts import ClassCounts, Features, StoredFeatures, some
 from everyclass.stages.choosing.deciding import Verdict
 
-__all__ = ["with_doubts"]
+__all__ = ["warn_of_known_rows", "with_doubts"]
 
 LOSS_WORTH_SAYING = 0.02
 
@@ -40,7 +41,7 @@ def with_doubts(
         count = "1 class has" if len(unjudged) == 1 else f"{len(unjudged):,} classes have"
         named = some([counts.describe(c) for c in unjudged])
         doubts.append(f"; {count} no image to decide on: {named}")
-    if val is not None and (share := _share_of_training_rows(train, val)) > 0.5:
+    if val is not None and (share := _share_of_known_rows(val, train)) > 0.5:
         doubts.append(
             f"; {share:.0%} of the validation rows are training rows, number by number, so expect "
             "much lower numbers on new images"
@@ -48,17 +49,32 @@ def with_doubts(
     return replace(verdict, reason=verdict.reason + "".join(doubts))
 
 
-def _share_of_training_rows(train: Features, val: Features, *, looked_at: int = 100) -> float:
-    """The share of validation rows that stand among the training rows, number by number.
+def warn_of_known_rows(test: Features, **parts: Features | None) -> None:
+    """Warn where test rows are rows of another part: what they say holds for no new image."""
+    for name, part in parts.items():
+        if part is None:
+            continue
+        share = _share_of_known_rows(test, part)
+        if share > 0.5:
+            warnings.warn(
+                f"{share:.0%} of the test rows are {name} rows, number by number, so what is said "
+                "of the test set holds for no new image; give features of images that neither the "
+                "network nor the rescue has seen.",
+                stacklevel=3,
+            )
+
+
+def _share_of_known_rows(new: Features, known: Features, *, looked_at: int = 100) -> float:
+    """The share of rows that stand among known ones, number by number.
 
     Args:
-        train: training features; those in a folder are not looked through.
-        val: validation features.
+        new: whose rows are looked for.
+        known: features that they may stand among; those in a folder are not looked through.
         looked_at: so many rows, spread evenly.
     """
-    if isinstance(train, StoredFeatures) or isinstance(val, StoredFeatures):
+    if isinstance(known, StoredFeatures) or isinstance(new, StoredFeatures):
         return 0.0
-    rows, among = val.views[0], train.views[0]
+    rows, among = new.views[0], known.views[0]
     looked = rows[np.unique(np.linspace(0, len(rows) - 1, looked_at).astype(int))]
     # Behind a ReLU most rows are alike, 0, in many a column.
     telling = int(np.argmax([len(np.unique(column)) for column in looked.T]))

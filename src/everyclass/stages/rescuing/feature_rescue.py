@@ -8,7 +8,8 @@ from everyclass.artifacts import Features, StoredFeatures, prepare_folder
 from everyclass.processes import first_goes_first, is_first
 from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.strategies import check_strategy
-from everyclass.stages.rescuing.new_folder import gone_if_empty
+from everyclass.stages.rescuing.doubts import warn_of_known_rows
+from everyclass.stages.rescuing.new_folder import check_own_folder, gone_if_empty
 from everyclass.stages.rescuing.rescuing import rescue
 from everyclass.stages.rescuing.result import RescueResult
 from everyclass.stages.retraining.missing_classes import MissingClasses
@@ -53,6 +54,7 @@ def rescue_features(
         test.checked_against(train, "The test set")
     with first_goes_first():
         is_new = not Path(out).exists()
+        check_own_folder(Path(out))
         folder = prepare_folder(out, overwrite=overwrite or not is_first())
     large = isinstance(train, StoredFeatures)
     with gone_if_empty(folder, is_new), resumable(retraining, folder, large=large) as kept:
@@ -66,5 +68,7 @@ def rescue_features(
             show=show if is_first() else silent,
         )
         if is_first():
+            if test is not None:
+                warn_of_known_rows(test, training=train, validation=val)
             result.save(folder, test)
     return result

@@ -30,7 +30,7 @@ from everyclass.stages.diagnosing.reaching import (
 )
 from everyclass.stages.extraction.given_or_extracted import given_or_extracted
 from everyclass.stages.rescuing.costs import Cost, cost_of
-from everyclass.stages.rescuing.doubts import with_doubts
+from everyclass.stages.rescuing.doubts import warn_of_known_rows, with_doubts
 from everyclass.stages.rescuing.kept_rows import judged_as_delivered
 from everyclass.stages.rescuing.result import RescueResult
 from everyclass.stages.rescuing.validation_images import check_can_decide
@@ -207,6 +207,7 @@ def rescue(
         training=training and training.renumbered(present),
     )
     if judged is not None:
+        warn_of_known_rows(judged, training=whole, validation=whole_val)
         result.evaluate(judged)
     return result
 

@@ -34,6 +34,7 @@ from everyclass.stages.choosing.ensembling import Ensemble
 from everyclass.stages.diagnosing.neighbours import nearest_classes
 from everyclass.stages.rescuing.costs import Cost
 from everyclass.stages.rescuing.folding import fold_head
+from everyclass.stages.rescuing.new_folder import check_own_folder
 from everyclass.stages.rescuing.single_layer import SingleLayer, approximate_by_one_layer
 
 __all__ = ["RescueResult"]
@@ -290,10 +291,12 @@ class RescueResult:
 
         Raises:
             InputError: what :meth:`evaluate` refuses.
+            OutputExistsError: files of these names are there, and no earlier rescue's.
             OutputError: no permission, or no space.
         """
         if test is not None:
             self.evaluate(test)
+        check_own_folder(Path(folder))
         stale = [*(f"{name}.npz" for name in _NAMES), "diagnosis.json"]
         with replaced_together(folder, seal="evaluation.json", stale=stale) as new:
             if test is not None:

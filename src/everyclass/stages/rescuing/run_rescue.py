@@ -13,7 +13,7 @@ from everyclass.errors import FileFormatError, InputError
 from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.strategies import check_strategy
 from everyclass.stages.extraction.of_run import VIEWS, data_of, extract_run
-from everyclass.stages.rescuing.new_folder import gone_if_empty
+from everyclass.stages.rescuing.new_folder import check_own_folder, gone_if_empty
 from everyclass.stages.rescuing.rescuing import rescue
 from everyclass.stages.rescuing.result import RescueResult
 from everyclass.stages.retraining.missing_classes import MissingClasses
@@ -91,6 +91,7 @@ def rescue_run(
     bad = BadPictures(data_of(run).bad_images)
     folder = Path(out or run.folder / "rescue")
     is_new = not folder.exists()
+    check_own_folder(folder)
     prepare_folder(folder, overwrite=overwrite)
     with gone_if_empty(folder, is_new), resumable(retraining, folder) as kept:
         train, held_out, test = extract_run(

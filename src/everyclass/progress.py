@@ -43,10 +43,10 @@ class _Lines:
         self._start = self._last = time.monotonic()
 
     def advance(self, amount: int, note: str = "") -> None:
-        self._done += amount
+        before, self._done = self._done, self._done + amount
         total = max(self._total, self._done)  # a total may be an estimate
         now = time.monotonic()
-        if now - self._last < 10 and self._done < self._total:
+        if now - self._last < 10 and not before < self._total <= self._done:
             return
         self._last = now
         rate = (self._done - self._start_done) / max(now - self._start, 1e-9)

@@ -38,7 +38,16 @@ from everyclass.metrics import evaluate
 from everyclass.nn import Classifier, build_classifier
 from everyclass.stages import data_of, image_batches, load_network, predict_images
 
-__all__ = ["DEFAULT_FOLDER", "Trained", "add", "check", "known_names", "load", "names"]
+__all__ = [
+    "DEFAULT_FOLDER",
+    "Trained",
+    "add",
+    "check",
+    "known_names",
+    "load",
+    "names",
+    "own_folder",
+]
 
 DEFAULT_FOLDER = Path("zoo")
 FOLDER_VARIABLE = "EVERYCLASS_ZOO"
@@ -67,7 +76,12 @@ class Trained:
         return f"Trained({self.name!r}, accuracy {self.facts['test']['accuracy']:.1%})"
 
 
-def names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
+def own_folder() -> Path:
+    """Where networks are added by default: the folder in EVERYCLASS_ZOO, or else ``zoo`` here."""
+    return _said_folder() or DEFAULT_FOLDER
+
+
+def names(folder: str | Path | None = None) -> list[str]:
     """The names of all networks in a zoo's folder; none where there is no such folder.
 
     Args:
@@ -78,8 +92,11 @@ def names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in found)
 
 
-def known_names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
+def known_names(folder: str | Path | None = None) -> list[str]:
     """The names of all networks in a folder that has to hold some.
+
+    Args:
+        folder: where the zoo is; by default as in :func:`load`.
 
     Raises:
         MissingFileError: there is no such folder, or no network in it.
@@ -87,46 +104,55 @@ def known_names(folder: str | Path = DEFAULT_FOLDER) -> list[str]:
     found = names(folder)
     if found:
         return found
-    if Path(folder) == DEFAULT_FOLDER:
+    said = _said_folder() if folder is None else Path(folder)
+    other = "name a zoo's folder (--folder)"
+    if said is None:
         what = f"no network in {', '.join(map(str, _places()))}"
         other = f"name a zoo's folder (--folder, or the environment variable {FOLDER_VARIABLE})"
     else:
-        what = "no network in" if Path(folder).is_dir() else "no folder"
-        what = f"{what} {Path(folder).absolute()}"
-        other = "name a zoo's folder (--folder)"
+        what = (
+            f"no network in {said.absolute()}" if said.is_dir() else f"no folder {said.absolute()}"
+        )
+        if folder is None:
+            what = f"{what}, which the environment variable {FOLDER_VARIABLE} names"
+            other = f"set it to a zoo's folder, or unset it, or {other}"
     raise MissingFileError(
         f"There is {what}; {other}, such as that of a clone, or add a network of yours with: "
         "everyclass zoo add RUN"
     )
 
 
-def _where(folder: str | Path) -> Path:
-    """The folder; of the places where the default one may be the first with a network in it."""
-    if Path(folder) != DEFAULT_FOLDER:
-        return Path(folder)
-    return next((place for place in _places() if any(place.glob("*/*.safetensors"))), Path(folder))
+def _where(folder: str | Path | None) -> Path:
+    """The folder; where none is said, the environment's, or the first place with a network in it."""
+    said = _said_folder() if folder is None else Path(folder)
+    if said is not None:
+        return said
+    found = (place for place in _places() if any(place.glob("*/*.safetensors")))
+    return next(found, DEFAULT_FOLDER)
+
+
+def _said_folder() -> Path | None:
+    """The folder that the environment says."""
+    said = os.environ.get(FOLDER_VARIABLE)
+    return Path(said) if said else None
 
 
 def _places() -> list[Path]:
-    """Where the zoo is looked for: here, where the environment says, and in a clone around us."""
-    said = os.environ.get(FOLDER_VARIABLE)
-    around = Path(__file__).resolve().parents
-    places = [
-        DEFAULT_FOLDER,
-        *([Path(said)] if said else []),
-        *(each / "zoo" for each in around if (each / "pyproject.toml").is_file()),
-    ]
+    """Where the zoo is looked for if nobody says: here, and in the clone that the package is in."""
+    _, source, root, *_ = Path(__file__).resolve().parents
+    is_clone = source.name == "src" and (root / "pyproject.toml").is_file()
+    places = [DEFAULT_FOLDER, root / "zoo"] if is_clone else [DEFAULT_FOLDER]
     return list(dict.fromkeys(place.absolute() for place in places))
 
 
-def load(name: str, folder: str | Path = DEFAULT_FOLDER) -> Trained:
+def load(name: str, folder: str | Path | None = None) -> Trained:
     """Load a network with its head.
 
     Args:
         name: ``<data>/<method>``, such as ``cifar100-lt/paco``.
-        folder: where the zoo is. By default it is ``zoo`` in the current folder; or else the folder
-            in the environment variable EVERYCLASS_ZOO; or else ``zoo`` in the clone of the
-            repository that this package lies in.
+        folder: where the zoo is. By default it is the folder in the environment variable
+            EVERYCLASS_ZOO; where that is not set, ``zoo`` in the current folder; or else, if no
+            network is there, ``zoo`` in the clone of the repository that this package lies in.
 
     Raises:
         MissingFileError: there is no such folder, or no network of that name in it; those that
@@ -176,7 +202,7 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
 def add(
     run: Run,
     *,
-    folder: str | Path = DEFAULT_FOLDER,
+    folder: str | Path | None = None,
     overwrite: bool = False,
     data_root: str | Path | None = None,
 ) -> Trained:
@@ -184,7 +210,7 @@ def add(
 
     Args:
         run: finished.
-        folder: of the zoo; by default ``zoo`` in the current folder.
+        folder: of the zoo; by default :func:`own_folder`.
         overwrite: replace a network of the same name, such as one of another seed.
         data_root: folder to look for the data in.
 
@@ -198,7 +224,8 @@ def add(
         raise InputError(f"The training in {run.folder} is not finished.")
     config = data_of(run)
     name = _name_of(run, config)
-    path = Path(folder) / f"{name}.safetensors"
+    folder = own_folder() if folder is None else Path(folder)
+    path = folder / f"{name}.safetensors"
     if path.exists() and not overwrite:
         raise OutputExistsError(
             f"{path} holds a network of that name already; give another folder (--folder), or "
@@ -250,7 +277,7 @@ def _check_as_judged(run: Run, evaluation: Evaluation) -> None:
 def check(
     name: str,
     *,
-    folder: str | Path = DEFAULT_FOLDER,
+    folder: str | Path | None = None,
     data_root: str | Path | None = None,
 ) -> Evaluation:
     """Evaluate a network anew and compare with the recalls that its file holds.

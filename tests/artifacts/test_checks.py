@@ -12,6 +12,7 @@ import torch
 
 from everyclass.artifacts import ClassCounts, Features, Head, Predictions, as_array, as_labels
 from everyclass.errors import EveryclassError, FileFormatError, InputError, InputTypeError
+from everyclass.metrics import EvaluationState, evaluate
 
 
 def refused(message: str, kind: type[Exception] = InputError) -> Any:
@@ -494,12 +495,18 @@ def test_names_may_be_an_array() -> None:
         {"1": "dog", "0": "cat"},  # as JSON has it
         [b"cat", b"dog"],
         np.array([b"cat", b"dog"]),
+        {"cat": 0, "dog": 1}.keys(),
     ],
 )
 def test_names_by_number_or_in_bytes(names: Any) -> None:
     said = Predictions(["cat", "dog"], predicted=["dog", "dog"], class_names=names)
     assert (said.class_names, said.top.tolist()) == (("cat", "dog"), [1, 1])
     assert Features(np.zeros((2, 2)), [0, 1], class_names=names).class_names == ("cat", "dog")
+    found = evaluate(labels=["cat", "dog"], predicted=["dog", "dog"], class_names=names)
+    assert (found.class_names, found.per_class_recall.tolist()) == (("cat", "dog"), [0, 1])
+    state = EvaluationState(class_names=names)
+    state.update(labels=[0, 1], predicted=[1, 1])
+    assert state.evaluation().class_names == ("cat", "dog")
     assert ClassCounts([3, 4], names).names == ("cat", "dog")
     assert ClassCounts.from_labels([0, 1, 1], names=names).names == ("cat", "dog")
 
@@ -509,6 +516,7 @@ def test_names_by_number_or_in_bytes(names: Any) -> None:
     [
         ({"dog": 1, "cat": 0}, r"it has dog, cat; .* pass sorted\(names, key=names.get\)"),
         ({1: "cat", 2: "dog"}, "whose keys are not the class numbers"),
+        ({0: "cat", "0": "dog"}, "whose keys are not the class numbers"),
         ({"cat", "dog"}, "must be a sequence of C names; got"),
         (iter(["cat", "dog"]), "must be a sequence of C names; got"),
         (["cat", None], "no name of class 1: it is None"),

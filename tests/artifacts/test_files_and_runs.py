@@ -25,7 +25,7 @@ from everyclass.artifacts import (
     Head,
     Predictions,
     Run,
-    _archives,
+    _memory,
     atomic_write,
     birth_certificate,
     free_memory,
@@ -735,11 +735,9 @@ def test_free_memory_is_that_of_the_container_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     of_machine = free_memory()
-    files = []
-    for name, content in (("limit", limit), ("used", used), ("about", f"anon 5\n{cache}\n")):
-        (tmp_path / name).write_text(content)
-        files.append(str(tmp_path / name))
-    monkeypatch.setattr(_archives, "_GROUPS", [(*files, "inactive_file")])
+    for name, content in (("max", limit), ("current", used), ("stat", f"anon 5\n{cache}\n")):
+        (tmp_path / f"memory.{name}").write_text(content)
+    monkeypatch.setattr(_memory, "_CGROUPS", tmp_path)
     if free is None:
         assert free_memory() > of_machine / 2
     else:

@@ -253,7 +253,7 @@ def test_offsets_take_no_settings_of_retraining(
         done = everyclass(
             "rescue", files / "train.npz", "--strategy", strategy, *options, "--out", files / "out"
         )
-        done.refused(f"{flag} goes with retraining, and the strategy {strategy} retrains nothing")
+        done.refused(f"{flag} go", f"with retraining, and the strategy {strategy} retrains nothing")
     assert not (files / "out").exists()
 
 
@@ -269,8 +269,34 @@ def test_only_the_folder_of_a_rescue_is_replaced(everyclass: Command, files: Pat
     for _ in range(2):
         assert everyclass(*rescued, mine).code == 0
     assert (mine / "notes.txt").read_text() == "mine"
-    (mine / "evaluation.json").unlink()  # as a killed rescue leaves it
-    assert everyclass(*rescued, mine).code == 0
+    run = files / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    everyclass(*rescued, run).refused(f"{run} holds config.json and is no earlier rescue's")
+
+
+@pytest.mark.parametrize("survived", range(5))
+def test_a_rescue_that_was_killed_while_files_took_their_places_can_be_made_again(
+    everyclass: Command, files: Path, survived: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = files / "out"
+    rescued = ("rescue", files / "train.npz", *QUICK, "--out", out)
+    moved = 0
+    move = os.replace
+
+    def killed(source: Any, place: Any) -> None:
+        nonlocal moved
+        if Path(place).parent == out:
+            if moved == survived:
+                raise KeyboardInterrupt  # no file moves after a kill
+            moved += 1
+        move(source, place)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        done = everyclass(*rescued)
+    assert done.code != 0
+    assert everyclass(*rescued, "--overwrite").code == 0
 
 
 def test_progress_goes_to_stderr(everyclass: Command, files: Path) -> None:
@@ -450,7 +476,7 @@ def test_bad_input_is_one_sentence_and_touches_nothing(
     assert not (files / "executed").exists()
     # Nor are earlier results touched where they may be replaced.
     (files / "earlier").mkdir()
-    (files / "earlier" / "evaluation.json").write_text("earlier")
+    (files / "earlier" / "old-head.safetensors").write_text("earlier")
     before = content(files / "earlier")
     everyclass(*arguments, "--out", files / "earlier", "--overwrite").refused(*words)
     assert content(files / "earlier") == before
@@ -495,14 +521,15 @@ def test_a_run_takes_no_head(everyclass: Command, files: Path) -> None:
 def test_a_folder_that_is_not_empty_is_refused(everyclass: Command, files: Path) -> None:
     out = files / "out"
     out.mkdir()
-    (out / "evaluation.json").write_text("earlier")
+    for name in ("evaluation.json", "old-head.safetensors"):
+        (out / name).write_text("earlier")
     (out / "thesis.tex").write_text("mine")
     arguments = (
         "rescue", files / "train.npz", "--test", files / "test.npz", "--val", files / "val.npz",
         "--out", out,
     )  # fmt: skip
     everyclass(*arguments, *QUICK).refused("is not empty", "--overwrite", str(out))
-    assert names_in(out) == {"evaluation.json", "thesis.tex"}
+    assert names_in(out) == {"evaluation.json", "old-head.safetensors", "thesis.tex"}
     assert everyclass(*arguments, "--overwrite", *QUICK).code == 0
     assert names_in(out) == FILES | {"thesis.tex"}
     assert (out / "thesis.tex").read_text() == "mine"
@@ -600,7 +627,7 @@ def test_ctrl_c_in_every_stage(
         files / "test.npz", "--penalty", "0.1", "-q",
     )  # fmt: skip
     (files / "earlier").mkdir()
-    (files / "earlier" / "head.safetensors").write_text("earlier")
+    (files / "earlier" / "old-head.safetensors").write_text("earlier")
     before = content(files / "earlier")
     monkeypatch.setattr("everyclass.stages.retraining.retraining.PENALTIES", (0.1, 0.01))
     monkeypatch.setattr(stage, interrupted)

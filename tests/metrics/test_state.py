@@ -18,7 +18,6 @@ from sklearn import metrics as sk
 from everyclass import ClassCounts, Evaluation, EvaluationState, Predictions, evaluate
 from everyclass.artifacts import read_npz, write_npz
 from everyclass.errors import FileFormatError, InputError, InputTypeError, MissingFileError
-from everyclass.metrics.confusions import Confusions
 
 # Sums of doubles: their order shows in the last digits. Everything else is counted.
 SUMS = {
@@ -423,12 +422,16 @@ def test_an_empty_file_is_replaced_by_a_state(tmp_path: Path) -> None:
 # --- confused pairs -------------------------------------------------------------------------------
 
 
-def test_pieces_without_errors_and_small_ones_are_not_kept() -> None:
-    confusions = Confusions()
-    for _ in range(100):
-        confusions.add(np.array([0, 1]), np.array([0, 1]))
-    assert not confusions._waiting
-    for _ in range(5000):
-        confusions.add(np.array([0, 1]), np.array([2, 1]))
-        assert len(confusions._waiting) <= 4096
-    assert confusions.pairs().tolist() == [[0], [2], [5000]]
+def test_memory_does_not_grow_with_the_number_of_small_pieces() -> None:
+    def judge(pieces: int) -> int:
+        state = EvaluationState(class_names=["a", "b", "c"])
+        tracemalloc.start()
+        for _ in range(pieces):
+            state.update(labels=[0, 1], predicted=[2, 1])
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert state.confused_pairs() == [(0, 2, pieces)]
+        return most
+
+    judge(10)  # what is made once
+    assert judge(12_000) < 1.5 * judge(6000)

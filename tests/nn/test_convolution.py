@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,55 @@ sure = gradients(exact, x.double(), upstream.double())
 for a, b in zip(found, sure, strict=True):
     print(float((a.double() - b).norm() / b.norm()))
 """
+
+
+@pytest.mark.parametrize("shape", [(2, 48, 8, 8), (2, 24, 8, 8)])
+def test_another_number_of_channels_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(RuntimeError, match="to have 32 channels"):
+        Convolution(32, 16)(torch.zeros(shape))
+
+
+def test_a_single_image_and_none_at_all_are_torchs() -> None:
+    layer = Convolution(16, 32)
+    image = drawn(1, 16, 8, 8, seed=0)
+    torch.testing.assert_close(layer(image[0]), layer(image)[0], rtol=1e-4, atol=1e-4)
+    none = layer(image[:0])
+    assert none.shape == (0, 32, 8, 8)
+    none.sum().backward()
+    assert layer.weight.grad is not None
+    assert not layer.weight.grad.any()
+
+
+@pytest.mark.parametrize("make", [lambda: Convolution(16, 16), lambda: BatchNormReLU(16)])
+def test_torch_func_goes_through_layers_with_kernels(make: Callable[[], nn.Module]) -> None:
+    layer = make()
+    parameters = {name: p.detach() for name, p in layer.named_parameters()}
+    buffers = {name: values.clone() for name, values in layer.named_buffers()}
+    x = torch.randn(3, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, (parameters, buffers), (x,)).square().sum()
+
+    found = torch.func.grad(loss)(parameters, buffers, x)
+    usual = torch.autograd.grad(layer(x).square().sum(), list(layer.parameters()))
+    for (name, gradient), expected in zip(found.items(), usual, strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-2, msg=name)
+
+
+@pytest.mark.parametrize("default", ["bfloat16", "float64", "meta"])
+def test_kernels_do_not_ask_for_what_is_torchs_default(default: str) -> None:
+    """They write float32 into memory of the CPU, whatever a user makes new tensors of."""
+    layer, x = nn.Sequential(Convolution(16, 16), BatchNormReLU(16)), drawn(2, 16, 8, 8, seed=0)
+    upstream = drawn(2, 16, 8, 8, seed=1)
+    expected = torch.autograd.grad(layer(x), list(layer.parameters()), upstream)
+    was = torch.get_default_dtype()
+    try:
+        if default == "meta":
+            torch.set_default_device("meta")
+        else:
+            torch.set_default_dtype(getattr(torch, default))
+        found = torch.autograd.grad(layer(x), list(layer.parameters()), upstream)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(was)
+    assert all(map(torch.equal, found, expected))

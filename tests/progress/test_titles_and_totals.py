@@ -16,7 +16,12 @@ def test_more_than_the_total_is_a_larger_total(
     with progress("reading", 10, "images") as task:
         now[0] += 12
         task.advance(12)
-    assert capsys.readouterr().err == "reading: 12/12 images, 1/s, 0:00 left\n"
+        for _ in range(20):  # which are no line each
+            now[0] += 1
+            task.advance(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "reading: 12/12 images, 1/s, 0:00 left"
+    assert len(lines) == 3
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -93,8 +93,9 @@ def test_the_best_of_several_is_shown_and_the_choice_owned_up_to() -> None:
     assert report.shown == "new"
     assert set(report.comparisons) == {"new", "same"}
     assert (
-        "has the highest harmonic mean on these very images, so it is judged at 5% / 2; expect a "
-        "little less on others"
+        "has the highest harmonic mean on these very images, so it is judged by a wider interval, "
+        "+38.0 to +80.5; what is said of single classes does not allow for that choice. Expect a "
+        "little less on others."
     ) in text(words_of(report).reason)
     chosen = report_of(judged, title="", settings={}, show="same")
     assert chosen.shown == "same"

@@ -156,7 +156,7 @@ def test_a_falling_worst_class_is_a_cost_and_nothing_in_return(report: Report) -
     gains = page.index("What the ensemble gives")
     assert page.index("50.0% to 0.0%", page.index("What the ensemble costs")) < gains
     assert "50.0% → 0.0%" not in page
-    assert "1 class of 3 gain recall" in page
+    assert "1 class of 3 gains recall" in page
 
 
 def test_the_level_is_that_of_the_intervals(report: Report) -> None:

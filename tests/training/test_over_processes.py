@@ -86,7 +86,6 @@ def test_four_processes_train_the_network_that_one_trains(processes, loss):
 
 def test_a_checkpoint_is_gone_on_with_by_another_number_of_processes(processes, tmp_path):
     loss = GMLLoss([60, 40, 31])
-    expected, _ = train(loss, None)
     processes.run(_train, [(loss, tmp_path / "four.safetensors", 2)] * 4)
     by_one, logs = train(loss, tmp_path / "four.safetensors")
     assert len(logs) == 2  # the last epoch only
@@ -96,7 +95,6 @@ def test_a_checkpoint_is_gone_on_with_by_another_number_of_processes(processes, 
     assert any(not np.array_equal(by_one[name], schedule_of_two[name]) for name in by_one)
     # Epochs 1 and 2 of 2 have another learning rate than those of 3: both went the same way.
     assert_same(by_one, by_four)
-    assert_same(by_one, expected, tolerance=0.2)
 
 
 def test_whether_there_is_a_checkpoint_is_what_the_first_process_sees(processes, tmp_path):

@@ -128,7 +128,8 @@ def as_shares(prior: Any, num_classes: int, names: tuple[str, ...] | None = None
     if isinstance(prior, ClassCounts):
         values = ClassCounts.of(prior, names=names).counts.astype(np.float64)
     else:
-        given = _in_order(prior, names) if isinstance(prior, Mapping) else as_array(prior)
+        is_named = isinstance(prior, Mapping)
+        given = _in_order(prior, num_classes, names) if is_named else as_array(prior)
         values = as_floats(given, name="prior", ndim=(1,)).astype(np.float64)
     if len(values) != num_classes:
         raise InputError(
@@ -144,10 +145,12 @@ def as_shares(prior: Any, num_classes: int, names: tuple[str, ...] | None = None
     return np.asarray(values / values.sum())
 
 
-def _in_order(prior: Mapping[Any, Any], names: tuple[str, ...] | None) -> list[Any]:
+def _in_order(
+    prior: Mapping[Any, Any], num_classes: int, names: tuple[str, ...] | None
+) -> list[Any]:
     """The values of a mapping from class index or name, in class order."""
     if all(isinstance(key, int | np.integer) for key in prior):
-        order: Sequence[Any] = range(len(prior))
+        order: Sequence[Any] = range(num_classes)
     else:
         prior = {str(key): value for key, value in prior.items()}
         order = list(prior) if names is None else names

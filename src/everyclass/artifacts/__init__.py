@@ -1,7 +1,6 @@
 """What flows between stages, and how each is saved: no torch in here."""
 
 from everyclass.artifacts._archives import (
-    free_memory,
     load_safetensors,
     read_npz,
     save_safetensors,
@@ -19,6 +18,7 @@ from everyclass.artifacts._checks import (
     stored_names,
 )
 from everyclass.artifacts._class_files import load_class_names
+from everyclass.artifacts._configurations import alike
 from everyclass.artifacts._files import (
     atomic_write,
     cache_folder,
@@ -36,6 +36,7 @@ from everyclass.artifacts._files import (
 )
 from everyclass.artifacts._folders import replaced_together
 from everyclass.artifacts._locks import holding_lock_file
+from everyclass.artifacts._memory import free_memory
 from everyclass.artifacts._prediction_arrays import lacks_labels
 from everyclass.artifacts._prediction_sources import RepeatedIds
 from everyclass.artifacts._settings import check_choice, check_number, check_whole_number
@@ -110,6 +111,7 @@ __all__ = [
     "Scores",
     "StoredFeatures",
     "Suspect",
+    "alike",
     "are_other_numbers",
     "as_array",
     "as_floats",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -14,30 +12,17 @@ from typing import IO, Any
 import numpy as np
 
 from everyclass.artifacts._files import atomic_write, existing_file
+from everyclass.artifacts._memory import free_memory
 from everyclass.artifacts._text import quoted
 from everyclass.errors import FileFormatError, InputError, first_line
 
 __all__ = [
     "array_members",
-    "free_memory",
     "load_safetensors",
     "npy_header",
     "read_npz",
     "save_safetensors",
     "write_npz",
-]
-
-_GROUPS = [  # files of a container's memory: its limit, what it uses, and what of that is cache
-    (f"/sys/fs/cgroup/{limit}", f"/sys/fs/cgroup/{used}", f"/sys/fs/cgroup/{about}", cache)
-    for limit, used, about, cache in (
-        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        (
-            "memory/memory.limit_in_bytes",
-            "memory/memory.usage_in_bytes",
-            "memory/memory.stat",
-            "total_inactive_file",
-        ),
-    )
 ]
 
 
@@ -146,35 +131,6 @@ def npy_header(
     if min(shape, default=0) < 0:
         raise FileFormatError(f"{path} is damaged: {name} has the shape {shape}.")
     return shape, fortran, dtype
-
-
-def free_memory() -> int:
-    """Bytes that can be taken without pushing anything out, of the machine's or the container's."""
-    machine, container = _free_of_machine(), _free_of_container()
-    return machine if container is None else min(machine, container)
-
-
-def _free_of_container() -> int | None:
-    """What the control group may take beyond what it has; None where it has no limit."""
-    for limit, used, about, cache in _GROUPS:
-        with contextlib.suppress(OSError, ValueError):  # no such file; "max"
-            free = int(Path(limit).read_text()) - int(Path(used).read_text())
-            lines = (line.partition(" ") for line in Path(about).read_text().splitlines())
-            return max(0, free + sum(int(value) for name, _, value in lines if name == cache))
-    return None
-
-
-def _free_of_machine() -> int:
-    try:
-        with open("/proc/meminfo", encoding="ascii") as stream:
-            for line in stream:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # other systems: all there is
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return 1 << 36
 
 
 def save_safetensors(

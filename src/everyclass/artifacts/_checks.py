@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set, Sized
+from collections.abc import KeysView, Mapping, Sequence, Set, Sized
 from typing import Any
 
 import numpy as np
@@ -230,7 +230,7 @@ def names_in_order(value: Any) -> Sequence[Any]:
     """
     if isinstance(value, Mapping):
         numbered = {str(number): name for number, name in value.items()}
-        expected = [str(number) for number in range(len(numbered))]
+        expected = [str(number) for number in range(len(value))]
         if sorted(numbered) != sorted(expected):
             raise InputError(
                 "class_names is a dict whose keys are not the class numbers 0..C−1: it has "
@@ -238,6 +238,8 @@ def names_in_order(value: Any) -> Sequence[Any]:
                 "sorted(names, key=names.get)."
             )
         return [numbered[number] for number in expected]
+    if isinstance(value, KeysView):  # of a dict, which has an order, such as class_to_idx
+        return list(value)
     if isinstance(value, str | bytes | Set) or not isinstance(value, Sized):
         raise InputTypeError(
             f"class_names must be a sequence of C names; got {printable(repr(value), 60)}."
@@ -245,8 +247,8 @@ def names_in_order(value: Any) -> Sequence[Any]:
     return value  # type: ignore[return-value]
 
 
-def as_names(value: Any, num_classes: int) -> tuple[str, ...] | None:
-    """Return C distinct class names, or None.
+def as_names(value: Any, num_classes: int | None = None) -> tuple[str, ...] | None:
+    """Return C distinct class names, or None; without ``num_classes`` however many there are.
 
     Raises:
         InputTypeError: one string, or no sequence at all, instead of a sequence of names.
@@ -256,7 +258,7 @@ def as_names(value: Any, num_classes: int) -> tuple[str, ...] | None:
     if value is None:
         return None
     names = tuple(_as_name(c, name) for c, name in enumerate(names_in_order(value)))
-    if len(names) != num_classes:
+    if num_classes is not None and len(names) != num_classes:
         raise InputError(f"There are {len(names)} class names and {num_classes} classes.")
     if len(set(names)) != len(names):
         ((twice, _),) = Counter(names).most_common(1)

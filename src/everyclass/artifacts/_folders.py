@@ -16,7 +16,7 @@ __all__ = ["replaced_together"]
 
 @contextmanager
 def replaced_together(
-    folder: str | Path, *, seal: str, stale: Iterable[str] = ()
+    folder: str | Path, *, seal: str, first: str | None = None, stale: Iterable[str] = ()
 ) -> Iterator[Path]:
     """A hidden folder inside ``folder``; its files take their places only when all are written.
 
@@ -27,6 +27,7 @@ def replaced_together(
     Args:
         folder: made if it is not there; files of the same names are replaced.
         seal: the file that is removed first and takes its place last.
+        first: the file that takes its place first, by which such a folder is known ever after.
         stale: files of earlier results, removed where no new one takes their place.
 
     Raises:
@@ -43,6 +44,6 @@ def replaced_together(
             keep_mode(folder / name, Path(hidden) / name)
         for name in (seal, *sorted(set(stale) - written)):
             remove_file(folder / name)
-        for name in sorted(written, key=lambda name: (name == seal, name)):
+        for name in sorted(written, key=lambda name: (name == seal, name != first, name)):
             with writing(folder / name):
                 os.replace(Path(hidden) / name, folder / name)

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._archives import array_members, free_memory, npy_header
+from everyclass.artifacts._archives import array_members, npy_header
 from everyclass.artifacts._files import existing_file
+from everyclass.artifacts._memory import free_memory
 from everyclass.artifacts._text import quoted
 from everyclass.errors import FileFormatError, first_line
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from everyclass.artifacts._archives import free_memory
 from everyclass.artifacts._checks import stored_names
+from everyclass.artifacts._memory import free_memory
 from everyclass.artifacts._pieces import StoredArray, open_arrays, open_npy
 from everyclass.artifacts._text import some
 from everyclass.errors import EveryclassError, FileFormatError, InputError

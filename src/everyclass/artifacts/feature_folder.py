@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everyclass.artifacts._checks import as_floats, as_ids, as_labels, as_names, names_in_order
+from everyclass.artifacts._configurations import differences
 from everyclass.artifacts._files import (
     atomic_write,
     entries,
@@ -35,7 +36,6 @@ from everyclass.artifacts._files import (
 from everyclass.artifacts._text import some
 from everyclass.artifacts.birth import version_of
 from everyclass.artifacts.head import Head
-from everyclass.artifacts.run import differences
 from everyclass.errors import FileFormatError, InputError, OutputExistsError
 
 __all__ = [

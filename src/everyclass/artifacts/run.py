@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
+from everyclass.artifacts._configurations import differences
 from everyclass.artifacts._files import (
     atomic_write,
     entries,
@@ -22,12 +22,11 @@ from everyclass.artifacts._files import (
 from everyclass.artifacts._locks import holding
 from everyclass.errors import InputError, MissingFileError, OutputExistsError
 
-__all__ = ["TOLD_LATER", "Run", "alike", "differences"]
+__all__ = ["TOLD_LATER", "Run"]
 
 FORMAT = 1
 TOLD_LATER = frozenset({"loss", "loss_values", "learner", "fit"})
 """Constants of a recipe that configurations of runs did not always hold."""
-_SETTING = re.compile(r"(\w+)=(\([^)]*\)|[^,()]+)")  # name='value' or name=(0.4, 0.1)
 _ELSEWHERE = "with out (--out; of bench run --runs)"
 
 
@@ -83,8 +82,9 @@ class Run:
             different = differences(run.config, asked)
             if different and run.is_only_asked_for:
                 with run.held():
-                    write_json(folder / "config.json", asked)
-                return cls(folder, asked)
+                    if run.is_only_asked_for:  # still: it may have been trained meanwhile
+                        write_json(folder / "config.json", asked)
+                        return cls(folder, asked)
             if different:
                 raise InputError(
                     f"{folder} holds a run with another configuration ({'; '.join(different)}); "
@@ -170,40 +170,3 @@ class Run:
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write ``result.json``: the run is complete."""
         write_json(self.folder / "result.json", result)
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], place: str = "") -> list[str]:
-    """In words, where two nested configurations differ."""
-    different = []
-    for key in sorted({*old, *new}):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            different += differences(a, b, f"{place}{key}.")
-        elif _are_mappings(a) and _are_mappings(b) and len(a) == len(b):
-            for number, (one, other) in enumerate(zip(a, b, strict=True)):
-                different += differences(one, other, f"{place}{key}[{number}].")
-        elif not alike(key, a, b):
-            different.append(f"{place}{key}: {a} there, {b} asked")
-    return different
-
-
-def _are_mappings(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
-    return isinstance(value, list) and all(isinstance(each, Mapping) for each in value)
-
-
-def alike(key: str, there: Any, here: Any) -> bool:
-    """Whether a constant is the same; of what fits a head, the settings that both tell.
-
-    All its settings are told, and which there are changes with the code.
-
-    Args:
-        key: the constant's name.
-        there: what is stored.
-        here: what is asked for.
-    """
-    if key != "fit" or not isinstance(there, str) or not isinstance(here, str):
-        return bool(there == here)
-    one, other = (
-        {"": text.partition("(")[0], **dict(_SETTING.findall(text))} for text in (there, here)
-    )
-    return all(one[name] == other[name] for name in one.keys() & other.keys())

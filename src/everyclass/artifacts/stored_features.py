@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts._archives import free_memory
 from everyclass.artifacts._checks import as_labels, as_names
 from everyclass.artifacts._files import read_json, sha256_of
+from everyclass.artifacts._memory import free_memory
 from everyclass.artifacts._pieces import open_npy
 from everyclass.artifacts.feature_folder import FORMAT, MANIFEST, chunk_file
 from everyclass.artifacts.features import Features

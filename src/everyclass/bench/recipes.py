@@ -7,7 +7,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from everyclass.artifacts.run import TOLD_LATER, alike
+from everyclass.artifacts import TOLD_LATER, alike
 
 __all__ = ["config_differences", "config_of"]
 

@@ -184,10 +184,15 @@ def _waves(work: list[_Job]) -> list[list[_Job]]:
         waves.setdefault(_depth(_recipe(job)), {})[_network(job)] = job
     for job in work:
         for needed in _beneath(_recipe(job)):
-            if needed.name.removesuffix("-modern") in method_names():  # others have one owner
+            if _is_a_method(needed):
                 begun = replace(job, method=needed.name, rows=())
                 waves.setdefault(_depth(needed), {}).setdefault(_network(begun), begun)
     return [list(waves[depth].values()) for depth in sorted(waves)]
+
+
+def _is_a_method(recipe: Recipe | HeadRecipe) -> bool:
+    """Whether a job can name it; a rescued teacher is trained by the method that needs it."""
+    return recipe.name.removesuffix("-modern") in method_names()
 
 
 def _beneath(recipe: Recipe | HeadRecipe) -> list[Recipe | HeadRecipe]:

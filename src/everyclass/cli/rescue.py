@@ -228,9 +228,10 @@ def _check_retrains(strategy: str, **settings: Any) -> None:
 
     given = {name: value for name, value in settings.items() if value is not False}
     if given and strategy in stages.STRATEGIES and not stages.retrains(strategy):
+        goes = "goes" if len(given) == 1 else "go"
         raise InputError(
-            f"{_flags(given)} goes with retraining, and the strategy {strategy} retrains nothing: "
-            "it moves the old head's logits; leave one of the two out."
+            f"{_flags(given)} {goes} with retraining, and the strategy {strategy} retrains "
+            "nothing: it moves the old head's logits; leave one of the two out."
         )
 
 

@@ -16,16 +16,20 @@ __all__ = ["app"]
 app = typer.Typer(help="Trained networks, small and checked.", no_args_is_help=True)
 
 Folder = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         help="Where the networks are.",
-        show_default="zoo, else EVERYCLASS_ZOO, else that of the clone",
+        show_default="EVERYCLASS_ZOO, else zoo, else that of the clone",
     ),
+]
+OwnFolder = Annotated[
+    Path | None,
+    typer.Option(help="Where to keep it.", show_default="EVERYCLASS_ZOO, else zoo"),
 ]
 
 
 @app.command("list")
-def list_networks(folder: Folder = Path("zoo"), json: Json = False) -> None:
+def list_networks(folder: Folder = None, json: Json = False) -> None:
     """List the networks with their accuracy, harmonic mean and lowest recall.
 
     All are listed before a damaged one ends the command with exit code 1.
@@ -57,7 +61,7 @@ def list_networks(folder: Folder = Path("zoo"), json: Json = False) -> None:
 @app.command("add")
 def add(
     run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
-    folder: Folder = Path("zoo"),
+    folder: OwnFolder = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a network of the same name.")
     ] = False,
@@ -70,6 +74,7 @@ def add(
     from everyclass import zoo
     from everyclass.artifacts import Run
 
+    folder = zoo.own_folder() if folder is None else folder
     check_spared(run, folder=folder)
     added = zoo.add(Run.open(run), folder=folder, overwrite=overwrite, data_root=data_root)
     say(f"Added {added.name}: {added.facts['test']['accuracy']:.2%} accuracy.")
@@ -78,7 +83,7 @@ def add(
 @app.command("check")
 def check(
     name: Annotated[str | None, typer.Argument(help="Such as cifar100-lt/paco; all.")] = None,
-    folder: Folder = Path("zoo"),
+    folder: Folder = None,
     data_root: DataRoot = None,
 ) -> None:
     """Evaluate networks anew and compare with the recalls stored beside them.

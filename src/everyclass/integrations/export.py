@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from everyclass.artifacts import Head, atomic_write
+from everyclass.artifacts import Head, atomic_write, writing
 from everyclass.errors import (
     EveryclassError,
     InputError,
@@ -166,7 +166,7 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
 @contextmanager
 def _checked_file(path: str | Path) -> Iterator[Path]:
     """A place to write and check a file, which takes its name only if nothing went wrong."""
-    with tempfile.TemporaryDirectory() as folder:
+    with writing(Path(path)), tempfile.TemporaryDirectory() as folder:
         name = Path(path)
         # Who reads it back goes by the ending, which is spelt W.SAFETENSORS on some systems.
         new = Path(folder) / (name.stem + name.suffix.lower())
@@ -183,6 +183,8 @@ def _exporting(by: str) -> Iterator[None]:
     except EveryclassError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # by the system, as of a full disk; without a number it is by Python
         raise RunFailedError(
             f"The network cannot be exported ({type(error).__name__}: {first_line(error)}); {by} "
             "says more."

@@ -6,17 +6,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from everyclass.errors import InputError, MissingLibraryError, first_line
+from everyclass.errors import InputError, MissingLibraryError
 
 try:
     import keras
 except ImportError as error:
-    if error.name == "keras":
-        raise MissingLibraryError("keras with KERAS_BACKEND=torch", "keras") from error
-    raise InputError(  # keras is there, and what it runs on is not
-        f"keras cannot be imported ({first_line(error)}); set KERAS_BACKEND=torch before keras is "
-        "imported, as the losses need torch, or install what it lacks."
-    ) from error
+    missing = (error.name or "keras").split(".")[0]
+    needed = "keras with KERAS_BACKEND=torch"
+    if missing != "keras":  # which is there, and what it runs on is not
+        needed = f"KERAS_BACKEND=torch before keras is imported, which else takes {missing}"
+    raise MissingLibraryError(needed, missing) from error
 
 __all__ = ["KerasLoss"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import re
 import warnings
 from collections import Counter
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from everyclass.artifacts import check_choice, check_whole_number, quoted, some
-from everyclass.errors import InputError, InputTypeError, MissingLibraryError
+from everyclass.errors import InputError, InputTypeError, MissingLibraryError, first_line
 from everyclass.integrations.torchmetrics import PerClassRecall
 from everyclass.metrics import geometric_mean, harmonic_mean
 from everyclass.processes import alone
@@ -34,6 +35,7 @@ except ImportError as error:
 __all__ = ["BestClasswiseCheckpoint", "LogClasswiseRecall", "RescueAtEnd", "predictions_of"]
 
 _LOGIT_KEYS = ("logits", "preds")
+_OLD_STATE_KEY = "BestClasswiseCheckpoint"  # of checkpoints in which its metrics are not named
 _MUST_RETURN = (
     'must return a dict with the "logits" of the batch (and its "labels" unless the batch is '
     "(inputs, labels)), or pass predictions=… to the callback."
@@ -50,6 +52,14 @@ def predictions_of(outputs: Any, batch: Any) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: they are not there.
     """
+    found = _found(outputs, batch)
+    if found is None:
+        raise InputError(f"validation_step or test_step {_MUST_RETURN}")
+    return found
+
+
+def _found(outputs: Any, batch: Any) -> tuple[Tensor, Tensor] | None:
+    """What :func:`predictions_of` returns; None where it is not there."""
     found = outputs if isinstance(outputs, dict) else {}
     logits = next((found[key] for key in _LOGIT_KEYS if key in found), None)
     sources = [found, batch if isinstance(batch, dict) else {}]
@@ -57,22 +67,19 @@ def predictions_of(outputs: Any, batch: Any) -> tuple[Tensor, Tensor]:
     if labels is None and isinstance(batch, list | tuple) and len(batch) == 2:
         labels = batch[1]
     if not isinstance(logits, Tensor) or not isinstance(labels, Tensor):
-        raise InputError(f"validation_step {_MUST_RETURN}")
+        return None
     return logits, labels
-
-
-def _has_logits(outputs: Any) -> bool:
-    return isinstance(outputs, dict) and any(key in outputs for key in _LOGIT_KEYS)
 
 
 class LogClasswiseRecall(Callback):  # type: ignore[misc]
     """Logs lowest recall, harmonic and geometric mean, and the recall of the k worst classes.
 
     One curve per class would flood the logger; the k classes that are worst after each validation
-    are logged by name. ``trainer.callback_metrics`` has the recall of every class, so that any can
-    be monitored; a class without samples is NaN there. ``validation_step`` has to return
-    ``{"logits": …}``; a batch for which it returns None is left out. ``trainer.test`` is logged
-    the same way where ``test_step`` returns that.
+    are logged by name. ``trainer.callback_metrics`` has besides them those in ``always``, and any
+    that another callback or a scheduler monitors, as ``val/recall/NAME``; a class without samples
+    is NaN there. ``validation_step`` has to return ``{"logits": …}``; a batch for which it returns
+    None is left out. ``trainer.test`` is logged the same way where ``test_step`` returns that and
+    the labels are known.
 
     Args:
         num_classes: C.
@@ -81,8 +88,9 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
         class_names: C different names in class order; default "0", "1", ….
         prefix: put in front of every name.
         test_prefix: put there by ``trainer.test``.
-        predictions: (outputs, batch) → (logits or classes, labels), where they are found elsewhere.
-        dataloader: of several loaders the one that is judged, from 0.
+        predictions: (outputs, batch) → (logits or classes, labels), where they are found elsewhere;
+            not asked where the outputs are None.
+        dataloader: of several loaders the one that is judged, from 0, in validation and test.
         ignore_index: samples with this label do not count, or None.
 
     Raises:
@@ -128,7 +136,7 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
         self.test_prefix = test_prefix
         self.predictions = predictions
         self.dataloader = dataloader
-        self._counted = 0
+        self._seen = self._counted = 0
 
     def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to count anew."""
@@ -154,9 +162,10 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
 
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Log what was counted, by all processes together."""
-        if not self._counted:
+        if _in_any_process(trainer, self._counted):
+            self._log(trainer, pl_module, self.prefix)
+        elif _in_any_process(trainer, self._seen):
             raise InputError(f"validation_step returned None for every batch; it {_MUST_RETURN}")
-        self._log(trainer, pl_module, self.prefix)
 
     def on_test_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to count anew."""
@@ -171,30 +180,38 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
         batch_idx: int = 0,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count a batch, if it is of the loader that is judged and ``test_step`` has logits."""
-        ours = self.predictions is predictions_of
-        if _has_logits(outputs) or not (ours or outputs is None):
+        """Count a batch, if it is of the loader that is judged and has logits and labels."""
+        if self.predictions is not predictions_of or _found(outputs, batch) is not None:
             self._count(outputs, batch, dataloader_idx)
 
     def on_test_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Log what was counted, by all processes together; or say that there was nothing."""
-        if self._counted:
+        if _in_any_process(trainer, self._counted):
             self._log(trainer, pl_module, self.test_prefix)
-        elif trainer.is_global_zero:
+            return
+        loaders = len(trainer.num_test_batches)
+        why = f"for that test_step {_MUST_RETURN}"
+        if self.dataloader >= loaders:
+            why = (
+                f"dataloader={self.dataloader} is to be judged, from 0, and the number of test "
+                f"loaders is {loaders}."
+            )
+        if trainer.is_global_zero:
             warnings.warn(
-                "LogClasswiseRecall has counted nothing in this test and logs nothing; for that "
-                f"test_step {_MUST_RETURN}",
+                f"LogClasswiseRecall has counted nothing in this test and logs nothing; {why}",
                 stacklevel=2,
             )
 
     def _begin(self, pl_module: Any) -> None:
         self.recall = self.recall.to(pl_module.device)
         self.recall.reset()
-        self._counted = 0
+        self._seen = self._counted = 0
 
     def _count(self, outputs: Any, batch: Any, dataloader_idx: int) -> None:
-        left_out = outputs is None and self.predictions is predictions_of
-        if left_out or dataloader_idx != self.dataloader:
+        if dataloader_idx != self.dataloader:
+            return
+        self._seen += 1
+        if outputs is None:
             return
         logits, labels = self.predictions(outputs, batch)
         self.recall.update(logits.detach(), labels)
@@ -211,10 +228,26 @@ class LogClasswiseRecall(Callback):  # type: ignore[misc]
         shown = sorted({*known[: self.worst], *self.always})
         values |= {f"recall/{self.class_names[c]}": float(recall[c]) for c in shown}
         named = {f"{prefix}{name}": value for name, value in values.items()}
-        # Those that are not logged now must not keep the number of an epoch in which they were.
+        held, monitored = trainer.callback_metrics, _monitored(trainer)
         for name, value in zip(self.class_names, recall.float(), strict=True):
-            trainer.callback_metrics[f"{prefix}recall/{name}"] = value
+            key = f"{prefix}recall/{name}"
+            # What is held must not keep the number of an epoch in which it was logged.
+            if key in held or key in monitored or key in named:
+                held[key] = value.clone()
         pl_module.log_dict(named, rank_zero_only=False, sync_dist=False)
+
+
+def _in_any_process(trainer: Any, number: int) -> bool:
+    """Whether it is above 0 in one of the processes, all of which have to ask."""
+    said: bool = trainer.strategy.reduce_boolean_decision(number > 0, all=False)
+    return said
+
+
+def _monitored(trainer: Any) -> set[str]:
+    """Names of the metrics that callbacks and schedulers of learning rates look at."""
+    watching = [*trainer.callbacks, *trainer.lr_scheduler_configs]
+    names = [getattr(each, key, None) for each in watching for key in ("monitor", "tie_break")]
+    return {name for name in names if isinstance(name, str)}
 
 
 class BestClasswiseCheckpoint(Checkpoint):  # type: ignore[misc]
@@ -288,7 +321,7 @@ class BestClasswiseCheckpoint(Checkpoint):  # type: ignore[misc]
             if name not in said:
                 raise InputError(
                     f"No metric {name!r} was logged; there are {some(sorted(said))}. Add "
-                    "LogClasswiseRecall to the callbacks; it has the recall of every class as "
+                    "LogClasswiseRecall to the callbacks; the recall of any class is "
                     "'val/recall/NAME'."
                 )
         value = _comparable(said[self.monitor]), _comparable(said[self.tie_break])
@@ -301,6 +334,13 @@ class BestClasswiseCheckpoint(Checkpoint):  # type: ignore[misc]
     def state_dict(self) -> dict[str, Any]:
         """What a resumed fit has to know."""
         return {"best": self.best, "best_model_path": self.best_model_path}
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Find the state in an older checkpoint, which may be of the only callback of this kind."""
+        states = checkpoint.get("callbacks", {})
+        alike = [each for each in trainer.callbacks if isinstance(each, BestClasswiseCheckpoint)]
+        if self.state_key not in states and _OLD_STATE_KEY in states and alike == [self]:
+            self.load_state_dict(states[_OLD_STATE_KEY])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what was known."""
@@ -331,7 +371,8 @@ class RescueAtEnd(Callback):  # type: ignore[misc]
         network: (LightningModule) → the module that returns logits; default the whole module.
         checkpoint: "last" rescues the weights with which the fit ended. "best" first loads those
             that :class:`BestClasswiseCheckpoint` kept, or else ``ModelCheckpoint``, into the
-            module, which has them afterwards.
+            module, which has them afterwards, on the first process only. They are loaded without
+            executing anything.
         options: of :func:`everyclass.rescue`.
 
     Attributes:
@@ -339,7 +380,8 @@ class RescueAtEnd(Callback):  # type: ignore[misc]
             with the new last layer.
 
     Raises:
-        InputError: when the fit ends, ``checkpoint="best"`` and none was kept.
+        InputError: when the fit ends, ``checkpoint="best"`` and none was kept, or it is a folder,
+            or cannot be loaded without executing what is in it.
     """
 
     def __init__(
@@ -365,9 +407,9 @@ class RescueAtEnd(Callback):  # type: ignore[misc]
         """Rescue, on the first process only; the others do not wait for it."""
         if not trainer.is_global_zero or trainer.fast_dev_run or trainer.interrupted:
             return
-        if self.checkpoint == "best":  # which this fit has written itself, whatever is in it
-            kept = torch.load(_best_path(trainer), map_location="cpu", weights_only=False)
-            pl_module.load_state_dict(kept["state_dict"])
+        if self.checkpoint == "best":
+            weights = _weights_in(_best_path(trainer))
+            pl_module.load_state_dict(weights, strict=pl_module.strict_loading)
         model = pl_module if self.network is None else self.network(pl_module)
         with alone():
             self.result = rescue(
@@ -389,3 +431,20 @@ def _best_path(trainer: Any) -> str:
         )
     path: str = kept[0].best_model_path
     return path
+
+
+def _weights_in(path: str) -> dict[str, Tensor]:
+    """The weights in a checkpoint, read without executing anything."""
+    other = 'take checkpoint="last", or load the weights yourself and call everyclass.rescue.'
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder: a checkpoint in parts, which is not read; {other}")
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds more than weights and plain values, such as objects among the "
+            f"hyperparameters ({first_line(error)}), and nothing in it is executed; allow their "
+            f"classes by torch.serialization.add_safe_globals, {other}"
+        ) from error
+    weights: dict[str, Tensor] = kept["state_dict"]
+    return weights

@@ -99,9 +99,8 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             y: (n,) classes: numbers or strings.
 
         Raises:
-            InputError: one class only, or only one sample of each, or of two classes only one of
-                either; an unknown ``use``; an estimator without ``predict_proba``, or one that
-                cannot be fitted to a fold that lacks a class.
+            InputError: one class only, or only one sample of each; an unknown ``use``; an estimator
+                without ``predict_proba``, or one that refuses a fold that lacks a class.
         """
         if self.use not in get_args(Use):
             raise InputError(
@@ -123,12 +122,6 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(
                 f"Each of the {len(self.classes_)} classes has one sample, so that none can be "
                 "held out to judge by; a class needs two at least."
-            )
-        if self.estimator is not None and len(counts) == 2 and counts.min() < 2:
-            raise InputError(
-                f"The class {quoted(str(self.classes_[counts.argmin()]))} has one sample, and "
-                "where it is held out there is one class only to fit the estimator to; each of two "
-                "classes needs two samples."
             )
         self.__dict__.pop("estimator_", None)  # of an earlier fit
         head = None
@@ -217,15 +210,15 @@ class RescueClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             part = _safe_split(copy, X, y, train)
             try:
                 copy.fit(*part)
-            except Exception as error:
+            except ValueError as error:
                 missing = np.setdiff1d(self.classes_, part[1])
                 if not len(missing):
                     raise  # for a reason that has nothing to do with the folds
                 named = some([quoted(str(name)) for name in missing])
                 raise InputError(
                     f"The estimator, a {type(copy).__name__}, cannot be fitted to fold {fold} of "
-                    f"{folds}, which has no sample of {named} ({first_line(error)}); give such "
-                    "classes more samples, or take an estimator that does without."
+                    f"{folds} ({first_line(error)}), perhaps because it has no sample of {named}; "
+                    "give such classes more samples, or take an estimator that does without."
                 ) from error
             found[test] = self._of_each_class(copy, _safe_split(copy, X, y, test, train)[0])
         return found

@@ -83,12 +83,15 @@ class PerClassRecall(Metric):  # type: ignore[misc]
                 f"target must be (n,) whole numbers, one per row of preds; got {target.dtype} of "
                 f"shape {tuple(target.shape)} for {len(preds)} rows."
             )
+        largest = None
+        if are_scores:
+            largest, preds = preds.max(dim=1)
         if self.ignore_index is not None:
             counts = target != self.ignore_index
             preds, target = preds[counts], target[counts]
-        if are_scores:
-            _check_not_nan(preds)
-            preds = preds.argmax(dim=1)
+            largest = None if largest is None else largest[counts]
+        if largest is not None:
+            _check_not_nan(largest)
         for name, classes in (("preds", preds), ("target", target)):
             if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < len(self.right):
                 raise InputError(
@@ -116,12 +119,12 @@ class PerClassRecall(Metric):  # type: ignore[misc]
         return recall.new_tensor(mean(recall.double().cpu().numpy()))
 
 
-def _check_not_nan(scores: Tensor) -> None:
-    """Refuse NaN, which argmax takes for the largest score."""
-    wrong = scores.isnan().any(dim=1)
+def _check_not_nan(largest: Tensor) -> None:
+    """Refuse NaN, which max takes for the largest score of a row."""
+    wrong = largest.isnan()
     if bool(wrong.any()):
         raise InputError(
-            f"preds has NaN in {int(wrong.sum())} of {len(scores)} rows that count; look for what "
+            f"preds has NaN in {int(wrong.sum())} of {len(wrong)} rows that count; look for what "
             "made the network give NaN, such as a learning rate that is too high."
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -52,8 +51,9 @@ def _names_of_classes(evaluation: Evaluation) -> list[str]:
 def log_scalars(tracker: Any, values: Mapping[str, float], step: int) -> None:
     """Give named numbers to a tracker, whichever of the three usual methods it has.
 
-    A character that MLflow refuses in names becomes "_" there; where two names become the same by
-    that, the second has a number behind it.
+    For a tracker with ``log_metrics`` a character that MLflow refuses in names becomes "_". Where
+    two names become the same by that, the second has a number behind it: give all of them at every
+    step, or the number is another one's. :func:`log_evaluation` numbers all classes.
 
     Args:
         tracker: has ``log_metrics(values, step)`` (MLflow, Lightning's loggers),
@@ -71,10 +71,8 @@ def log_scalars(tracker: Any, values: Mapping[str, float], step: int) -> None:
 def _log(tracker: Any, values: Mapping[str, float], step: int, names: Sequence[str]) -> None:
     """Log values; ``names`` are all that there may be, at other steps too."""
     if hasattr(tracker, "log_metrics"):
-        if _is_mlflow(tracker):
-            accepted = _accepted_by_mlflow(names)
-            values = {accepted[name]: value for name, value in values.items()}
-        tracker.log_metrics(dict(values), step=step)
+        accepted = _accepted_by_mlflow(names)
+        tracker.log_metrics({accepted[name]: value for name, value in values.items()}, step=step)
     elif hasattr(tracker, "add_scalar"):
         for name, value in values.items():
             tracker.add_scalar(name, value, step)
@@ -85,12 +83,6 @@ def _log(tracker: Any, values: Mapping[str, float], step: int, names: Sequence[s
             f"A {type(tracker).__name__} is no tracker: it has no log_metrics(values, step=), no "
             "add_scalar(name, value, step) and no log(values, step=)."
         )
-
-
-def _is_mlflow(tracker: Any) -> bool:
-    """Whether it is the module, or Lightning's or another logger that hands on to it."""
-    kinds = [tracker] if isinstance(tracker, ModuleType) else type(tracker).__mro__
-    return any("mlflow" in kind.__name__.lower() for kind in kinds)
 
 
 def _accepted_by_mlflow(names: Sequence[str]) -> dict[str, str]:

@@ -69,7 +69,7 @@ def compute_loss_func(
         logits, labels = logits_of(outputs).float()[counts], labels[counts]
         items = len(labels) if num_items_in_batch is None else num_items_in_batch
         loss.to(logits.device)
-        if not len(labels) and not _waits_for_others(loss):
+        if not len(labels) and (has_reduction or not _waits_for_others(loss)):
             return logits.sum()  # of nothing: 0, with a gradient of 0
         if not has_reduction:
             return loss(logits, labels) * (len(labels) / items)
@@ -89,7 +89,8 @@ def compute_loss_func(
 
 def _waits_for_others(loss: nn.Module) -> bool:
     """Whether other processes wait until this one has given the loss its rows, if only none."""
-    return getattr(loss, "sync", False) and group_of(loss) is not None
+    parts = (part for part in loss.modules() if getattr(part, "sync", False))
+    return any(group_of(part) is not None for part in parts)
 
 
 def compute_metrics(predictions: Any) -> dict[str, float]:
@@ -118,7 +119,8 @@ class BatchMetrics:
     """:func:`compute_metrics` for ``TrainingArguments(batch_eval_metrics=True)``, batch by batch.
 
     ``Trainer(compute_metrics=BatchMetrics())``, one for each Trainer: it keeps two counts per class
-    from one batch to the next.
+    from one batch to the next. After a batch that it refuses it begins anew; an evaluation that was
+    interrupted between two batches leaves its counts, so then take a new object.
 
     Raises:
         InputError: when it is called, as :func:`compute_metrics`.
@@ -132,6 +134,9 @@ class BatchMetrics:
     """
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._right: npt.NDArray[np.int64] | int = 0
         self._support: npt.NDArray[np.int64] | int = 0
 
@@ -142,12 +147,16 @@ class BatchMetrics:
             predictions: what the Trainer passes: logits (…, C) and labels (…).
             compute_result: whether the batch is the last one.
         """
-        right, support = _counts(predictions)
-        self._right, self._support = self._right + right, self._support + support
+        try:
+            right, support = _counts(predictions)
+        except BaseException:  # which ends the evaluation
+            self._begin()
+            raise
+        right, support = self._right + right, self._support + support
         if not compute_result:
+            self._right, self._support = right, support
             return {}
-        right, support = self._right, self._support
-        self._right = self._support = 0
+        self._begin()
         return _means(right, support)
 
 
@@ -169,22 +178,24 @@ def _counts(predictions: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int
             f"The Trainer gave labels of shape {labels.shape} for logits of shape {logits.shape}; "
             "every row of logits needs one label."
         )
+    classes = logits.shape[-1]
+    said = logits.argmax(axis=-1)
+    largest = np.take_along_axis(logits, said[..., None], axis=-1)[..., 0]
     counts = labels != IGNORED
-    logits, labels = logits[counts], labels[counts]
-    wrong = np.isnan(logits).any(axis=-1)
+    said, largest, labels = said[counts], largest[counts], labels[counts]
+    wrong = np.isnan(largest)  # NaN is what argmax takes for the largest
     if wrong.any():
         raise InputError(
             f"The network gave NaN in {wrong.sum():,} of {len(wrong):,} rows that count; look for "
             "what made it do so, such as a learning rate that is too high."
         )
-    classes = logits.shape[-1]
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise InputError(
             f"There are labels {labels.min()}..{labels.max()}, and the network has {classes} "
             f"classes; a label is 0..{classes - 1}, or {IGNORED} where it does not count."
         )
     support = np.bincount(labels, minlength=classes)
-    right = np.bincount(labels[logits.argmax(axis=-1) == labels], minlength=classes)
+    right = np.bincount(labels[said == labels], minlength=classes)
     return right, support
 
 

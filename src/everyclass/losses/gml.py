@@ -75,7 +75,7 @@ def gml_loss(
     neither the loss nor its gradient becomes infinite. A class with count 0 has probability
     exactly 0 and its logit no gradient: it is as if the classifier had no such output, and a
     label of it is an error. Where the label's logit is −∞ in every image of a class the loss is +∞
-    and has no gradient. At test time use the plain logits, without the counts.
+    and its gradient NaN. At test time use the plain logits, without the counts.
 
     Args:
         logits: (n, C) floating point, n ≥ 1.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from everyclass.artifacts import ClassCounts, Evaluation, Predictions
+from everyclass.artifacts import ClassCounts, Evaluation, Predictions, names_in_order
 from everyclass.errors import InputError, InputTypeError
 from everyclass.metrics.state import EvaluationState
 
@@ -61,7 +61,7 @@ def evaluate(
     if predictions is None:
         if labels is None:
             raise InputError("evaluate needs labels=, the true classes.")
-        names = None if class_names is None else tuple(class_names)
+        names = None if class_names is None else tuple(names_in_order(class_names))
         counts = None if class_counts is None else ClassCounts.of(class_counts, names=names)
         predictions = Predictions(labels, logits, probs, predicted, names, counts)
     elif any(v is not None for v in (labels, logits, probs, predicted, class_counts, class_names)):

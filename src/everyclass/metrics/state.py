@@ -71,10 +71,11 @@ class EvaluationState:
         self._scores: ScoreSums | None = None
         self._looks_like_probs: bool | None = None  # what is called logits; None: nothing is
         # Names that are numbers, which integer labels would not be positions in.
-        self._other_numbers: Any = class_names if are_other_numbers(class_names) else None
+        self._other_numbers: Any = None
         if class_names is not None:
-            names = as_names(class_names, len(names_in_order(class_names)))
-            self._use(Classes(len(class_names), True, names))
+            given = names_in_order(class_names)
+            self._other_numbers = given if are_other_numbers(given) else None
+            self._use(Classes(len(given), True, as_names(given)))
         if class_counts is not None:
             self.class_counts = class_counts
 

@@ -51,9 +51,9 @@ def compiled_kernel(source: Path) -> ctypes.CDLL | None:
     if compiler is None or platform.system() != "Linux":
         return None
     # -march=native means another program on another processor, and the library is linked to the
-    # OpenMP runtime in the place where this torch lies.
-    runtime = _openmp()
-    identity = [source.read_text(), *compiler, _processor(), torch.__version__, *_FLAGS, runtime]
+    # OpenMP runtime in the place where this torch lies, and to the system's C library.
+    linked = [_openmp(), *platform.libc_ver()]
+    identity = [source.read_text(), *compiler, _processor(), torch.__version__, *_FLAGS, *linked]
     digest = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:16]
     name = f"{source.stem}-{digest}"
     try:
@@ -144,23 +144,33 @@ def _place(name: str, library: bytes) -> Path:
     return cache_folder() / "kernels" / f"{name}-{hashlib.sha256(library).hexdigest()[:16]}.so"
 
 
-def _kept(name: str) -> Path | None:
-    """The library of that name in the cache, if it is whole."""
-    for library in (cache_folder() / "kernels").glob(f"{name}-*.so"):
-        if library == _place(name, library.read_bytes()):
-            return library
+def _kept(name: str) -> list[Path]:
+    """The libraries of that name in the cache that are whole; one, where all goes well."""
+    found = sorted((cache_folder() / "kernels").glob(f"{name}-*.so"))
+    return [library for library in found if library == _place(name, library.read_bytes())]
+
+
+def _loaded(libraries: list[Path]) -> ctypes.CDLL | None:
+    """The first library of the cache that can be loaded; None where a new one may be.
+
+    Raises:
+        OSError: none can, and a new one could not either.
+    """
+    refusal = None
+    for library in libraries:
+        try:
+            return ctypes.CDLL(str(library))
+        except OSError as error:
+            refusal = error
+    # A new one is compiled once and kept beside it, not at every start; and not for a file system
+    # from which none can be loaded.
+    if refusal is not None and (len(libraries) > 1 or _is_noexec(libraries[0].parent)):
+        raise refusal
     return None
 
 
-def _loaded(library: Path | None) -> ctypes.CDLL | None:
-    """A library of the cache; None where there is none. What cannot be loaded is removed."""
-    if library is None:
-        return None
-    try:
-        return ctypes.CDLL(str(library))
-    except OSError:
-        library.unlink(missing_ok=True)
-        return None
+def _is_noexec(folder: Path) -> bool:
+    return bool(os.statvfs(folder).f_flag & os.ST_NOEXEC)
 
 
 def _openmp() -> str:

@@ -1,4 +1,4 @@
-"""Settings that a module's state tells beside its weights, which mean nothing without them."""
+"""Settings in a module's state beside its weights, which mean something else without them."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-__all__ = ["KnowsSettings"]
+__all__ = ["StateWithSettings"]
 
 
-class KnowsSettings(nn.Module):
-    """A module that refuses the state of one that was set up otherwise.
+class StateWithSettings(nn.Module):
+    """A module whose ``state_dict`` holds settings too, and which refuses other ones on loading.
 
-    The settings stand in the metadata of a ``state_dict``, where torch keeps versions, so that its
-    keys are what they were and a state that says nothing of them is loaded as it is.
+    They stand in the metadata of the state, where torch keeps versions, so its keys are those of
+    the weights alone. ``load_state_dict(strict=False)`` refuses them too, as the same weights mean
+    something else there. A state without them is loaded as it is: one of an earlier version, and
+    one that was kept as safetensors, which drop this metadata.
     """
 
-    _told: ClassVar[tuple[str, ...]] = ()  # names of the settings, which a subclass says
+    _in_state: ClassVar[tuple[str, ...]] = ()  # names of the settings, said by a subclass
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         metadata = getattr(destination, "_metadata", {}).get(prefix[:-1])
         if metadata is not None:
-            metadata["settings"] = {name: getattr(self, name) for name in self._told}
+            metadata["settings"] = {name: getattr(self, name) for name in self._in_state}
 
     def _load_from_state_dict(  # noqa: PLR0917 - torch's own
         self,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from everyclass.errors import InputError, first_line
+from everyclass.nn._traced import is_traced
 from everyclass.nn.backbones import BACKBONES, EXPERTS
 from everyclass.nn.experts import ExpertHead, RoutedExpertHead
 from everyclass.nn.heads import CosineHead, NearestMeanHead, ScaledLinear
@@ -113,6 +114,8 @@ class Classifier(nn.Module):
         bfloat16 knows a logit of 15 to a sixteenth only, and what ties there goes to the class that
         comes first, which in long-tailed data is the larger one.
         """
+        if is_traced(features):
+            return self.head(features)
         device = features.device
         known = torch.amp.is_autocast_available(device.type)
         if not known or not torch.is_autocast_enabled(device.type):
@@ -156,7 +159,8 @@ def build_classifier(
         backbone: one of ``BACKBONES``; or any name of timm, also with ``-E-experts`` behind a
             ResNet.
         num_classes: C.
-        seed: of the initialisation; the global generators are left as they were.
+        seed: of the initialisation; torch's generator on the CPU and, where it is the default
+            device, on CUDA are left as they were.
         head: one of ``HEADS``; "linear" is biased, with Kaiming-normal weights.
         weights: of a backbone of timm: "none", "pretrained", or a file.
 
@@ -179,7 +183,12 @@ def build_classifier(
 
 @contextmanager
 def _drawing_from(seed: int) -> Iterator[None]:
-    """What is drawn in here comes from a seed; the global generators are left as they were."""
+    """What is drawn in here comes from a seed.
+
+    Put back afterwards are torch's generator on the CPU and, where CUDA is the default device, that
+    device's. On another default device, such as "mps", torch seeds all generators and only that of
+    the CPU is put back.
+    """
     device = torch.get_default_device()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         # Not torch.manual_seed, which seeds the generators of all devices and nobody puts back.

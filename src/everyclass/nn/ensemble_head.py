@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everyclass.artifacts import Head
-from everyclass.nn._known_settings import KnowsSettings
+from everyclass.nn._known_settings import StateWithSettings
+from everyclass.nn._traced import full_precision_for
 from everyclass.nn.outputs import logits_of
-from everyclass.precision import at_least_float32, full_precision
+from everyclass.precision import at_least_float32
 
 __all__ = ["EnsembleHead", "EnsembleOfMeans", "log_mean_of_softmaxes"]
 
@@ -24,7 +25,7 @@ def log_mean_of_softmaxes(logits: Tensor) -> Tensor:
     return torch.logaddexp(old, new) - math.log(2)
 
 
-class EnsembleHead(KnowsSettings):
+class EnsembleHead(StateWithSettings):
     """The log of eq. 11's probabilities, from one product with 2C rows.
 
     Args:
@@ -35,7 +36,7 @@ class EnsembleHead(KnowsSettings):
         (…, d) → (…, C) log-probabilities, valid as logits.
     """
 
-    _told = ("cosine",)
+    _in_state = ("cosine",)
 
     def __init__(self, old: Head, new: Head, t_old: float, t_new: float) -> None:
         super().__init__()
@@ -76,7 +77,7 @@ class EnsembleHead(KnowsSettings):
         # Not in half precision, in which rows of a cosine over a small temperature give infinity.
         wide = at_least_float32(dtype)
         features = features.to(wide)
-        with full_precision(features.device):
+        with full_precision_for(features):
             logits = F.linear(features, self.weight.to(wide)).unflatten(-1, (2, self.out_features))
             if any(self.cosine):  # which is a linear head on features of length one
                 length = features.norm(dim=-1, keepdim=True).clamp_min(1e-12)

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everyclass.errors import InputError
-from everyclass.nn._known_settings import KnowsSettings
-from everyclass.precision import at_least_float32, full_precision
+from everyclass.nn._known_settings import StateWithSettings
+from everyclass.nn._traced import full_precision_for
+from everyclass.precision import at_least_float32
 
 __all__ = ["ExpertBackbone", "ExpertHead", "RoutedExpertHead"]
 
@@ -53,7 +54,7 @@ def of_length_one(features: Tensor) -> Tensor:
     return F.normalize(features.to(at_least_float32(features.dtype)))
 
 
-class ExpertHead(KnowsSettings):
+class ExpertHead(StateWithSettings):
     """The mean of E cosine heads, each on its own part of the features.
 
     Args:
@@ -69,7 +70,7 @@ class ExpertHead(KnowsSettings):
         InputError: features that E experts cannot share alike.
     """
 
-    _told = ("scale",)
+    _in_state = ("scale",)
 
     def __init__(
         self, num_experts: int, num_features: int, num_classes: int, scale: float = 30.0
@@ -87,10 +88,10 @@ class ExpertHead(KnowsSettings):
 
     def expert_logits(self, features: Tensor) -> Tensor:
         """Each expert's own logits: (E, n, C)."""
-        parts = features.unflatten(1, (len(self.weight), -1)).transpose(0, 1)
+        parts = features.unflatten(1, (self.weight.shape[0], -1)).transpose(0, 1)
         dtype = self.weight.dtype
         # Not in bfloat16, in which a cosine times 30 is known to an eighth only.
-        with full_precision(features.device):
+        with full_precision_for(features):
             directions = F.normalize(self.weight.to(at_least_float32(dtype)), dim=2).to(dtype)
             return self.scale * parts.to(dtype) @ directions.transpose(1, 2)
 
@@ -134,7 +135,7 @@ class RoutedExpertHead(ExpertHead):
         """
         parts = features.to(self.weight.dtype).unflatten(1, (len(self.weight), -1)).unbind(1)
         largest = running.topk(self.router.in_features - HIDDEN, dim=2).values
-        with full_precision(features.device):
+        with full_precision_for(features):
             steps = [
                 self.router(torch.cat([F.relu(layer(part)), logits], dim=1))[:, 0]
                 for layer, part, logits in zip(self.hidden, parts[:-1], largest[:-1], strict=True)

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everyclass.artifacts import Head
-from everyclass.nn._known_settings import KnowsSettings
+from everyclass.nn._known_settings import StateWithSettings
+from everyclass.nn._traced import full_precision_for
 from everyclass.nn.experts import ExpertHead, RoutedExpertHead, of_length_one
-from everyclass.precision import at_least_float32, full_precision
+from everyclass.precision import at_least_float32
 
 __all__ = [
     "CentredUnit",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 
-class CosineHead(KnowsSettings):
+class CosineHead(StateWithSettings):
     """Logits = scale · cos(feature, class weight), + b where it has a bias.
 
     Args:
@@ -39,7 +40,7 @@ class CosineHead(KnowsSettings):
         (n, d) → (n, C).
     """
 
-    _told = ("scale",)
+    _in_state = ("scale",)
 
     def __init__(
         self, num_features: int, num_classes: int, scale: float = 30.0, *, bias: bool = False
@@ -55,7 +56,7 @@ class CosineHead(KnowsSettings):
     def forward(self, features: Tensor) -> Tensor:
         # Not in bfloat16, in which a cosine times 30 is known to an eighth only.
         dtype = self.weight.dtype
-        with full_precision(features.device):
+        with full_precision_for(features):
             features = of_length_one(features.to(at_least_float32(dtype))).to(dtype)
             logits = self.scale * F.linear(features, of_length_one(self.weight).to(dtype))
             return logits if self.bias is None else logits + self.bias

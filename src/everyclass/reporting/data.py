@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from everyclass.artifacts import ClassCounts, Comparison, Diagnosis, Evaluation, quoted, some
 from everyclass.errors import InputError
+from everyclass.reporting.formats import percent
 from everyclass.reporting.rows import ClassRow, class_names, level_of, recall_rows
 from everyclass.reporting.thumbnails import Example
 
@@ -298,18 +299,24 @@ class Report:
 
     @property
     def worst_fell(self) -> bool:
-        """Whether the worst class has less under the shown classifier than under the first one.
+        """Whether the worst class has less under the shown classifier than under the first one."""
+        return self._worst_change() < 0
 
-        By a tenth of a point at least, which is what is printed. Where it has nothing under both:
-        whether there are more classes that have nothing.
-        """
+    @property
+    def worst_rose(self) -> bool:
+        """Whether it has more."""
+        return self._worst_change() > 0
+
+    def _worst_change(self) -> float:
+        """Of the lowest recall, as it is printed; of the classes above zero where all is zero."""
         old, new = self.evaluations.get(self.baseline or ""), self.evaluations.get(self.shown or "")
         if old is None or new is None:
-            return False
+            return 0
         if old.lowest_recall or new.lowest_recall:
-            return round(new.lowest_recall, 3) < round(old.lowest_recall, 3)
+            same = percent(old.lowest_recall) == percent(new.lowest_recall)
+            return 0 if same else new.lowest_recall - old.lowest_recall
         zeros = self.zeros()
-        return zeros[self.shown or ""] > zeros[self.baseline or ""]
+        return zeros[self.baseline or ""] - zeros[self.shown or ""]
 
     def each(self) -> Iterator[tuple[str, Evaluation]]:
         """Every classifier with its evaluation, in their order."""

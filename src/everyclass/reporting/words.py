@@ -139,11 +139,11 @@ def _compared(report: Report) -> Words:
     ]
     choices = _choices(report)
     if choices > 1:
-        level = exact_percent(round(1 - comparison.settings["confidence"], 9))
         reason.append(
             Sentence(
                 f"Of {number(choices)} classifiers {{}} has the highest harmonic mean on these "
-                f"very images, so it is judged at {level} / {number(choices)}; expect a little "
+                f"very images, so it is judged by a wider interval, {points_range([low, high])}; "
+                "what is said of single classes does not allow for that choice. Expect a little "
                 "less on others.",
                 (new,),
             )
@@ -219,7 +219,7 @@ def _exchange(report: Report) -> list[Sentence]:
     if report.worst_fell:
         lines = [Sentence(paid), Sentence(f"The {_worst_moves(report)}.")]
         return lines if dearer else [*lines, Sentence(sentence(accuracy))]
-    given = "In return the " if _worst_rises(report) and (cost.classes or dearer) else "The "
+    given = "In return the " if report.worst_rose and (cost.classes or dearer) else "The "
     given += _worst_moves(report)
     given += "." if dearer else f", and {accuracy}."
     return [Sentence(paid), Sentence(given)]
@@ -237,16 +237,6 @@ def _worst_moves(report: Report) -> str:
     return (
         f"number of classes that are never recognised goes from {number(before)} to {number(after)}"
     )
-
-
-def _worst_rises(report: Report) -> bool:
-    """Whether the worst class gains, as far as the digits that are printed say."""
-    zeros = report.zeros()
-    old, new = report.evaluations[report.baseline or ""], report.evaluations[report.shown or ""]
-    if old.lowest_recall or new.lowest_recall:
-        same = percent(old.lowest_recall) == percent(new.lowest_recall)
-        return new.lowest_recall > old.lowest_recall and not same
-    return zeros[report.shown or ""] < zeros[report.baseline or ""]
 
 
 def _costs(report: Report) -> list[Sentence]:
@@ -298,7 +288,7 @@ def _significantly(effect: Effect) -> str:
     if effect.shown is None:
         return ""
     if not effect.shown:
-        return " (for none of them is that significant)"
+        return " (none of them significantly)"
     return f" ({number(effect.shown)} of them significantly)"
 
 

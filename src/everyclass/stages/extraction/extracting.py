@@ -80,7 +80,8 @@ def extract(
     known = known_class_names(loader) if class_names is None else None
     if known is not None and len(set(known)) == len(known):
         class_names = known
-    reader = BatchReader.of(model, label_key, class_names)
+    names = as_names(class_names)
+    reader = BatchReader.of(model, label_key, names)
     last: LastLayer | None = None
     watch: Watch | None = None
     features, labels, seen = [], [], 0
@@ -95,7 +96,7 @@ def extract(
                     last = find_last_layer(model, network, head)
                     if known is not None:
                         check_known_classes(known, last.head.num_classes)
-                    as_names(class_names, last.head.num_classes)
+                    as_names(names, last.head.num_classes)
                     watch = Watch(last.layers, last.per_token, head)
                 logits = watch.run(network)
                 features.append(last.features(watch.caught, logits))
@@ -118,7 +119,7 @@ def extract(
         torch.cat(features).numpy(),
         torch.cat(labels).numpy(),
         last.head,
-        None if class_names is None else tuple(class_names),
+        names,
     )
 
 
@@ -199,7 +200,7 @@ def extract_views(
         stacked[0] if num_views == 1 else stacked,
         labels[rows].numpy(),
         head_of_module(model.last_layer),
-        tuple(class_names),
+        as_names(class_names),
         None if ids is None else ids[rows.numpy()],
     )
 

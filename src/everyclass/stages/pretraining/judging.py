@@ -46,7 +46,7 @@ def judge(
         bad: the list of pictures that cannot be read.
         device, precision: what the network runs on and in.
         workers: processes that decode pictures in files.
-        since: when began what the log says nothing about, of ``time.perf_counter``.
+        since: when the time began that the log does not count, of ``time.perf_counter``.
     """
     finished = from_first(run.result is not None)
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -9,7 +9,8 @@ from everyclass.processes import first_goes_first, is_first
 from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.strategies import check_strategy
 from everyclass.stages.rescuing.doubts import warn_of_known_rows
-from everyclass.stages.rescuing.new_folder import check_own_folder, gone_if_empty
+from everyclass.stages.rescuing.new_folder import gone_if_empty
+from everyclass.stages.rescuing.own_folder import check_own_folder
 from everyclass.stages.rescuing.rescuing import rescue
 from everyclass.stages.rescuing.result import RescueResult
 from everyclass.stages.retraining.missing_classes import MissingClasses
@@ -54,8 +55,8 @@ def rescue_features(
         test.checked_against(train, "The test set")
     with first_goes_first():
         is_new = not Path(out).exists()
-        check_own_folder(Path(out))
         folder = prepare_folder(out, overwrite=overwrite or not is_first())
+        check_own_folder(folder)
     large = isinstance(train, StoredFeatures)
     with gone_if_empty(folder, is_new), resumable(retraining, folder, large=large) as kept:
         result = rescue(

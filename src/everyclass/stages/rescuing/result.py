@@ -34,7 +34,7 @@ from everyclass.stages.choosing.ensembling import Ensemble
 from everyclass.stages.diagnosing.neighbours import nearest_classes
 from everyclass.stages.rescuing.costs import Cost
 from everyclass.stages.rescuing.folding import fold_head
-from everyclass.stages.rescuing.new_folder import check_own_folder
+from everyclass.stages.rescuing.own_folder import MARK, check_own_folder
 from everyclass.stages.rescuing.single_layer import SingleLayer, approximate_by_one_layer
 
 __all__ = ["RescueResult"]
@@ -298,12 +298,12 @@ class RescueResult:
             self.evaluate(test)
         check_own_folder(Path(folder))
         stale = [*(f"{name}.npz" for name in _NAMES), "diagnosis.json"]
-        with replaced_together(folder, seal="evaluation.json", stale=stale) as new:
+        with replaced_together(folder, seal="evaluation.json", first=MARK, stale=stale) as new:
             if test is not None:
                 self.diagnose(test).save(new / "diagnosis.json")
                 for name in _NAMES:
                     self.predict(test, name).save(new / f"{name}.npz")
-            self.old.save(new / "old-head.safetensors")
+            self.old.save(new / MARK)
             self.retrained.save(new / "head.safetensors")
             write_json(new / "evaluation.json", self.to_dict())
             write_json(new / "result.json", {"settings": self.settings, **birth_certificate()})

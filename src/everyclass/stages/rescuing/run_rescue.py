@@ -13,7 +13,8 @@ from everyclass.errors import FileFormatError, InputError
 from everyclass.progress import Progress, silent
 from everyclass.stages.choosing.strategies import check_strategy
 from everyclass.stages.extraction.of_run import VIEWS, data_of, extract_run
-from everyclass.stages.rescuing.new_folder import check_own_folder, gone_if_empty
+from everyclass.stages.rescuing.new_folder import gone_if_empty
+from everyclass.stages.rescuing.own_folder import MARK, check_own_folder
 from everyclass.stages.rescuing.rescuing import rescue
 from everyclass.stages.rescuing.result import RescueResult
 from everyclass.stages.retraining.missing_classes import MissingClasses
@@ -91,8 +92,8 @@ def rescue_run(
     bad = BadPictures(data_of(run).bad_images)
     folder = Path(out or run.folder / "rescue")
     is_new = not folder.exists()
-    check_own_folder(folder)
     prepare_folder(folder, overwrite=overwrite)
+    check_own_folder(folder)
     with gone_if_empty(folder, is_new), resumable(retraining, folder) as kept:
         train, held_out, test = extract_run(
             run,
@@ -118,9 +119,11 @@ def rescue_run(
         data = load_dataset(data_of(run), root=data_root)
         # Where images were left out, rows of features are no rows of the data set.
         images = partial(data.pictures, data.test) if len(data.test) == len(test) else None
-        with replaced_together(folder, seal="evaluation.json", stale=["bad-images.csv"]) as new:
+        with replaced_together(
+            folder, seal="evaluation.json", first=MARK, stale=["bad-images.csv"]
+        ) as new:
+            result.save(new, test, images=images)
             train.save(new / "train-features.npz")
             test.save(new / "test-features.npz")
-            result.save(new, test, images=images)
             bad.save(new / "bad-images.csv")
     return result

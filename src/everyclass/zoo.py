@@ -110,9 +110,7 @@ def known_names(folder: str | Path | None = None) -> list[str]:
         what = f"no network in {', '.join(map(str, _places()))}"
         other = f"name a zoo's folder (--folder, or the environment variable {FOLDER_VARIABLE})"
     else:
-        what = (
-            f"no network in {said.absolute()}" if said.is_dir() else f"no folder {said.absolute()}"
-        )
+        what = f"no {'network in' if said.is_dir() else 'folder'} {said.absolute()}"
         if folder is None:
             what = f"{what}, which the environment variable {FOLDER_VARIABLE} names"
             other = f"set it to a zoo's folder, or unset it, or {other}"
@@ -123,7 +121,7 @@ def known_names(folder: str | Path | None = None) -> list[str]:
 
 
 def _where(folder: str | Path | None) -> Path:
-    """The folder; where none is said, the environment's, or the first place with a network in it."""
+    """The folder; by default the environment's, or else the first place with a network in it."""
     said = _said_folder() if folder is None else Path(folder)
     if said is not None:
         return said
@@ -139,9 +137,11 @@ def _said_folder() -> Path | None:
 
 def _places() -> list[Path]:
     """Where the zoo is looked for if nobody says: here, and in the clone that the package is in."""
-    _, source, root, *_ = Path(__file__).resolve().parents
-    is_clone = source.name == "src" and (root / "pyproject.toml").is_file()
-    places = [DEFAULT_FOLDER, root / "zoo"] if is_clone else [DEFAULT_FOLDER]
+    source = Path(__file__).resolve().parent.parent
+    clone = source.parent
+    places = [DEFAULT_FOLDER]
+    if source.name == "src" and (clone / "pyproject.toml").is_file():
+        places.append(clone / "zoo")
     return list(dict.fromkeys(place.absolute() for place in places))
 
 

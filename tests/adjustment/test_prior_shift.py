@@ -117,6 +117,8 @@ def test_shares_of_everything_that_counts() -> None:
         as_shares({"dog": 1, "lynx": 3}, 2, names)
     with pytest.raises(InputError, match="prior does not fit the classes: missing 1, unknown 2;"):
         as_shares({0: 1, 2: 3}, 2)
+    with pytest.raises(InputError, match="the classes: missing 1, unknown none;"):
+        as_shares({0: 1, 2: 3}, 3)
     with pytest.raises(InputError, match=r"prior\[1\] is nan"):
         as_shares({0: 1.0, 1: float("nan")}, 2)
 

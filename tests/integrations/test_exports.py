@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from everyclass import Head
-from everyclass.errors import InputError, MissingLibraryError, RunFailedError
+from everyclass.errors import InputError, MissingLibraryError, OutputError, RunFailedError
 from everyclass.integrations.export import export_onnx, export_program, save_head, save_weights
 from everyclass.nn import CosineHead, EnsembleHead
 
@@ -167,3 +168,26 @@ def test_a_program_that_cannot_be_read_back(
     monkeypatch.setattr(torch.export, "load", failing)
     with pytest.raises(RunFailedError, match=r"cannot be exported \(KeyError: 'odd'\)"):
         export_program(MODELS["linear"](), INPUTS, tmp_path / "model.pt2")
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left"),
+            OutputError,
+            r"Cannot write .*model\.pt2: the disk",
+        ),
+        (OSError("could not get source code"), RunFailedError, r"The network cannot be exported"),
+    ],
+)
+def test_a_full_disk_is_not_the_networks_fault(
+    error: OSError, wanted: type, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.export, "save", failing)
+    with pytest.raises(wanted, match=said):
+        export_program(MODELS["linear"](), INPUTS, tmp_path / "model.pt2")
+    assert not list(tmp_path.iterdir())

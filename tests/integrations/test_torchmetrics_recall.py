@@ -145,6 +145,20 @@ def test_nan_is_no_answer_unless_the_sample_does_not_count() -> None:
     assert int(metric.support.sum()) == 9
 
 
+def test_the_scores_are_gone_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    preds, target = samples(10, absent=None)
+    looked_at = []
+    isnan = torch.Tensor.isnan
+
+    def watched(values: torch.Tensor) -> torch.Tensor:
+        looked_at.append(values.ndim)
+        return isnan(values)
+
+    monkeypatch.setattr(torch.Tensor, "isnan", watched)
+    PerClassRecall(CLASSES).update(preds, target)
+    assert looked_at == [1]
+
+
 def test_settings_that_are_refused() -> None:
     with pytest.raises(InputError, match="num_classes must be at least 2"):
         PerClassRecall(1)

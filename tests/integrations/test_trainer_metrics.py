@@ -16,7 +16,7 @@ from everyclass.integrations.transformers import (
     compute_loss_func,
     compute_metrics,
 )
-from everyclass.losses import GMLLoss
+from everyclass.losses import BalancedSoftmaxLoss, DeferredLoss, GMLLoss
 
 LOGITS = np.random.default_rng(0).normal(size=(80, 4))
 LABELS = np.random.default_rng(1).integers(0, 4, 80)
@@ -75,6 +75,24 @@ def test_batch_by_batch_as_at_once() -> None:
         assert said == compute_metrics((rounded, LABELS))
 
 
+def test_after_a_batch_that_was_refused_it_begins_anew() -> None:
+    metrics = BatchMetrics()
+    metrics((LOGITS, (LABELS + 1) % 4), compute_result=False)
+    with pytest.raises(InputError, match="NaN in 80 of 80"):
+        metrics((LOGITS * np.nan, LABELS), compute_result=False)
+    assert metrics((LOGITS, LABELS)) == compute_metrics((LOGITS, LABELS))
+
+
+def test_no_pass_over_all_logits_looks_for_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+    isnan = np.isnan
+    monkeypatch.setattr(
+        np, "isnan", lambda values: (looked_at.append(values.ndim), isnan(values))[1]
+    )
+    compute_metrics((LOGITS.reshape(8, 10, 4), LABELS.reshape(8, 10)))
+    assert max(looked_at) == 1
+
+
 @pytest.mark.parametrize("loss", [GMLLoss([5, 3, 2, 1]), nn.CrossEntropyLoss()])
 @pytest.mark.parametrize("items", [None, 12])
 def test_a_micro_batch_in_which_nothing_counts(loss: nn.Module, items: int | None) -> None:
@@ -84,3 +102,33 @@ def test_a_micro_batch_in_which_nothing_counts(loss: nn.Module, items: int | Non
     assert float(value.detach()) == 0
     assert logits.grad is not None
     assert not logits.grad.any()
+
+
+COUNTS = [5, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("loss", "is_asked"),
+    [
+        (BalancedSoftmaxLoss(COUNTS), False),
+        (nn.CrossEntropyLoss(), False),
+        (GMLLoss(COUNTS), True),
+        (DeferredLoss(nn.CrossEntropyLoss(), GMLLoss(COUNTS), start=0.5), True),
+    ],
+)
+def test_a_micro_batch_in_which_nothing_counts_while_others_wait(
+    loss: nn.Module, is_asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait in losses that are no means over images, and in no other."""
+    monkeypatch.setattr("everyclass.integrations.transformers.group_of", lambda _: "others")
+    asked = []
+
+    def forward(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        asked.append(len(labels))
+        return logits.sum()
+
+    monkeypatch.setattr(loss, "forward", forward)
+    logits = torch.zeros(3, 4, requires_grad=True)
+    value = compute_loss_func(loss)({"logits": logits}, torch.full((3,), -100), 12)
+    assert float(value.detach()) == 0
+    assert asked == ([0] if is_asked else [])

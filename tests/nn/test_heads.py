@@ -27,6 +27,7 @@ from everyclass.nn import (
     module_of_head,
     proven_head,
 )
+from everyclass.stages import fold_head
 
 KINDS = ("linear", "cosine")
 
@@ -277,6 +278,20 @@ class Matrix(nn.Module):
         self.weight = weight
 
 
+def test_networks_with_our_heads_are_traced_by_fx() -> None:
+    network = nn.Sequential(nn.Linear(6, 7), nn.ReLU(), nn.Linear(7, 5)).eval()
+    old = head_of_module(network[2])
+    assert old is not None
+    both = Ensemble(old, a_head(2, "cosine"), 1.2, 0.8)
+    images = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    traced = [fold_head(network, old, both)]
+    for head in (CosineHead(6, 5), ExpertHead(2, 6, 5), EnsembleHead.empty(6, 5)):
+        traced += [nn.Sequential(head), Classifier(nn.Identity(), head)]
+    for model in traced:
+        graph = torch.fx.symbolic_trace(model)
+        torch.testing.assert_close(graph(images), model(images))
+
+
 def test_no_row_proves_nothing() -> None:
     layer = nn.Linear(7, 5)
     with pytest.raises(InputError, match="No row has gone through the last layer"):
@@ -295,8 +310,9 @@ def test_a_state_is_not_loaded_into_a_head_that_was_set_up_otherwise(tmp_path: P
         model, others = Classifier(nn.Identity(), made), Classifier(nn.Identity(), other)
         torch.save(model.state_dict(), tmp_path / "state.pt")
         state = torch.load(tmp_path / "state.pt", weights_only=True)
-        with pytest.raises(RuntimeError, match=f"head.{said}"):
-            others.load_state_dict(state)
+        for strict in (True, False):
+            with pytest.raises(RuntimeError, match=f"head.{said}"):
+                others.load_state_dict(state, strict=strict)
         model.load_state_dict(state)
         others.load_state_dict(dict(state))  # of which nothing is known but the weights
         assert list(state) == [f"head.{name}" for name, _ in made.named_parameters()]

@@ -119,17 +119,57 @@ def test_a_library_is_on_disk_before_it_takes_its_name(
     assert done == ["flush", "name"]
 
 
-def test_a_kept_kernel_that_cannot_be_loaded_is_compiled_anew(cache: Path, source: Path) -> None:
+def junk_beside(library: Path, junk: bytes) -> Path:
+    """A library of the same name that is whole and cannot be loaded."""
+    made = _kernels._place(library.stem.rpartition("-")[0], junk)
+    made.write_bytes(junk)
+    return made
+
+
+def test_a_kept_kernel_that_cannot_be_loaded_is_compiled_once_more(
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert gives_one(source)
     (library,) = cache.iterdir()
-    whole = library.read_bytes()
+    junk = junk_beside(library, b"whole, and no library")
     library.unlink()
-    junk = b"whole, and no library"
-    name = library.stem.rpartition("-")[0]
-    _kernels._place(name, junk).write_bytes(junk)
     compiled_kernel.cache_clear()
     assert gives_one(source)
-    assert [file.read_bytes() for file in cache.iterdir()] == [whole]
+    assert {*cache.iterdir()} == {library, junk}
+    monkeypatch.setattr(_kernels, "_compile", lambda *_: pytest.fail("once more"))
+    compiled_kernel.cache_clear()
+    assert gives_one(source)
+    library.unlink()
+    junk_beside(library, b"nor is this one")
+    compiled_kernel.cache_clear()
+    with pytest.warns(UserWarning, match="XDG_CACHE_HOME another place to keep it"):
+        assert compiled_kernel(source) is None
+
+
+def test_in_a_cache_that_programs_may_not_run_from_nothing_is_compiled_again(
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gives_one(source)
+    (library,) = cache.iterdir()
+    junk = junk_beside(library, b"whole, and no library")
+    library.unlink()
+    monkeypatch.setattr(_kernels, "_compile", lambda *_: pytest.fail("once more"))
+    noexec = type("Said", (), {"f_flag": os.ST_NOEXEC})
+    monkeypatch.setattr(os, "statvfs", lambda _: noexec)
+    compiled_kernel.cache_clear()
+    with pytest.warns(UserWarning, match="XDG_CACHE_HOME another place to keep it"):
+        assert compiled_kernel(source) is None
+    assert [*cache.iterdir()] == [junk]
+
+
+def test_a_kernel_is_kept_for_the_c_library_that_it_is_linked_to(
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gives_one(source)
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.17"))
+    compiled_kernel.cache_clear()
+    assert gives_one(source)
+    assert len({file.stem.rpartition("-")[0] for file in cache.iterdir()}) == 2
 
 
 def test_a_kernel_is_kept_for_the_openmp_runtime_that_it_is_linked_to(

@@ -109,32 +109,81 @@ def with_facts(metadata: dict[str, str], **changed: Any) -> dict[str, str]:
     return {**metadata, "facts": json.dumps({**json.loads(metadata["facts"]), **changed})}
 
 
-def test_where_the_zoo_is_looked_for(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    somewhere = tmp_path / "somewhere"
-    package = somewhere / "clone" / "src" / "everyclass"
-    (somewhere / "zoo" / "cifar100-lt").mkdir(parents=True)  # without a network
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone that the package lies in; the current folder is beside it, and nothing is set."""
+    package = tmp_path / "clone" / "src" / "everyclass"
     package.mkdir(parents=True)
-    (somewhere / "clone" / "pyproject.toml").touch()
+    (tmp_path / "clone" / "pyproject.toml").touch()
     monkeypatch.setattr(zoo, "__file__", str(package / "zoo.py"))
-    monkeypatch.chdir(somewhere)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     monkeypatch.delenv("EVERYCLASS_ZOO", raising=False)
-    said = f"no network in {somewhere}/zoo, {somewhere}/clone/zoo; .*variable EVERYCLASS_ZOO"
+    return tmp_path / "clone"
+
+
+NAME = "digits-lt-ir20/ce"
+
+
+def test_where_the_zoo_is_looked_for(folder: Path, clone: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    (here / "zoo" / "cifar100-lt").mkdir(parents=True)  # without a network
+    said = f"no network in {here}/zoo, {clone}/zoo; .*variable EVERYCLASS_ZOO"
     with pytest.raises(MissingFileError, match=said):
-        zoo.load("digits-lt-ir20/ce")
+        zoo.load(NAME)
+    shutil.copytree(folder, clone / "zoo")
+    assert zoo.load(NAME).name == NAME
+    assert CliRunner().invoke(app, ["zoo", "list"]).stdout.startswith(NAME)
+    for said_so in ("zoo", here / "zoo"):  # and then no other is meant
+        assert zoo.names(said_so) == []
+        with pytest.raises(MissingFileError, match=f"no network in {here}/zoo; name a zoo's fold"):
+            zoo.load(NAME, said_so)
+    done = CliRunner().invoke(app, ["zoo", "list", "--folder", "zoo"])
+    assert isinstance(done.exception, MissingFileError)
 
+
+def test_the_zoo_that_the_environment_says_is_the_one(
+    folder: Path, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, tmp_path / "here" / "zoo")
+    shutil.copytree(folder / "digits-lt-ir20", tmp_path / "other" / "another")
+    monkeypatch.setenv("EVERYCLASS_ZOO", str(tmp_path / "other"))
+    assert zoo.names() == ["another/ce"]
     monkeypatch.setenv("EVERYCLASS_ZOO", str(tmp_path / "nowhere"))
-    with pytest.raises(MissingFileError, match=f"{somewhere}/zoo, {tmp_path}/nowhere"):
-        zoo.load("digits-lt-ir20/ce")
-    monkeypatch.setenv("EVERYCLASS_ZOO", str(folder))
-    assert zoo.load("digits-lt-ir20/ce").name == "digits-lt-ir20/ce"
-    monkeypatch.delenv("EVERYCLASS_ZOO")
+    said = f"no folder {tmp_path}/nowhere, which the environment variable EVERYCLASS_ZOO names; set"
+    with pytest.raises(MissingFileError, match=said):
+        zoo.load(NAME)
+    monkeypatch.setenv("EVERYCLASS_ZOO", "")
+    assert zoo.names() == [NAME]
 
-    shutil.copytree(folder, somewhere / "clone" / "zoo")
-    assert zoo.load("digits-lt-ir20/ce").name == "digits-lt-ir20/ce"
-    listed = CliRunner().invoke(app, ["zoo", "list"])
-    assert listed.stdout.startswith("digits-lt-ir20/ce ")
+
+def test_what_lies_around_an_installed_package_is_no_clone(
+    folder: Path, clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as somebody's project, whose environment the package is in."""
+    shutil.copytree(folder, clone / "zoo")
+    installed = clone / "lib" / "everyclass" / "zoo.py"
+    monkeypatch.setattr(zoo, "__file__", str(installed))
+    assert zoo.names() == []
+
+
+def test_networks_are_added_where_the_environment_says(
+    run: Run, clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo.add(run)
+    assert (tmp_path / "here" / "zoo" / f"{NAME}.safetensors").is_file()
+    monkeypatch.setenv("EVERYCLASS_ZOO", str(tmp_path / "mine"))
+    assert CliRunner().invoke(app, ["zoo", "add", str(run.folder)]).exit_code == 0
+    assert (tmp_path / "mine" / f"{NAME}.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [("add", "EVERYCLASS_ZOO, else zoo)"), ("list", "else zoo, else that of the clone)")],
+)
+def test_the_help_says_which_folder_it_is(command: str, default: str) -> None:
+    said = CliRunner().invoke(app, ["zoo", command, "--help"], env={"COLUMNS": "200"}).stdout
+    assert default in said.replace("]", ")")
 
 
 def test_what_is_no_network_is_refused(folder: Path) -> None:

@@ -11,7 +11,7 @@ from everyclass.training.devices import (
 )
 from everyclass.training.learner import Learner, Outcome, Supervised
 from everyclass.training.loop import EpochLog, fit
-from everyclass.training.modern import modern
+from everyclass.training.modern_family import modern
 from everyclass.training.recipe import HeadRecipe, Recipe
 from everyclass.training.recipe_file import (
     named_in_errors,

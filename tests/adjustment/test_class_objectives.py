@@ -14,7 +14,6 @@ from scipy import optimize, stats
 from everyclass.adjustment import (
     ClassObjective,
     balanced_weights,
-    named_weights,
     smoothed_recall,
 )
 from everyclass.errors import InputError, InputTypeError
@@ -129,25 +128,6 @@ def test_weights_for_other_classes() -> None:
         )
     with pytest.raises(InputTypeError, match="class_weights must be floating-point"):
         ClassObjective("weighted_mean", class_weights=["a"])
-
-
-def test_weights_by_name() -> None:
-    assert named_weights(["lynx=5", "a=b=2"], ("lynx", "cat", "a=b"), 3).tolist() == [5, 1, 2]
-    assert named_weights(["1=0.5"], None, 3).tolist() == [1, 0.5, 1]
-
-
-@pytest.mark.parametrize(
-    ("said", "sentence"),
-    [
-        ("lnyx=5", "'lnyx=5' is for no class; did you mean 'lynx'"),
-        ("7=5", "'7=5' is for no class"),
-        ("lynx", "'lynx' is for no class"),
-        ("lynx=much", "'lynx=much' has no number"),
-    ],
-)
-def test_weights_of_no_class(said: str, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
-        named_weights([said], ("lynx", "cat"), 2)
 
 
 def test_an_objective_keeps_its_settings() -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from everyclass import Adjustment, ClassCounts, Head, Predictions, adjust, evaluate
+from everyclass.cli.named_weights import named_weights
+from everyclass.errors import InputError
 
 Command = Callable[..., Any]
 COUNTS = [200, 60, 20, 6]
@@ -122,6 +124,25 @@ def test_a_head_for_tau_norm(everyclass: Command, folder: Path) -> None:
     Head(np.random.default_rng(0).normal(size=(4, 5)), np.zeros(4)).save(folder / "head.npz")
     done = ask(everyclass, folder, "--method", "tau_norm", "--head", folder / "head.npz")
     assert done.out.startswith("tau_norm: ")
+
+
+def test_weights_by_name() -> None:
+    assert named_weights(["lynx=5", "a=b=2"], ("lynx", "cat", "a=b"), 3).tolist() == [5, 1, 2]
+    assert named_weights(["1=0.5"], None, 3).tolist() == [1, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("lnyx=5", "'lnyx=5' is for no class; did you mean 'lynx'"),
+        ("7=5", "'7=5' is for no class"),
+        ("lynx", "'lynx' is for no class"),
+        ("lynx=much", "'lynx=much' has no number"),
+    ],
+)
+def test_weights_of_no_class(said: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        named_weights([said], ("lynx", "cat"), 2)
 
 
 # --- bad input ------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from everyclass.adjustment.objectives import (
     HARMONIC_MEAN,
     ClassObjective,
     ObjectiveName,
-    named_weights,
     smoothed_recall,
 )
 from everyclass.adjustment.pooling import drawn_objectives, needed_certainty
@@ -49,7 +48,6 @@ __all__ = [
     "match_confidence",
     "mean_confidence",
     "methods_for",
-    "named_weights",
     "needed_certainty",
     "pick_by_fold",
     "score",

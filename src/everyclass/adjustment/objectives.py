@@ -8,18 +8,17 @@ gradient.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from everyclass.artifacts import as_floats, check_number, did_you_mean, quoted
+from everyclass.artifacts import as_floats, check_number, did_you_mean
 from everyclass.errors import InputError
 from everyclass.metrics import number_of_worst
 
-__all__ = ["HARMONIC_MEAN", "ClassObjective", "ObjectiveName", "named_weights", "smoothed_recall"]
+__all__ = ["HARMONIC_MEAN", "ClassObjective", "ObjectiveName", "smoothed_recall"]
 
 ObjectiveName = Literal[
     "harmonic_mean", "geometric_mean", "lowest_recall", "worst_mean", "weighted_mean"
@@ -177,34 +176,3 @@ def smoothed_recall(
     right = np.bincount(labels[predicted == labels], minlength=num_classes)
     there = support > 0
     return np.asarray((right[there] + 0.5) / (support[there] + 1))
-
-
-def named_weights(said: Sequence[str], names: Sequence[str] | None, num_classes: int) -> Vector:
-    """Class weights from words such as "lynx=5"; classes that are not named weigh 1.
-
-    Args:
-        said: NAME=WEIGHT, the name of a class, or its index where there are no names.
-        names: C class names, or None.
-        num_classes: C.
-
-    Raises:
-        InputError: no such class, or no number.
-
-    Example:
-        >>> named_weights(["lynx=5"], ["cat", "lynx"], 2)
-        array([1., 5.])
-    """
-    weights = np.ones(num_classes)
-    index = {name: c for c, name in enumerate(names or map(str, range(num_classes)))}
-    for each in said:
-        name, _, number = each.rpartition("=")
-        if name not in index:
-            hint = did_you_mean(name, index)
-            raise InputError(f"The weight {quoted(each)} is for no class{hint} Write NAME=WEIGHT.")
-        try:
-            weights[index[name]] = float(number)
-        except ValueError as error:
-            raise InputError(
-                f"The weight {quoted(each)} has no number; write NAME=WEIGHT."
-            ) from error
-    return weights

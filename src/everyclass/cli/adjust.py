@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from everyclass.cli.labels_beside import without_labels
+from everyclass.cli.named_weights import named_weights
 from everyclass.cli.options import (
     ClassNames,
     Counts,
@@ -132,7 +133,7 @@ def adjust(
         method=method,
         objective=objective,  # type: ignore[arg-type]
         worst_percent=worst_percent,
-        class_weights=room.named_weights(weight, names, known.num_classes) if weight else None,
+        class_weights=named_weights(weight, names, known.num_classes) if weight else None,
         prior="estimated" if prior == "estimated" else shares,
         unlabelled=said.logits if prior == "estimated" else None,
         min_samples=min_samples,

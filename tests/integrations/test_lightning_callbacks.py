@@ -87,6 +87,8 @@ def fit(
     tmp_path: Path,
     epochs: int = 3,
     module: Module | None = None,
+    *,
+    resume: str | None = None,
     **options: Any,
 ) -> Any:
     given = few() if isinstance(module, Scripted) else loaders()
@@ -102,7 +104,7 @@ def fit(
         **options,
     )
     module = module or Module()
-    trainer.fit(module, *given)
+    trainer.fit(module, *given, ckpt_path=resume)
     return trainer, module
 
 
@@ -117,8 +119,7 @@ def test_the_worst_classes_are_logged_and_no_more(tmp_path: Path) -> None:
     worst = {f"val/recall/digit {c}": recall[c] for c in np.argsort(recall, kind="stable")[:3]}
     shown = {k: float(v) for k, v in trainer.logged_metrics.items() if "/recall/" in k}
     assert shown == pytest.approx(worst)
-    every = {f"val/recall/digit {c}": value for c, value in enumerate(recall)}
-    assert {k: v for k, v in logged.items() if "/recall/" in k} == pytest.approx(every)
+    assert {k: v for k, v in logged.items() if "/recall/" in k} == pytest.approx(worst)
     assert logged["val/lowest_recall"] == pytest.approx(recall.min())
     floored = np.where(recall == 0, 1e-3, recall)
     assert logged["val/harmonic_mean"] == pytest.approx(10 / (1 / floored).sum())
@@ -144,6 +145,26 @@ def test_the_checkpoint_of_the_best_epoch_is_kept(tmp_path: Path) -> None:
     assert again.best == best.best
 
 
+def test_a_fit_is_resumed_from_a_checkpoint_of_before_metrics_were_in_the_key(
+    tmp_path: Path,
+) -> None:
+    best = BestClasswiseCheckpoint(tmp_path / "kept")
+    fit([LogClasswiseRecall(10), best], tmp_path, 1, Scripted([]))  # nothing is better
+    state = torch.load(best.best_model_path, weights_only=True)
+    state["callbacks"]["BestClasswiseCheckpoint"] = state["callbacks"].pop(best.state_key)
+    torch.save(state, tmp_path / "old.ckpt")
+    again = BestClasswiseCheckpoint(tmp_path / "kept")
+    recall = LogClasswiseRecall(10)
+    fit([recall, again], tmp_path, 2, Scripted([], [0]), resume=str(tmp_path / "old.ckpt"))
+    assert again.best == best.best == (1, 1)
+    of_zero = BestClasswiseCheckpoint(tmp_path / "zero", monitor="val/recall/0")
+    of_one = BestClasswiseCheckpoint(tmp_path / "one", monitor="val/recall/1")
+    both = [recall, of_zero, of_one]  # of neither of which the old state is known to be
+    fit(both, tmp_path, 2, Scripted([], [0]), resume=str(tmp_path / "old.ckpt"))
+    assert of_zero.best is not None
+    assert of_zero.best[0] == 0
+
+
 def test_a_metric_that_nobody_logged(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No metric 'val/lowest_recall' was logged"):
         fit([BestClasswiseCheckpoint(tmp_path)], tmp_path, epochs=1, num_sanity_val_steps=0)
@@ -155,6 +176,10 @@ def test_a_class_that_is_no_longer_among_the_worst_has_its_new_recall(tmp_path: 
     assert float(trainer.callback_metrics["val/recall/0"]) == 1
     assert best.best is not None
     assert best.best[0] == 1
+    trainer, _ = fit([LogClasswiseRecall(10, worst=1)], tmp_path, 2, Scripted([0], [1, 2]))
+    recalls = {k: v for k, v in trainer.callback_metrics.items() if "/recall/" in k}
+    assert {k: float(v) for k, v in recalls.items()} == {"val/recall/0": 1, "val/recall/1": 0}
+    assert {v.untyped_storage().nbytes() for v in recalls.values()} == {4}  # of one class each
 
 
 def test_a_class_without_samples_is_monitored_as_nan(tmp_path: Path) -> None:
@@ -215,7 +240,8 @@ def test_all_processes_write_a_checkpoint_or_none_does(tmp_path: Path) -> None:
 
 
 def test_samples_that_do_not_count(tmp_path: Path) -> None:
-    trainer, _ = fit([LogClasswiseRecall(10, ignore_index=0)], tmp_path, 1, Scripted([0]))
+    callback = LogClasswiseRecall(10, ignore_index=0, always=["0"])
+    trainer, _ = fit([callback], tmp_path, 1, Scripted([0]))
     assert float(trainer.callback_metrics["val/lowest_recall"]) == 1
     assert torch.isnan(trainer.callback_metrics["val/recall/0"])
 
@@ -224,9 +250,64 @@ def test_a_test_is_logged_as_well(tmp_path: Path) -> None:
     trainer, module = fit([LogClasswiseRecall(10)], tmp_path, 1, Scripted([3], [4]))
     trainer.test(module, few()[1], verbose=False)
     assert float(trainer.callback_metrics["test/recall/4"]) == 0
-    module.test_step = lambda batch, batch_idx: None
-    with pytest.warns(UserWarning, match="counted nothing in this test"):
-        trainer.test(module, few()[1], verbose=False)
+    no_labels = DataLoader(few()[1].dataset.tensors[0], 9)  # type: ignore[attr-defined]
+    for outputs, data in ((None, few()[1]), ({"logits": torch.zeros(9, 10)}, no_labels)):
+        module.test_step = lambda batch, batch_idx, outputs=outputs: outputs
+        with pytest.warns(UserWarning, match="counted nothing in this test .* that test_step must"):
+            trainer.test(module, data, verbose=False)
+
+
+def test_a_test_without_the_loader_that_is_judged(tmp_path: Path) -> None:
+    callback = LogClasswiseRecall(10, dataloader=1)
+    trainer = lightning.Trainer(
+        accelerator="cpu", callbacks=[callback], logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="dataloader=1 is to be .* number of test loaders is 1"):
+        trainer.test(Scripted([0]), few()[1], verbose=False)
+
+
+@pytest.mark.parametrize("kind", ["validation", "test"])
+def test_outputs_that_are_none_are_left_out_whoever_finds_the_predictions(kind: str) -> None:
+    callback = LogClasswiseRecall(10, predictions=lambda outputs, batch: outputs["said"])
+    getattr(callback, f"on_{kind}_batch_end")(None, None, None, [])
+    assert (callback._seen, callback._counted) == (1, 0)
+
+
+class Processes:
+    """A trainer of several processes, of which another one has counted something, or none has."""
+
+    is_global_zero = True
+    num_test_batches: ClassVar = [1]
+    callbacks: ClassVar[list[Any]] = []
+    lr_scheduler_configs: ClassVar[list[Any]] = []
+
+    def __init__(self, *, others: bool) -> None:
+        self.strategy = self
+        self.others = others
+        self.callback_metrics: dict[str, Any] = {}
+
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
+        assert not all
+        return decision or self.others
+
+
+@pytest.mark.parametrize("kind", ["validation", "test"])
+def test_a_process_without_a_batch_that_counts_logs_with_the_others(kind: str) -> None:
+    logged: list[Any] = []
+    module = type("Module", (), {"log_dict": lambda *said, **_: logged.extend(said)})
+    callback = LogClasswiseRecall(10)
+    getattr(callback, f"on_{kind}_batch_end")(None, None, None, [])
+    getattr(callback, f"on_{kind}_epoch_end")(Processes(others=True), module)
+    assert len(logged) == 1
+
+
+def test_a_validation_without_a_batch_is_silent() -> None:
+    callback = LogClasswiseRecall(10)
+    callback.on_validation_epoch_end(Processes(others=False), None)
+    callback.on_validation_batch_end(None, None, None, [])
+    with pytest.raises(InputError, match="returned None for every batch"):
+        callback.on_validation_epoch_end(Processes(others=False), None)
 
 
 def test_a_batch_that_is_left_out(tmp_path: Path) -> None:
@@ -346,6 +427,64 @@ def test_which_weights_are_rescued(checkpoint: Any, tmp_path: Path) -> None:
     if checkpoint == "best":
         with pytest.raises(InputError, match="finds no checkpoint of this fit"):
             fit([RescueAtEnd([], checkpoint="best")], tmp_path, 1, Scripted([0]))
+
+
+class ReadyError(Exception):
+    """The weights are loaded."""
+
+
+def ready(module: Any) -> nn.Module:
+    raise ReadyError
+
+
+def test_the_best_weights_are_loaded_as_strictly_as_the_module_says(tmp_path: Path) -> None:
+    class Partly(Scripted):
+        def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            del checkpoint["state_dict"]["net.0.weight"]  # as of a frozen backbone
+
+    for strict, expected in ((True, RuntimeError), (False, ReadyError)):
+        module = Partly([])
+        module.strict_loading = strict
+        rescued = RescueAtEnd([], network=ready, checkpoint="best")
+        best = BestClasswiseCheckpoint(tmp_path)
+        with pytest.raises(expected):
+            fit([LogClasswiseRecall(10), best, rescued], tmp_path, 1, module)
+
+
+class Ran:
+    """Says so when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return print, ("executed",)
+
+
+def test_nothing_in_a_checkpoint_is_executed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Odd(Scripted):
+        def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            checkpoint["odd"] = Ran()
+
+    rescued = RescueAtEnd([], network=ready, checkpoint="best")
+    best = BestClasswiseCheckpoint(tmp_path)
+    with pytest.raises(
+        InputError, match=r"best\.ckpt holds more than weights .*safe_globals, take"
+    ):
+        fit([LogClasswiseRecall(10), best, rescued], tmp_path, 1, Odd([]))
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_a_checkpoint_in_parts_is_refused(tmp_path: Path) -> None:
+    class Kept:
+        best_model_path = str(tmp_path)
+
+    class Trainer:
+        is_global_zero = True
+        fast_dev_run = interrupted = False
+        checkpoint_callbacks: ClassVar = [Kept]
+
+    with pytest.raises(InputError, match=r'is a folder: a checkpoint in parts.*checkpoint="last"'):
+        RescueAtEnd([], network=ready, checkpoint="best").on_fit_end(Trainer, Module())
 
 
 def test_under_its_older_name() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
@@ -86,9 +87,12 @@ def test_after_a_batch_that_was_refused_it_begins_anew() -> None:
 def test_no_pass_over_all_logits_looks_for_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at = []
     isnan = np.isnan
-    monkeypatch.setattr(
-        np, "isnan", lambda values: (looked_at.append(values.ndim), isnan(values))[1]
-    )
+
+    def watched(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        looked_at.append(values.ndim)
+        return isnan(values)
+
+    monkeypatch.setattr(np, "isnan", watched)
     compute_metrics((LOGITS.reshape(8, 10, 4), LABELS.reshape(8, 10)))
     assert max(looked_at) == 1
 

@@ -56,7 +56,8 @@ class MissingLibraryError(EveryclassError, ImportError):
     """An optional library that something needs and that is not installed."""
 
     def __init__(self, library: str, packages: str) -> None:
-        super().__init__(f"This needs {library}, which is not installed: pip install {packages}")
+        which = "which are" if " and " in library else "which is"
+        super().__init__(f"This needs {library}, {which} not installed: pip install {packages}")
         self.library, self.packages = library, packages
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -47,6 +47,11 @@ def read_npz(path: str | Path, what: str = ".npz file") -> dict[str, np.ndarray]
             bytes than it holds or than memory is free.
     """
     path = existing_file(path, what)
+    if path.suffix.lower() == ".npy":
+        raise FileFormatError(
+            f"{path} holds one array and no names; write several into an .npz: "
+            "numpy.savez(path, features=…, labels=…)."
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             members = array_members(path, archive)

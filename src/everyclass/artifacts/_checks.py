@@ -194,7 +194,8 @@ def as_floats(
         raise InputTypeError(f"{name} must be floating-point numbers; got {array.dtype}.")
     if array.ndim not in ndim:
         wanted = " or ".join(str(n) for n in ndim)
-        raise InputError(f"{name} must have {wanted} dimensions; got shape {array.shape}.")
+        maps = "; of maps take means: x.mean(axis=(2, 3))" if array.ndim == 4 else ""
+        raise InputError(f"{name} must have {wanted} dimensions; got shape {array.shape}{maps}.")
     if array.size == 0:
         raise InputError(f"{name} is empty: its shape is {array.shape}.")
     finite = np.isfinite(array)

@@ -67,8 +67,10 @@ def _json_names(path: Path) -> list[str]:
         expected = [str(i) for i in range(len(value))]
         missing = [key for key in expected if key not in value]
         if missing:
+            turned = all(isinstance(number, int) for number in value.values())
+            hint = "; it goes from name to number: turn it round" if turned else ""
             raise FileFormatError(
-                f"{path} has no name of class {missing[0]}; it has {some(list(value))}."
+                f"{path} has no name of class {missing[0]}; it has {some(list(value))}{hint}."
             )
         value = [value[key] for key in expected]
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):

@@ -151,6 +151,9 @@ class Comparison:
             "",
             f"{len(self.paid)} paid, {len(self.rose)} rose, {len(self.undecided)} undecided "
             f"({self._rule()})",
+            "intervals are of one class alone; p is corrected for all"
+            if self.settings["correction"] != "none"
+            else "neither intervals nor p are corrected for the number of classes",
         ]
         if self.untestable:
             names = [self.class_label(c) for c in self.untestable]

@@ -53,8 +53,10 @@ class Head:
         weight = as_float32(as_floats(self.weight, name="weight", ndim=(2,)), name="weight")
         bias = as_float32(as_floats(self.bias, name="bias", ndim=(1,)), name="bias")
         if len(bias) != len(weight):
+            turned = weight.shape[1] == len(bias)
             raise InputError(
-                f"The head's weight has {len(weight)} classes and its bias {len(bias)}."
+                f"The head's weight has {len(weight)} classes and its bias {len(bias)}"
+                f"{': it lies on its side; give weight.T' if turned else ''}."
             )
         if self.kind not in ("linear", "cosine"):
             raise InputError(f"A head is 'linear' or 'cosine'; got {self.kind!r}.")

@@ -155,6 +155,12 @@ def rescue(
         if of_run:
             of_features = {"--head": head, "--test": test, "--class-names": class_names}
             _check_for_run(source, of_features, processes.world_size())
+            if not (source / "config.json").is_file():
+                raise MissingFileError(
+                    f"{source} is not a run, as it has no config.json, and no features in chunks, "
+                    "as it has no features.json; name a file of features, such as train.npz, or "
+                    "one of these folders."
+                )
         else:
             of_pictures = {"--device": device != "auto", "--data-root": data_root, "--views": views}
             of_pictures |= {"--workers": workers is not None, f"--val {val}": val in _WORDS}

@@ -18,6 +18,7 @@ from everyclass.artifacts import (
     PredictionStream,
     RepeatedIds,
     Scores,
+    quoted,
     some,
 )
 from everyclass.errors import InputError, naming
@@ -113,7 +114,15 @@ def state_of_files(
     with naming(some(paths, most=3, width=400)):
         state.check()
     if isinstance(class_counts, str | Path):
-        class_counts = ClassCounts.load(class_counts, names=state.class_names)
+        place = class_counts
+        class_counts = ClassCounts.load(place, names=state.class_names)
+        if state.class_names is None and class_counts.names is not None:
+            warnings.warn(
+                f"The classes are numbers, and are named in the order in which {place} has them: "
+                f"class 0 is {quoted(class_counts.names[0])}; say the order with class_names "
+                "(--class-names) to be sure of it.",
+                stacklevel=2,
+            )
     if class_counts is not None:
         state.class_counts = class_counts
     return state

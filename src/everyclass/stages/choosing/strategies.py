@@ -52,7 +52,7 @@ EVERYTHING = (*OFFSETS, *RETRAINED, "ensemble")
 # Folds of images that the network knows by heart flatter whatever leans on the old head; on
 # held-out images the head retrained with GML was ahead (docs/strategies.md).
 NO_ENSEMBLE = "; the ensemble, which leans on the old head, cannot be judged so"
-REMEDY = "; validation images (val) would tell"
+REMEDY = "; validation images (val, --val) would tell"
 # What each strategy tries besides leaving everything as it is.
 STRATEGIES: dict[str, tuple[str, ...]] = {
     "gml": ("gml", "ensemble"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from everyclass.artifacts import ClassCounts, Features, StoredFeatures, some
 from everyclass.stages.choosing.deciding import Verdict
+from everyclass.stages.choosing.strategies import REMEDY
 
 __all__ = ["warn_of_known_rows", "with_doubts"]
 
@@ -34,6 +35,8 @@ def with_doubts(
         train, val: what the rescue was given; validation rows may be training rows.
     """
     doubts = []
+    if verdict.use == "old" and val is None and not verdict.reason.endswith(REMEDY):
+        doubts.append(REMEDY)
     before, after = accuracy
     if verdict.use != "old" and before - after > LOSS_WORTH_SAYING:
         doubts.append(f"; accuracy falls from {before:.1%} to {after:.1%}")

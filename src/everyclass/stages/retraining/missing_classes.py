@@ -28,6 +28,8 @@ def check_missing(train: Features, policy: MissingClasses) -> None:
     found = f"{len(counts.missing)} classes have" if several else "1 class has"
     more = f" and {len(counts.missing) - 5} more" if len(counts.missing) > 5 else ""
     if policy == "error":
+        if counts.missing.tolist() == [0]:
+            more = "; if the labels begin at 1, pass labels - 1"
         raise InputError(
             f"{found} no training image: {names}{more}. Add images, or keep what the old head has "
             "for them: missing_classes='keep-old' (--missing-classes keep-old)."

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.optimize
+import scipy.sparse
 
 from everyclass.adjustment.held_out import HeldOut
 from everyclass.adjustment.sample_weights import balanced_weights
@@ -38,67 +39,42 @@ def fit_balanced(samples: HeldOut) -> Adjustment:
     Args:
         samples: with ``log_prior`` where it is known.
     """
-    labels = samples.labels
+    classes, labels = samples.num_classes, samples.labels
     rows = np.arange(len(labels))
     weight = balanced_weights(labels)
-    ways = _Line(samples.log_prior) if samples.log_prior is not None else _Each(samples.enough)
-    ridge = 0.0 if samples.log_prior is not None else RIDGE / len(labels)
+    # Columns: the directions in which the biases may move.
+    directions: Any
+    if samples.log_prior is not None:
+        directions = (samples.log_prior.mean() - samples.log_prior)[:, None]
+        ridge = 0.0
+    else:
+        # Sparse: it only puts biases in their places, of thousands of classes too.
+        directions = scipy.sparse.eye_array(classes, format="csc")[:, samples.enough]
+        ridge = RIDGE / len(labels)
     logits = samples.logits.astype(np.float64)
 
     def loss(parameters: Vector) -> tuple[float, Vector]:
         log_p = log_probabilities(
-            parameters[0] * logits + ways.biases(parameters[1:]), are_logits=True
+            parameters[0] * logits + directions @ parameters[1:], are_logits=True
         )
         residual = np.exp(log_p)
         residual[rows, labels] -= 1
         residual *= weight[:, None]
-        of_bias = ways.along(residual.sum(axis=0))
+        of_bias = directions.T @ residual.sum(axis=0)
         gradient = np.append((residual * logits).sum(), of_bias + ridge * parameters[1:])
         value = -(weight * log_p[rows, labels]).sum()
         return float(value + 0.5 * ridge * (parameters[1:] ** 2).sum()), gradient
 
     found = scipy.optimize.minimize(
         loss,
-        np.append(1 / samples.temperature, np.zeros(ways.number)),
+        np.append(1 / samples.temperature, np.zeros(directions.shape[1])),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(1 / LARGEST_SCALE, LARGEST_SCALE)] + [(None, None)] * ways.number,
+        bounds=[(1 / LARGEST_SCALE, LARGEST_SCALE)] + [(None, None)] * directions.shape[1],
     )
     scale = float(found.x[0])
     notes = {"temperature": 1 / scale, "prior": "balanced"}
-    biases = ways.biases(found.x[1:])
-    return Adjustment(np.full(len(biases), scale), biases, "prior", notes)
-
-
-class _Line:
-    """Biases on the line of the training shares: −a log π, with mean zero."""
-
-    number = 1
-
-    def __init__(self, log_prior: Vector) -> None:
-        self.direction = (log_prior.mean() - log_prior)[:, None]
-
-    def biases(self, parameters: Vector) -> Vector:
-        return np.asarray(self.direction @ parameters)
-
-    def along(self, gradient: Vector) -> Vector:
-        return np.asarray(self.direction.T @ gradient)
-
-
-class _Each:
-    """A bias for each class that is free to have one, zero for the others."""
-
-    def __init__(self, free: npt.NDArray[np.bool_]) -> None:
-        self.free = free
-        self.number = int(free.sum())
-
-    def biases(self, parameters: Vector) -> Vector:
-        biases = np.zeros(len(self.free))
-        biases[self.free] = parameters
-        return biases
-
-    def along(self, gradient: Vector) -> Vector:
-        return gradient[self.free]
+    return Adjustment(np.full(classes, scale), directions @ found.x[1:], "prior", notes)
 
 
 def with_prior(balanced: Adjustment, prior: Any) -> Adjustment:

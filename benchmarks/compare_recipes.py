@@ -3,6 +3,7 @@
     EVERYCLASS_DATA=… python benchmarks/compare_recipes.py weight-decay --epochs 50 [--docs PAGE]
     EVERYCLASS_DATA=… python benchmarks/compare_recipes.py gml-from-scratch --epochs 40
     EVERYCLASS_DATA=… python benchmarks/compare_recipes.py distilled --epochs 20
+    EVERYCLASS_DATA=… python benchmarks/compare_recipes.py distilled-again --epochs 12
 
 Trains each candidate on CIFAR100-LT on its schedule cut to so many epochs, and judges the network
 as it is trained and with a head retrained by GML on the held-out images (`--val rest`); the test
@@ -24,6 +25,7 @@ from everyclass.artifacts import read_json, write_json
 from everyclass.data import (
     ClassAware,
     ClassBalanced,
+    CutMix,
     DataConfig,
     InstanceBalanced,
     Mixup,
@@ -76,10 +78,21 @@ def distilled() -> dict[str, Recipe]:
     }
 
 
+def distilled_again() -> dict[str, Recipe]:
+    """What a second generation sees of the images."""
+    recipe = _recipe("distilled-again")
+    return {
+        "cutmix": replace(recipe, mixing=CutMix(alpha=1.0)),
+        "cutmix-0.2": replace(recipe, mixing=CutMix(alpha=0.2)),  # two in three: under a tenth
+        "unmixed": replace(recipe, mixing=None),
+    }
+
+
 COMPARISONS = {
     "weight-decay": weight_decay,
     "gml-from-scratch": gml_from_scratch,
     "distilled": distilled,
+    "distilled-again": distilled_again,
 }
 
 

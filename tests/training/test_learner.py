@@ -165,7 +165,7 @@ class Asked(nn.Module):
 
 
 def followed(
-    repeat_after: int | None, **options: Any
+    repeat_after: int | None, *, begin_after: int = 0, **options: Any
 ) -> tuple[list[list[Tensor]], int, dict[str, Tensor]]:
     """The batches of each of four epochs, how often the teacher was asked, and the weights."""
     teacher = Asked()
@@ -174,7 +174,7 @@ def followed(
         nn.Identity(),
         teachers=[teacher],  # type: ignore[list-item]
     )
-    settings = replace(SETTINGS, repeat_after=repeat_after)
+    settings = replace(SETTINGS, repeat_after=repeat_after, begin_after=begin_after)
     with contextlib.suppress(KeyboardInterrupt):
         fit(learner, views(1), LABELS, settings, device=CPU, **options)
     epochs = [learner.shown[i : i + 3] for i in range(0, len(learner.shown), 3)]
@@ -194,6 +194,16 @@ def test_batches_come_again_and_teachers_are_asked_once() -> None:
     epochs, times, _ = followed(None)
     assert not any(alike(epochs[0], other) for other in epochs[1:])
     assert times == 4 * 3
+
+
+@pytest.mark.parametrize("repeat_after", [2, None])
+def test_batches_begin_after_those_that_another_run_has_shown(repeat_after: int | None) -> None:
+    first, _, _ = followed(2)
+    second, times, _ = followed(repeat_after, begin_after=2)
+    assert not any(alike(epoch, other) for epoch in first for other in second)
+    assert times == (repeat_after or 4) * 3
+    overlapping, _, _ = followed(2, begin_after=1)
+    assert alike(overlapping[0], first[1])
 
 
 @pytest.mark.parametrize("stop_in", [2, 3, 4])

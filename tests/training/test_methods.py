@@ -37,6 +37,7 @@ METHODS = method_names()
 TRAINED = [name for name in METHODS if isinstance(get_method(name), Recipe)]
 LATER = {
     "repeat_after",
+    "begin_after",
     "weights",
     "other_views",
     "nesterov",
@@ -44,7 +45,7 @@ LATER = {
     "retraining",
     "file_fingerprint",
 }  # are left out where they say nothing
-STRONG = {"distilled", "gpaco", "paco", "proco", "shike", "shike-features"}
+STRONG = {"distilled", "distilled-again", "gpaco", "paco", "proco", "shike", "shike-features"}
 PLAIN = [name for name in METHODS if name not in STRONG]
 DIGITS = DataConfig("digits-lt", imbalance_ratio=20)
 

@@ -155,10 +155,10 @@ def fit(
             learner.begin_epoch(epoch, epochs)
             learner.train()
             shown = _shown_epoch(epoch, settings.repeat_after)
-            if settings.repeat_after is not None:
-                generator = generator_of(seed, shown)
+            if settings.repeat_after is not None or settings.begin_after:
+                generator = generator_of(seed, settings.begin_after + shown)
             order = sampler.draw(generator, shown, epochs)
-            own = _of_this_process(generator, seed, shown)
+            own = _of_this_process(generator, seed, settings.begin_after + shown)
             batches = _batches(order, settings.batch_size, least=2 * world_size())
             shares = source.augmented([my_share(rows) for rows in batches], own)
             sums = torch.zeros(3, device=device)  # loss, images that are right, images

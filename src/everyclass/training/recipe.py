@@ -100,6 +100,7 @@ class Recipe(SgdSettings):
             raise InputError(f"The teachers of {self.name} must be a tuple of different recipes.")
         if self.repeat_after is not None:
             check_whole_number(f"repeat_after of {self.name}", self.repeat_after, 1)
+        check_whole_number(f"begin_after of {self.name}", self.begin_after)
 
     @property
     def rests_on(self) -> tuple[Recipe | HeadRecipe, ...]:
@@ -154,6 +155,7 @@ class Recipe(SgdSettings):
             "teachers",
             "other_views",
             "repeat_after",
+            "begin_after",
             "nesterov",
             "retraining",
             "file_fingerprint",

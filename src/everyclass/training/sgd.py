@@ -25,6 +25,8 @@ class SgdSettings:
         repeat_after: epochs after which the same batches come again, to pixel and mixture, so that
             teachers look once only; None: never. What they say of each is kept: n · C · 2 bytes an
             epoch.
+        begin_after: epochs of batches passed over, which the network that this one goes on from
+            has seen under the same seed.
     """
 
     schedule: Schedule = field(default_factory=Schedule)
@@ -34,3 +36,4 @@ class SgdSettings:
     weight_decay: float = 2e-4
     trained: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
     repeat_after: int | None = None
+    begin_after: int = 0

@@ -1,11 +1,11 @@
 """What several networks know together, judged on held-out images: the teachers of `distilled`.
 
-    EVERYCLASS_DATA=… python benchmarks/compare_teachers.py RUN … [--student RUN] [--docs PAGE]
+    EVERYCLASS_DATA=… python benchmarks/compare_teachers.py RUN … [--student RUN …] [--docs PAGE]
 
 Runs of one data set that has `--val rest`. Each network speaks under its own head, its logits
 balanced by the class frequencies where its method is not, and under a head retrained by GML on one
 view; then all of them together, as the mean of probabilities and as the mean of logits, and all but
-one, and those that are its teachers, alone and with one more, and a student of theirs. The test set
+one, and those that are its teachers, alone and with one more, and students of theirs. The test set
 is not read. Everything is printed from benchmarks/results/teachers.json.
 """
 
@@ -21,15 +21,15 @@ from scipy.special import log_softmax, logsumexp
 
 from compare_recipes import NUMBERS
 from everyclass.artifacts import Run, read_json, write_json
-from everyclass.methods.distilled import RECIPE
+from everyclass.methods import get_method
 from everyclass.metrics import evaluate
 from everyclass.progress import progress
 from everyclass.stages import extract_run, retrain
+from everyclass.training import Recipe
 from pages import into_page
 
 # Their heads know nothing of class frequencies.
 UNBALANCED = {"ce", "focal", "ldam", "mixup", "shike-features"}
-TEACHERS = {teacher.name for teacher in RECIPE.teachers}
 RESULTS = Path(__file__).parent / "results" / "teachers.json"
 
 
@@ -45,8 +45,15 @@ def said_by(run: Run) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     return rest.labels, {"own head": own, "GML": retrained}
 
 
-def rows(runs: list[Run], student: Run | None) -> dict[str, dict[str, float]]:
-    """Each network alone, all together, all but one, the teachers, and a student of theirs."""
+def teachers_of(name: str) -> set[str]:
+    """The names of the recipes that a student learns from."""
+    recipe = get_method(name)
+    assert isinstance(recipe, Recipe)
+    return {teacher.name for teacher in recipe.teachers}
+
+
+def rows(runs: list[Run], students: list[Run]) -> dict[str, dict[str, float]]:
+    """Each network alone, all together, all but one, the teachers, and students of theirs."""
     logits: dict[str, dict[str, NDArray[Any]]] = {}
     labels: NDArray[Any] | None = None
     for run in runs:
@@ -67,19 +74,24 @@ def rows(runs: list[Run], student: Run | None) -> dict[str, dict[str, float]]:
         everybody = list(said.values())
         made[f"mean of probabilities, {head}"] = judged(logsumexp(everybody, axis=0))
         made[f"mean of logits, {head}"] = judged(np.mean(everybody, axis=0))
+
+    def mean_of(some: list[str]) -> dict[str, float]:
+        return judged(np.mean([said[name] for name in some], axis=0))
+
     for name in names:
-        others = [said[other] for other in names if other != name]
-        made[f"mean of logits, GML, without {name}"] = judged(np.mean(others, axis=0))
+        others = [other for other in names if other != name]
+        made[f"mean of logits, GML, without {name}"] = mean_of(others)
     methods = {run.folder.name: f"{run.config['method']}-under-gml" for run in runs}
-    teaching = [said[name] for name in names if methods[name] in TEACHERS]
-    if teaching:
-        ours = "mean of logits, GML, of distilled's teachers"
-        made[ours] = judged(np.mean(teaching, axis=0))
+    for student in ("distilled", "distilled-again"):
+        teaching = [name for name in names if methods[name] in teachers_of(student)]
+        ours = f"mean of logits, GML, of {student}'s teachers"
+        if teaching:
+            made[ours] = mean_of(teaching)
         for name in names:
-            if methods[name] not in TEACHERS:
-                made[f"{ours} and {name}"] = judged(np.mean([*teaching, said[name]], axis=0))
-    if student is not None:
-        made[f"{student.folder.name}, own head"] = judged(said_by(student)[1]["own head"])
+            if name not in teaching and student == "distilled":
+                made[f"{ours} and {name}"] = mean_of([*teaching, name])
+    for run in students:
+        made[f"{run.folder.name}, own head"] = judged(said_by(run)[1]["own head"])
     return made
 
 
@@ -94,12 +106,12 @@ def table(stored: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="*", help="none: only print what is stored")
-    parser.add_argument("--student", type=Path, help="a run that learned from them")
+    parser.add_argument("--student", type=Path, nargs="+", default=[], help="learned from them")
     parser.add_argument("--docs", type=Path, help="page to write the table into")
     options = parser.parse_args()
     if options.runs:
-        student = None if options.student is None else Run.open(options.student)
-        write_json(RESULTS, rows([Run.open(folder) for folder in options.runs], student))
+        students = [Run.open(folder) for folder in options.student]
+        write_json(RESULTS, rows([Run.open(folder) for folder in options.runs], students))
     text = table(read_json(RESULTS))
     print(text)
     if options.docs is not None:

@@ -15,8 +15,6 @@ from everyclass.adjustment.methods import Method, maximise
 from everyclass.adjustment.objectives import ClassObjective
 from everyclass.artifacts import Adjustment
 
-SHARPNESS = 0.5
-
 
 def fit(samples: HeldOut, goal: ClassObjective) -> Adjustment:
     """Choose τ and hand back −τ log π as biases.
@@ -34,7 +32,6 @@ def fit(samples: HeldOut, goal: ClassObjective) -> Adjustment:
         lambda parameters: (scale, -parameters[0] * prior),
         lambda _, by_scale, by_bias: np.array([-by_bias @ prior]),
         np.array([samples.temperature]),
-        sharpness=SHARPNESS,
     )
     return Adjustment(scale, -tau * (prior - prior.mean()), METHOD.name, {"tau": float(tau)})
 

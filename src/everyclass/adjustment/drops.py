@@ -20,7 +20,6 @@ from everyclass.adjustment.methods import Method
 from everyclass.adjustment.objectives import ClassObjective
 from everyclass.artifacts import Adjustment
 
-SHARPNESS = 0.5
 RATE = 1.0
 ROUNDS = 40
 Vector = npt.NDArray[np.float64]
@@ -45,7 +44,7 @@ def fit(samples: HeldOut, goal: ClassObjective, *, radius: float = 0.2) -> Adjus
     log_weights = np.zeros(played.shape[1])
     for at in range(ROUNDS):
         played[at] = log_weights
-        recall = samples.soft_recall(scale, base + spread(samples, log_weights), SHARPNESS)
+        recall = samples.soft_recall(scale, base + spread(samples, log_weights))
         log_weights = nearest_in_ball(log_weights - RATE * recall[free[samples.there]], radius)
     average = played[ROUNDS // 2 :].mean(axis=0)
     return Adjustment(scale, base + spread(samples, average), METHOD.name, {"radius": radius})

@@ -15,6 +15,7 @@ from everyclass.artifacts import Head
 
 __all__ = ["HeldOut"]
 
+SHARPNESS = 0.5  # κ: a smaller one is nearer to the recall, and as rough
 Vector = npt.NDArray[np.float64]
 
 
@@ -67,49 +68,47 @@ class HeldOut:
             self.logits[rows], self.labels[rows], self.log_prior, self.head, self.min_samples
         )
 
-    def soft_recall(self, scale: Vector, bias: Vector, sharpness: float = 1.0) -> Vector:
+    def soft_recall(self, scale: Vector, bias: Vector) -> Vector:
         """Mean probability of the true class, of each class that has samples.
 
         ŝ_c = (½ + Σ_{i∈c} softmax((scale·z_i + bias) / (κ t))_c) / (n_c + 1)
 
-        t is the calibrated temperature. A small κ brings it near the recall, and makes it as rough.
+        t is the calibrated temperature, κ = 0.5.
 
         Args:
             scale, bias: (C,).
-            sharpness: κ.
         """
-        softmax = self._softmax(scale, bias, sharpness)
+        softmax = self._softmax(scale, bias)
         return self._means(softmax[np.arange(len(self.labels)), self.labels])
 
     def objective(
-        self, goal: ClassObjective, scale: Vector, bias: Vector, sharpness: float
+        self, goal: ClassObjective, scale: Vector, bias: Vector
     ) -> tuple[float, Vector, Vector]:
         """The logarithm of an objective of the soft recalls, and its gradient.
 
         Args:
             goal: over the classes that have samples.
             scale, bias: (C,).
-            sharpness: see :meth:`soft_recall`.
 
         Returns:
             The value, and its derivatives with respect to scale and bias, (C,) each.
         """
         rows = np.arange(len(self.labels))
-        softmax = self._softmax(scale, bias, sharpness)
+        softmax = self._softmax(scale, bias)
         of_label = softmax[rows, self.labels]
         value, by_class = goal.log_and_gradient(self._means(of_label))
         of_class = np.zeros(self.num_classes)
         of_class[self.there] = by_class / (self.support[self.there] + 1)
-        weight = of_class[self.labels] * of_label / (sharpness * self.temperature)
+        weight = of_class[self.labels] * of_label / (SHARPNESS * self.temperature)
         own = self.logits[rows, self.labels]
         by_bias = np.bincount(self.labels, weight, self.num_classes) - weight @ softmax
         by_scale = np.bincount(self.labels, weight * own, self.num_classes)
         softmax *= self.logits
         return value, by_scale - weight @ softmax, by_bias
 
-    def _softmax(self, scale: Vector, bias: Vector, sharpness: float) -> npt.NDArray[Any]:
+    def _softmax(self, scale: Vector, bias: Vector) -> npt.NDArray[Any]:
         """(n, C) in the precision of the logits."""
-        cold = sharpness * self.temperature
+        cold = SHARPNESS * self.temperature
         kind = self.logits.dtype if self.logits.dtype == np.float64 else np.dtype(np.float32)
         u = self.logits * (scale / cold).astype(kind) + (bias / cold).astype(kind)
         u -= u.max(axis=1, keepdims=True)

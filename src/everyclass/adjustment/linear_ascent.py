@@ -20,7 +20,6 @@ from everyclass.adjustment.objectives import ClassObjective
 from everyclass.artifacts import Adjustment
 from everyclass.metrics import number_of_worst
 
-SHARPNESS = 0.5
 STEP = 0.02
 
 
@@ -45,7 +44,7 @@ def fit(samples: HeldOut, goal: ClassObjective, *, rounds: int = 30) -> Adjustme
     prior = np.full(count, 1 / count)
     for _ in range(int(rounds)):
         bias = base + spread(samples, np.log(prior))
-        recall = samples.soft_recall(scale, bias, SHARPNESS)[free[samples.there]]
+        recall = samples.soft_recall(scale, bias)[free[samples.there]]
         towards = np.zeros(count)
         towards[np.argsort(recall, kind="stable")[:worst]] = 1 / worst
         prior += STEP * (towards - prior)

@@ -51,7 +51,6 @@ def maximise(
     backward: BackwardPass,
     start: Vector,
     *,
-    sharpness: float,
     penalty: Callable[[Vector], tuple[float, Vector]] | None = None,
     bounds: list[tuple[float, float]] | None = None,
     max_iterations: int = 60,
@@ -64,7 +63,6 @@ def maximise(
         family: parameters → (scale, bias).
         backward: (parameters, ∂/∂scale, ∂/∂bias) → ∂/∂parameters.
         start: the parameters to begin at.
-        sharpness: κ of :meth:`HeldOut.soft_recall`.
         penalty: parameters → (value, gradient), subtracted from the logarithm of the objective.
         bounds: of each parameter.
         max_iterations: of L-BFGS.
@@ -72,7 +70,7 @@ def maximise(
     goal = goal.for_classes(samples.num_classes, samples.there)
 
     def loss(parameters: Vector) -> tuple[float, Vector]:
-        value, by_scale, by_bias = samples.objective(goal, *family(parameters), sharpness)
+        value, by_scale, by_bias = samples.objective(goal, *family(parameters))
         gradient = -backward(parameters, by_scale, by_bias)
         if penalty is None:
             return -value, gradient

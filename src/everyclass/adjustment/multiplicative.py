@@ -15,7 +15,6 @@ from everyclass.adjustment.methods import Method, maximise
 from everyclass.adjustment.objectives import ClassObjective
 from everyclass.artifacts import Adjustment
 
-SHARPNESS = 0.5
 LARGEST_GAMMA = 1.0
 Vector = npt.NDArray[np.float64]
 
@@ -44,7 +43,6 @@ def fit(samples: HeldOut, goal: ClassObjective) -> Adjustment:
         family,
         backward,
         np.array([0.0, samples.temperature]),
-        sharpness=SHARPNESS,
         bounds=[(-LARGEST_GAMMA, LARGEST_GAMMA), (-np.inf, np.inf)],
     )
     scale, bias = family(np.array([gamma, tau]))

@@ -19,7 +19,6 @@ from everyclass.adjustment.methods import Method, maximise
 from everyclass.adjustment.objectives import ClassObjective
 from everyclass.artifacts import Adjustment
 
-SHARPNESS = 0.5
 Vector = npt.NDArray[np.float64]
 
 
@@ -54,7 +53,7 @@ def fit(samples: HeldOut, goal: ClassObjective, *, penalty: float = 1.0) -> Adju
 
     start = np.zeros(1 + len(free))
     start[0] = 0.0 if samples.log_prior is None else 1.0
-    found = maximise(samples, goal, family, backward, start, sharpness=SHARPNESS, penalty=shrinkage)
+    found = maximise(samples, goal, family, backward, start, penalty=shrinkage)
     notes = {
         "tau": float(found[0] * temperature) if samples.log_prior is not None else None,
         "penalty": penalty,

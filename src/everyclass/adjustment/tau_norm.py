@@ -15,7 +15,6 @@ from everyclass.adjustment.methods import Method, maximise
 from everyclass.adjustment.objectives import ClassObjective
 from everyclass.artifacts import Adjustment
 
-SHARPNESS = 0.5
 LARGEST_TAU = 4.0
 SHORTEST = 1e-3  # length of a class's weights that counts, as a share of the mean length
 Vector = npt.NDArray[np.float64]
@@ -50,7 +49,6 @@ def fit(samples: HeldOut, goal: ClassObjective) -> Adjustment:
         family,
         backward,
         np.array([1.0]),
-        sharpness=SHARPNESS,
         bounds=[(0.0, LARGEST_TAU)],
     )
     return Adjustment(*family(found), METHOD.name, {"tau": float(found[0])})

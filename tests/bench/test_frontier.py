@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from everyclass.bench import Result, figure_text, load_table, save_figure, table
 from everyclass.bench.frontier import on_frontier
 from everyclass.bench.results import result_path
 from everyclass.errors import InputError
+from everyclass.reporting import pareto_chart
 
 NUMBER = st.integers(0, 5).map(lambda i: i / 5)
 FRONTIER = replace(load_table("frontier"), test=None)  # with test images of our own
@@ -69,6 +72,27 @@ def test_the_picture_names_ours_and_the_papers(tmp_path: Path) -> None:
     drawn = (tmp_path / "frontier.svg").read_text()
     assert ">CE</text>" in drawn
     assert ">PaCo + GML (Ensemble)</text>" in drawn
+
+
+def test_names_of_points_that_are_near_do_not_cover_each_other(tmp_path: Path) -> None:
+    places = {
+        "first": (0.1, 0.503),
+        "second": (0.11, 0.5),
+        "third": (0.12, 0.496),
+        "far": (0.3, 0.4),
+    }
+    points = [
+        {"panel": "lowest", "method": name, "source": "ours", "best": True, "runs": 1}
+        | {"x": x, "x_low": x, "x_high": x, "y": y, "y_low": y - 0.1, "y_high": y + 0.1}
+        for name, (x, y) in places.items()
+    ]
+    pareto_chart(points, ["lowest"], y="accuracy").save(tmp_path / "drawn.svg")
+    drawn = (tmp_path / "drawn.svg").read_text()
+    heights = [
+        float(re.search(rf'translate\([\d.]+,([\d.]+)\)"[^>]*>{name}</text>', drawn)[1])  # type: ignore[index]
+        for name in places
+    ]
+    assert min(abs(a - b) for a, b in combinations(heights, 2)) > 9
 
 
 def test_without_results_it_says_how_to_make_them(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["pareto_chart"]
 
 OURS = GROUP_COLOURS["many"]
+RAISED, LINE = 7, 13  # pixels of a label above its point, and above the next label
 
 
 def pareto_chart(
@@ -50,6 +52,8 @@ def _panel(
     ours = [dict(p) for p in points if p["source"] == "ours"]
     paper = [dict(p) for p in points if p["source"] == "paper"]
     best = sorted((p for p in ours if p["best"]), key=lambda p: p["x"])
+    seen = [p[end] for p in ours for end in ("y_low", "y_high")]
+    _place_labels(best, pixels_per_unit=height / max(max(seen) - min(seen), 1e-9))
     across = alt.X("x:Q", title=title, axis=alt.Axis(format=".0%"))
     upward = alt.Y("y:Q", title=y, axis=alt.Axis(format=".0%"), scale=alt.Scale(zero=False))
     tooltip = [
@@ -72,8 +76,8 @@ def _panel(
             along.mark_line(interpolate="step-before", color=OURS, opacity=0.6, strokeDash=[4, 3]),
             theirs.mark_point(shape="square", size=36, filled=False).encode(color=colour),
             mine.mark_circle(size=60, opacity=1).encode(color=colour),
-            along.mark_text(align="left", dx=7, dy=-7, fontSize=11, color=OURS).encode(
-                text="method:N"
+            along.mark_text(align="left", dx=7, fontSize=11, color=OURS).encode(
+                y=alt.Y("label_y:Q", title=y), text="method:N"
             ),
             theirs.mark_text(align="left", dx=6, dy=3, fontSize=9, color=TEXT_COLOUR).encode(
                 text="method:N"
@@ -82,3 +86,11 @@ def _panel(
         width=width,
         height=height,
     )
+
+
+def _place_labels(best: list[dict[str, Any]], pixels_per_unit: float) -> None:
+    """Put each label above its point, or below the label before it if that is too near."""
+    free = math.inf
+    for point in best:
+        point["label_y"] = min(point["y"] + RAISED / pixels_per_unit, free)
+        free = point["label_y"] - LINE / pixels_per_unit

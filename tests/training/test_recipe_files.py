@@ -151,6 +151,7 @@ CE = "loss=lambda counts: nn.CrossEntropyLoss(),"
         ("batch_size=0", "batch_size of ce must be 2 or more; got 0"),
         ("batch_size=1", "batch_size of ce must be 2 or more; got 1"),
         ("batch_size=1.5", "batch_size of ce must be a whole number"),
+        ("begin_after=-1", "begin_after of ce must be 0 or more; got -1"),
         ("weight_decay=-1.0", "weight_decay of ce must be 0 or more; got -1.0"),
         ("momentum=2", "momentum of ce must be from 0 to 1"),
         ('trained={"head": "fast"}', "factor of 'head' in trained of ce must be a number"),

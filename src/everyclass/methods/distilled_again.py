@@ -29,7 +29,7 @@ def again(first: Recipe) -> Recipe:
     return replace(
         first,
         name="distilled-again",
-        summary="a second generation of distilled, with seven teachers",
+        summary="a second generation of distilled, on other views",
         source="ours; Furlanello et al. 2018, Beyer et al. 2022",
         start=first,
         weights="none",

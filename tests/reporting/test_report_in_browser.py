@@ -274,7 +274,10 @@ def test_dark_and_light_by_the_system_and_by_the_button(
     dark = page.evaluate(paper)
     button = page.get_by_role("button", name="Dark")
     assert button.get_attribute("aria-pressed") == "true"
+    contrary = "b => getComputedStyle(b).color === getComputedStyle(document.body).backgroundColor"
+    assert button.evaluate(contrary)  # it looks pressed
     button.click()
+    assert not button.evaluate(contrary)
     assert page.evaluate(paper) == "rgb(255, 255, 255)"
     assert button.get_attribute("aria-pressed") == "false"
     button.click()

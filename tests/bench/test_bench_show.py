@@ -217,6 +217,23 @@ def test_where_the_paper_has_none_of_the_rows_ours_stand_alone(
         assert all(f"{100 * row[name]:.2f}" in line for name in NUMBERS)
 
 
+def test_in_markdown_the_paper_stands_under_ours(tmp_path: Path) -> None:
+    store(tmp_path, "table3", "ce", 0)
+    table = load_table("table3")
+    rows = table_rows(table, tmp_path)
+    text = table_text(table, rows, "markdown")
+    assert "|  | n | accuracy | G-mean | H-mean | lowest |" in text
+    (line,) = (line for line in text.splitlines() if line.startswith("| CE |"))
+    name, runs, *cells = line.strip("| ").split(" | ")
+    assert (name, runs) == ("CE", "1")
+    for cell, number in zip(cells, NUMBERS, strict=True):
+        ours, paper = (100 * row[number] for row in (rows[0], rows[0]["paper"]))
+        assert cell.startswith(f"{ours:.2f}")
+        assert cell.endswith(f"]<br>paper {paper:.2f} ({ours - paper:+.2f})")
+    (line,) = (line for line in text.splitlines() if line.startswith("| PaCo |"))
+    assert line.startswith("| PaCo | – | –<br>paper 51.24 | ")
+
+
 def test_own_rows_without_results_are_counted_and_shown_when_asked(tmp_path: Path) -> None:
     store(tmp_path, "table3", "lade-gml", 0)
     table = load_table("table3")

@@ -94,7 +94,7 @@ def table_text(
     empty: bool = False,
     width: int | None = None,
 ) -> str:
-    """Rows as a table in percent: ours, the paper's, the difference.
+    """Rows as a table in percent: ours, the paper's, the difference, in Markdown in one cell.
 
     Beside ours stands the standard deviation over the runs, or in brackets the interval of the only
     run. Where the paper has none of the rows, ours stand alone.
@@ -119,9 +119,11 @@ def table_text(
     columns = ("", " paper", " Δ") if beside else ("",)
     heads = ["", "n", *(f"{title}{column}" for title in _TITLES for column in columns)]
     if style == "markdown":
+        heads = ["", "n", *_TITLES]
         aligned = ["---"] + ["--:"] * (len(heads) - 1)
         lines = [f"**{table.title}**", "", _piped(heads), _piped(aligned)]
-        return "\n".join([*lines, *map(_piped, body), *(f"\n{_starred(note)}" for note in notes)])
+        rows_below = [_piped(_beneath(cells, len(columns))) for cells in body]
+        return "\n".join([*lines, *rows_below, *(f"\n{_starred(note)}" for note in notes)])
     if style == "latex":
         aligned_right = "r" * (len(heads) - 1)
         lines = [f"% {table.title}", rf"\begin{{tabular}}{{l{aligned_right}}}", r"\toprule"]
@@ -160,7 +162,7 @@ def _grid(heads: list[str], body: list[list[str]], columns: list[int]) -> list[s
 
 def _cells(row: dict[str, Any], *, beside: bool) -> list[str]:
     """A row's cells, ours alone or beside the paper's."""
-    cells = [row["method"], str(row["n"] or "–")]
+    cells = [row["method"], str(row["n"] or _NONE)]
     for name in NUMBERS:
         ours, paper, spread = row[name], row["paper"][name], row[f"{name}_sd"]
         floored = row["zeros_replaced"] and name in ("geometric_mean", "harmonic_mean")
@@ -171,8 +173,18 @@ def _cells(row: dict[str, Any], *, beside: bool) -> list[str]:
             + (_range(row["intervals"][name]) if spread is None else f" ± {100 * spread:.2f}")
         )
         if beside:
-            cells += [percent(paper), f"{100 * (ours - paper):+.2f}" if both else "–"]
+            cells += [percent(paper), f"{100 * (ours - paper):+.2f}" if both else _NONE]
     return cells
+
+
+def _beneath(cells: list[str], columns: int) -> list[str]:
+    """The paper's number and the difference under ours, as a page has room for four columns."""
+    stacked = cells[:2]
+    for start in range(2, len(cells), columns):
+        ours, *paper = cells[start : start + columns]
+        said = f"<br>paper {paper[0]}" if paper and paper[0] != _NONE else ""
+        stacked.append(ours + said + (f" ({paper[1]})" if said and paper[1] != _NONE else ""))
+    return stacked
 
 
 def _range(limits: list[float] | None) -> str:
@@ -194,8 +206,9 @@ def _ampersands(cells: list[str]) -> str:
 
 
 _TITLES = ("accuracy", "G-mean", "H-mean", "lowest")
+_NONE = "–"
 
 
 def percent(value: float | None) -> str:
     """A fraction as a number of percent with two digits; a dash for None."""
-    return "–" if value is None else f"{100 * value:.2f}"
+    return _NONE if value is None else f"{100 * value:.2f}"

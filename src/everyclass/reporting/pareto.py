@@ -54,7 +54,7 @@ def _panel(
     best = sorted((p for p in ours if p["best"]), key=lambda p: p["x"])
     seen = [p[end] for p in ours for end in ("y_low", "y_high")]
     _place_labels(best, pixels_per_unit=height / max(max(seen) - min(seen), 1e-9))
-    across = alt.X("x:Q", title=title, axis=alt.Axis(format=".0%"))
+    across = alt.X("x:Q", title=title, axis=alt.Axis(format=".0%", labelFlush=False))
     upward = alt.Y("y:Q", title=y, axis=alt.Axis(format=".0%"), scale=alt.Scale(zero=False))
     tooltip = [
         alt.Tooltip("method:N"),

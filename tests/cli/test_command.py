@@ -373,7 +373,7 @@ def test_a_table_as_markdown_and_latex(everyclass: Command, tmp_path: Path) -> N
     markdown = everyclass("bench", "show", "table6", "--format", "markdown", "--results", tmp_path)
     lines = [line for line in markdown.out.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines}) == 1
-    assert lines[2].startswith("| CE | – | – | – | – | – | 21.03 |")
+    assert lines[2].startswith("| CE | – | – | –<br>paper 21.03 |")
     latex = everyclass("bench", "show", "table6", "--format", "latex", "--results", tmp_path).out
     rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
     assert {line.count("&") for line in rows} == {13}
